@@ -1,0 +1,3 @@
+"""gan_runner: command-line GAN experiments."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,250 @@
+"""From a composed configuration to a trainer: the configuration ends here.
+
+Every node is checked before anything is built; then data, networks, objective and optimizers are
+instantiated in this order, each given the facts that the former established.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import yaml
+from annotated_types import Ge
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from torch import nn
+
+from gan_runner import schema
+from gan_runner.core import Dataset, DataSpec, Nets
+from gan_runner.data.stream import Stream, held_out
+from gan_runner.metrics.critic import CriticOnHeldOut
+from gan_runner.metrics.divergence import ProbeJensenShannon
+from gan_runner.metrics.pictures import paint_images, paint_points
+from gan_runner.models.blocks import has_batch_norm
+from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.priors import gaussian
+from gan_runner.schema import Tree
+from gan_runner.training import update
+from gan_runner.training.provenance import versions
+from gan_runner.training.trainer import Settings, Trainer
+
+_INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
+
+
+def build(cfg: DictConfig) -> Trainer:
+    """Build everything that a run needs; nothing is written.
+
+    Raises:
+        ValueError: the configuration is wrong, contradicts itself or does not fit the data or the
+            machine; the message names the keys and the fix.
+    """
+    config = checked(cfg)
+    device = resolve_device(config["device"])
+    settings: Settings = _make(config["trainer"])
+    dataset: Dataset = _make(config["dataset"])
+    seeds = _seeds(config["seed"], ("generator", "critic", "stream", "heldout", "noise", "training"))
+
+    objective: Objective = _make(config["objective"])
+    nets = _networks(config["model"], dataset.spec, seeds, device)
+    _check_axes(objective, nets)
+    optimizers = {
+        player: _make(config["optimizer"][player])(getattr(nets, player).parameters())
+        for player in ("critic", "generator")
+    }
+    stream = Stream(
+        dataset.train, batch_size=settings.batch_size, seed=seeds["stream"], device=device
+    )
+    heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
+    latent_dim = nets.generator.latent_dim
+    fixed = torch.Generator().manual_seed(seeds["noise"])
+    noise = gaussian(len(heldout.x), latent_dim, device=torch.device("cpu"), generator=fixed)
+    torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
+    return Trainer(
+        game=update.Game(
+            nets=nets,
+            objective=objective,
+            critic_optimizer=optimizers["critic"],
+            generator_optimizer=optimizers["generator"],
+            prior=partial(gaussian, latent_dim=latent_dim, device=device),
+        ),
+        iteration=update.alternating,
+        stream=stream,
+        heldout=heldout,
+        noise=noise._replace(z=noise.z.to(device)),
+        spec=dataset.spec,
+        settings=settings,
+        evaluators=[
+            CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
+            ProbeJensenShannon(seed=config["seed"] % 2**31),
+        ],
+        painter=paint_images if dataset.spec.is_image else paint_points,
+        facts={
+            "seed": config["seed"],
+            "device": device_name(device),
+            "data": str(dataset.spec),
+            "parameters": {name: _count(getattr(nets, name)) for name in ("generator", "critic")},
+            "versions": versions(),
+        },
+        config=yaml.safe_dump(config, sort_keys=False),
+    )
+
+
+def checked(cfg: DictConfig) -> Tree:
+    """The configuration as a plain tree: resolved, checked against signatures, without helper keys.
+
+    Raises:
+        ValueError: with every problem found, a line each.
+    """
+    try:
+        tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
+    except (InterpolationResolutionError, OmegaConfBaseException) as error:
+        raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    tree.pop("published", None)  # constants of the objective's paper: by now in the optimizer's nodes
+    allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
+    _choose_critic_norm(tree, allow)
+    groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
+    top, problems = schema.check_arguments(_top_level, {**tree, **dict.fromkeys(groups, {})})
+    for name, group in groups.items():
+        top[name], found = schema.check(group, allow=allow, at=name)
+        problems += found
+    if problems:
+        sources = _sources(OmegaConf.to_container(cfg, resolve=False))
+        raise ValueError("\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems)))
+    return {key: _without_helpers(value) for key, value in top.items()}
+
+
+def _top_level(
+    *,
+    seed: Annotated[int, Ge(0)],
+    device: str,
+    allow_targets: list[str],
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    objective: dict[str, Any],
+    optimizer: dict[str, Any],
+    trainer: dict[str, Any],
+) -> None:
+    """The keys of conf/config.yaml, as a signature to check against."""
+
+
+def network(node: Tree, spec: DataSpec) -> nn.Module:
+    """Instantiate a network's node for data of some shape."""
+    return _make(node, spec)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device={name}: should be auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices that torch"
+            " can use; set device=cpu or device=auto"
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """What a person would call the device."""
+    if device.type == "cuda":
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def _networks(
+    model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: torch.device
+) -> Nets:
+    players = {}
+    for player in ("generator", "critic"):  # seeded apart: one's size leaves the other's weights be
+        torch.manual_seed(seeds[player])
+        players[player] = network(model[player], spec).to(device)
+    average = deepcopy(players["generator"]).eval().requires_grad_(False)
+    return Nets(**players, average=average)
+
+
+def _check_axes(objective: Objective, nets: Nets) -> None:
+    """Refuse combinations of an objective and a model that contradict each other."""
+    if objective.per_sample_terms and has_batch_norm(nets.critic):
+        raise ValueError(
+            f"model.critic.norm=batch contradicts objective.critic_terms."
+            f"{objective.per_sample_terms[0]}: it is defined sample by sample, and batch norm makes"
+            " each score depend on the whole batch; set model.critic.norm=none"
+        )
+
+
+def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
+    """`norm: auto` of a critic is batch, but none where a term needs scores sample by sample."""
+    critic = (tree.get("model") or {}).get("critic")
+    if not isinstance(critic, dict) or critic.get("norm") != "auto":
+        return
+    terms = (tree.get("objective") or {}).get("critic_terms") or {}
+    marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
+    critic["norm"] = "none" if any(marks) else "batch"
+
+
+def _needs_per_sample_scores(name: str, allow: list[str]) -> bool:
+    try:
+        return getattr(schema.locate(name, allow), "needs_per_sample_scores", False)
+    except ValueError:  # reported by the check that follows
+        return False
+
+
+def _make(node: Tree, *args: Any) -> Any:
+    """Instantiate a checked node; errors of the target come as they were raised."""
+    try:
+        return instantiate(node, *args, _convert_="all")
+    except InstantiationException as error:
+        raise error.__cause__ or error from error
+
+
+def _seeds(seed: int, names: tuple[str, ...]) -> dict[str, int]:
+    """Independent seeds, one for each use of randomness."""
+    words = np.random.SeedSequence(seed).generate_state(len(names))
+    return dict(zip(names, map(int, words), strict=True))
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _without_helpers(value: Any) -> Any:
+    """Drop the keys that only served interpolations, so that a saved value is a used value."""
+    if not isinstance(value, dict) or "_target_" in value:
+        return value
+    return {key: _without_helpers(child) for key, child in value.items() if isinstance(child, dict)}
+
+
+def _sources(raw: Any, at: str = "") -> dict[str, str]:
+    """For each key that merely repeats another (`lr: ${..lr}`): that other key."""
+    found = {}
+    for key, value in raw.items() if isinstance(raw, dict) else ():
+        path = f"{at}.{key}" if at else str(key)
+        if isinstance(value, str) and (match := _INTERPOLATION.match(value)):
+            dots, name = match.groups()
+            base = path.split(".")[: -len(dots)] if dots else []
+            found[path] = ".".join([*base, name])
+        found |= _sources(value, path)
+    return found
+
+
+def _message(where: str, what: str, sources: Mapping[str, str]) -> str:
+    key, equals, value = where.partition("=")
+    key = sources.get(key, key)
+    return f"{key}{equals}{value}: {what}" if equals else f"{key} {what}" if what.startswith("is") else f"{key}: {what}"

@@ -1,0 +1,142 @@
+"""What flows between the parts: batches, latents, losses, facts about the data, and the protocols.
+
+Every other module speaks in these types; this one imports none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class Batch(NamedTuple):
+    """Samples and, where the data has classes, their labels.
+
+    `x` is (N, C, H, W) for images and (N, d) for points: uint8 pixels in storage, float32 (images
+    in [-1, 1]) once a `data.stream.Stream` has served them. `y` is (N,) int64, or None.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+
+
+class Latent(NamedTuple):
+    """What a generator turns into samples: noise `z` (N, latent_dim) and labels `y` (N,) or None."""
+
+    z: Tensor
+    y: Tensor | None = None
+
+
+class Loss(NamedTuple):
+    """A scalar to descend, and the 0-d tensors worth logging beside it, by tag."""
+
+    total: Tensor
+    logs: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class DataSpec:
+    """The facts about a data set that networks, measures and pictures are sized by.
+
+    Attributes:
+        name: as the user knows it.
+        shape: of one sample: (C, H, W) with pixels in [-1, 1], or (d,).
+        n_classes: 0 where the data has no labels.
+        modes: centres (K, d) of a mixture, where they are known.
+        mode_std: standard deviation of each component, in the data's units.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    n_classes: int = 0
+    modes: np.ndarray | None = None
+    mode_std: float | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """True for (C, H, W) images, False for points."""
+        return len(self.shape) == 3
+
+    def __str__(self) -> str:
+        if self.is_image:
+            channels, height, width = self.shape
+            return f"{self.name}, {height}x{width} pixels, {channels} channel(s)"
+        return f"{self.name}, points of {self.shape[0]} numbers"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory: its facts, the samples to train on and those held out."""
+
+    spec: DataSpec
+    train: Batch
+    heldout: Batch
+
+
+class Generator(Protocol):
+    """A network `(z, y) -> x` that says how much noise it wants."""
+
+    latent_dim: int
+
+    def __call__(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Map (N, latent_dim) noise to (N, *shape) samples."""
+        ...
+
+
+class Critic(Protocol):
+    """A network `(x, y) -> f(x)`: one number a sample."""
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Map (N, *shape) samples to (N,) scores: the higher, the more real."""
+        ...
+
+
+@dataclass(eq=False)
+class Nets:
+    """The two players, and the generator's running average that samples are drawn from."""
+
+    generator: nn.Module
+    critic: nn.Module
+    average: nn.Module
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What measures and pictures may look at on a tick.
+
+    Whoever needs random numbers brings its own generator, so looking at a run does not change it.
+
+    Attributes:
+        nets: the players as they stand, in the modes they train in.
+        spec: facts about the data.
+        heldout: N samples that no player was trained on.
+        raw: N samples (N, *shape) of the generator as it stands.
+        averaged: N samples of its running average, from the same noise in every view of a run.
+    """
+
+    nets: Nets
+    spec: DataSpec
+    heldout: Batch
+    raw: Tensor
+    averaged: Tensor
+
+
+Evaluator = Callable[[View], Mapping[str, float]]
+"""A measure: from a view to values by tag."""
+
+Painter = Callable[[View], np.ndarray]
+"""A picture: from a view to (H, W, 3) uint8."""
+
+State = dict[str, Any]
+"""What a part needs to continue where it stopped: plain values and tensors."""
+
+
+def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
+    """Call a network in the mode it is in, but leave its buffers (batch-norm averages) as they are."""
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    return functional_call(network, buffers, (x, y))

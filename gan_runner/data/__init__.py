@@ -1,0 +1,1 @@
+"""Data sets, and the stream that feeds them to the training loop."""

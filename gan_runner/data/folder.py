@@ -1,0 +1,151 @@
+"""Images from a directory or a zip, decoded once into one table of uint8 pixels."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Lt
+from PIL import Image, UnidentifiedImageError
+
+from gan_runner.core import DataSpec, Dataset
+from gan_runner.data.split import hold_out
+
+_BAD_NAMED = 5  # bad files that a message names; it counts the others
+_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+Reader = Callable[[str], bytes]
+
+
+def image_folder(
+    *,
+    path: str,
+    image_size: Annotated[int, Ge(1)] | None = None,
+    channels: Literal["auto", 1, 3] = "auto",
+    on_bad_file: Literal["refuse", "skip"] = "refuse",
+    heldout: Annotated[float, Gt(0), Lt(1)] = 0.1,
+) -> Dataset:
+    """Every image below a directory, or in a zip; nothing is extracted.
+
+    If all images lie in folders, the topmost ones are the classes, in alphabetical order.
+
+    Args:
+        path: the directory or the zip file.
+        image_size: side in pixels; the shorter side is resized to it (antialiased), then the centre
+            is cropped. None: the images must be square and of one size.
+        channels: 1 (grey), 3 (RGB) or "auto": 1 if every image is stored as grey.
+        on_bad_file: "refuse" to start, or "skip", files that are not readable images; both name them.
+        heldout: share kept from training.
+
+    Raises:
+        ValueError: no such path, fewer than two images, unequal sizes, or bad files to refuse.
+    """
+    names, read = _open(path)
+    images, kept = _decode_all(names, read, image_size, on_bad_file, path)
+    if len(images) < 2:
+        raise ValueError(f"dataset.path={path} has {len(images)} images; at least 2 are needed")
+    mode = {1: "L", 3: "RGB"}.get(channels) or ("L" if _all_grey(images) else "RGB")
+    x = torch.stack([_pixels(image, mode) for image in images])
+    classes, labels = _classes(kept)
+    train, rest = hold_out(x, labels, heldout)
+    return Dataset(DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(classes)), train, rest)
+
+
+def _open(path: str) -> tuple[list[str], Reader]:
+    """List the files of a directory or zip by their relative names, and a function to read one."""
+    source = Path(path).expanduser()
+    if source.is_dir():
+        found = [p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()]
+        names, read = found, lambda name: (source / name).read_bytes()
+    elif zipfile.is_zipfile(source):
+        archive = zipfile.ZipFile(source)
+        names, read = [i.filename for i in archive.infolist() if not i.is_dir()], archive.read
+    elif source.exists():
+        raise ValueError(f"dataset.path={path} is neither a directory nor a zip file")
+    else:
+        raise ValueError(f"dataset.path={path} does not exist; name a directory or a zip of images")
+    return sorted(n for n in names if not _is_clutter(n)), read
+
+
+def _is_clutter(name: str) -> bool:
+    """Hidden files and the folders that operating systems add to archives; never anyone's data."""
+    parts = PurePosixPath(name).parts
+    clutter = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+    return any(part.startswith(".") or part in clutter for part in parts)
+
+
+def _decode_all(
+    names: Sequence[str], read: Reader, size: int | None, on_bad_file: str, path: str
+) -> tuple[list[Image.Image], list[str]]:
+    def decode(name: str) -> Image.Image | str:
+        try:
+            image = Image.open(io.BytesIO(read(name)))
+            return _fit(image, size)
+        except (*_UNREADABLE, zipfile.BadZipFile) as error:
+            return f"{name} ({type(error).__name__})"
+
+    with ThreadPoolExecutor(cpu_count()) as pool:  # PIL releases the GIL while it decodes
+        results = list(pool.map(decode, names))
+    bad = [r for r in results if isinstance(r, str)]
+    if bad:
+        rest = f" and {len(bad) - _BAD_NAMED} more" if len(bad) > _BAD_NAMED else ""
+        what = f"dataset.path={path}: not readable as images: {', '.join(bad[:_BAD_NAMED])}{rest}"
+        if on_bad_file == "refuse":
+            raise ValueError(f"{what}; remove them or set dataset.on_bad_file=skip")
+        warnings.warn(f"{what}; skipped", stacklevel=2)
+    good = [(r, n) for r, n in zip(results, names, strict=True) if not isinstance(r, str)]
+    images = [image for image, _ in good]
+    _check_sizes(images, size)
+    return images, [name for _, name in good]
+
+
+def _fit(image: Image.Image, size: int | None) -> Image.Image:
+    """Decode, reduce to L or RGB, and resize and crop where a size is asked for."""
+    if image.mode.startswith("I;16"):  # PIL would clip 16-bit grey at 255 instead of scaling it
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    grey = image.mode in {"1", "L", "LA", "I", "F"}
+    image = image.convert("L" if grey else "RGB")
+    if size is None or image.size == (size, size):
+        return image
+    scale = size / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def _check_sizes(images: list[Image.Image], size: int | None) -> None:
+    sizes = {image.size for image in images}
+    if size is None and (len(sizes) > 1 or any(w != h for w, h in sizes)):
+        shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:3])
+        raise ValueError(
+            f"the images are not square and of one size ({shown}{', ...' if len(sizes) > 3 else ''});"
+            " set dataset.image_size=PIXELS to resize and crop them"
+        )
+
+
+def _all_grey(images: list[Image.Image]) -> bool:
+    return all(image.mode == "L" for image in images)
+
+
+def _pixels(image: Image.Image, mode: str) -> torch.Tensor:
+    array = np.array(image.convert(mode), dtype=np.uint8)
+    return torch.from_numpy(array.reshape(array.shape[0], array.shape[1], -1)).permute(2, 0, 1)
+
+
+def _classes(names: list[str]) -> tuple[list[str], torch.Tensor | None]:
+    """Class names and labels from the topmost folders, if every image lies in one of several."""
+    tops = [PurePosixPath(name).parts[0] if "/" in name else None for name in names]
+    classes = sorted({top for top in tops if top is not None})
+    if None in tops or len(classes) < 2:
+        return [], None
+    index = {name: i for i, name in enumerate(classes)}
+    return classes, torch.tensor([index[top] for top in tops if top is not None])

@@ -1,0 +1,57 @@
+"""MNIST, Fashion-MNIST and CIFAR-10 through torchvision; the test split is what is held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torchvision import datasets
+
+from gan_runner.core import Batch, DataSpec, Dataset
+
+
+def mnist(*, root: str, download: bool = True) -> Dataset:
+    """60,000 + 10,000 handwritten digits, 28x28, 10 classes (LeCun et al. 1998).
+
+    Args:
+        root: folder that holds, or is to hold, torchvision's `MNIST/raw`.
+        download: fetch the files if they are not there.
+
+    Raises:
+        ValueError: the files are not in `root` and could not be fetched.
+    """
+    return _load(datasets.MNIST, "mnist", root, download)
+
+
+def fashion_mnist(*, root: str, download: bool = True) -> Dataset:
+    """60,000 + 10,000 pictures of clothes, 28x28, 10 classes (Xiao et al. 2017). See `mnist`."""
+    return _load(datasets.FashionMNIST, "fashion_mnist", root, download)
+
+
+def cifar10(*, root: str, download: bool = True) -> Dataset:
+    """50,000 + 10,000 colour images, 32x32, 10 classes (Krizhevsky 2009). See `mnist`."""
+    return _load(datasets.CIFAR10, "cifar10", root, download)
+
+
+def _load(kind: type, name: str, root: str, download: bool) -> Dataset:
+    folder = Path(root).expanduser()
+    try:
+        train, test = (kind(folder, train=part, download=download) for part in (True, False))
+    except (RuntimeError, OSError) as error:  # torchvision raises either for missing or broken files
+        fix = (
+            f"without a network, copy the files of a machine that has them there, or name their "
+            f"folder: dataset.root=FOLDER ({type(error).__name__}: {str(error).splitlines()[0]})"
+            if download
+            else "name the right folder with dataset.root=FOLDER or set dataset.download=true"
+        )
+        raise ValueError(f"dataset={name}: no usable files in dataset.root={root}; {fix}") from error
+    batches = [_as_batch(part) for part in (train, test)]
+    spec = DataSpec(name, tuple(batches[0].x.shape[1:]), n_classes=len(train.classes))
+    return Dataset(spec, train=batches[0], heldout=batches[1])
+
+
+def _as_batch(table: datasets.VisionDataset) -> Batch:
+    """From torchvision's (N, H, W) or (N, H, W, C) uint8 to (N, C, H, W)."""
+    x = torch.as_tensor(table.data)
+    x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
+    return Batch(x, torch.as_tensor(table.targets, dtype=torch.int64))

@@ -1,0 +1,102 @@
+"""Errors of composition in one line that names the key and the nearest right one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer to the user, not an error of ours
+    """A run that is not to be, with the reason and the exit status."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str | None:
+    """What a user needs to know of an error; None if it is not theirs but a bug of ours.
+
+    Args:
+        error: raised by Hydra's composition or by a run.
+        arguments: of the command line.
+        config_dir: where the groups are, to look for the nearest right name.
+    """
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form KEY=VALUE or GROUP=OPTION"
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
+        return _bad_override(error, arguments, config_dir)
+    if isinstance(error, HydraException | OSError):
+        return _first_line(error)
+    return None
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    from gan_runner.schema import suggestion
+
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if not error.options:
+        return _first_line(error)
+    hint = suggestion(option, sorted(error.options)).replace("did you mean ", f"did you mean {group}=")
+    options = f" (there are: {', '.join(sorted(error.options))})" if "did you" in hint else ""
+    return f"{group}={option}: no such option{hint}{options}"
+
+
+def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) -> str:
+    from gan_runner.schema import suggestion
+
+    match = re.search(r"Could not override '([^']+)'", str(error))
+    if not match:
+        return _first_line(error.__cause__ or error)
+    key = match[1].partition("@")[0]
+    if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
+        return f"{key}: {_first_line(error.__cause__)}"  # the key is there, its value is not right
+    known = _known_keys(arguments, config_dir)
+    return f"{key}: no such key{suggestion(key, _nearby(key, known))}"
+
+
+def _nearby(key: str, known: list[str]) -> list[str]:
+    """The candidates for a misspelt key: those at its level, else all those that end like it."""
+    parent, _, leaf = key.rpartition(".")
+    siblings = [k for k in known if k.rpartition(".")[0] == parent]
+    return siblings or [k for k in known if k.endswith(f".{leaf}")] or known
+
+
+def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
+    """All keys of the configuration that the group choices of the command line compose."""
+    groups = {folder.name for folder in config_dir.iterdir() if folder.is_dir()}
+    choices = [a for a in arguments if a.partition("=")[0] in groups and "," not in a]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir), version_base="1.3"):
+        cfg = compose("config", overrides=choices)
+    return list(_flatten(cfg))
+
+
+def _flatten(cfg: DictConfig, at: str = "") -> list[str]:
+    raw = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, DictConfig) else cfg
+    keys = []
+    for key, value in raw.items():
+        path = f"{at}.{key}" if at else str(key)
+        keys.append(path)
+        if isinstance(value, dict):
+            keys += _flatten(value, path)
+    return keys
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

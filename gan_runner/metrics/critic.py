@@ -1,0 +1,55 @@
+"""What the critic says of data it was not trained on, and how steep it is there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, autograd, nn
+
+from gan_runner.core import View, call_unchanged
+
+
+class CriticOnHeldOut:
+    """`wasserstein/critic_heldout` and `critic/input_gradient_norm`.
+
+    The first is E f(x) - E f(G(z)) on held-out data and the generator as it stands: the same
+    quantity as `wasserstein/critic`, so that the gap between the two is the critic's overfitting.
+    The second is E |grad f(x_hat)|_2 at x_hat = eps x + (1 - eps) G(z), eps ~ U[0, 1], where the
+    gradient penalty of WGAN-GP would hold it at 1.
+
+    Args:
+        batch_size: rows that the critic sees at once, as in training: with batch norm it matters.
+        seed: of the eps.
+    """
+
+    def __init__(self, *, batch_size: int, seed: int) -> None:
+        self.batch_size, self.seed = batch_size, seed
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Measure a view."""
+        critic, x, y, fake = view.nets.critic, view.heldout.x, view.heldout.y, view.raw
+        rows = torch.Generator().manual_seed(self.seed)
+        eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
+        x_hat = eps * x + (1 - eps) * fake
+        with torch.no_grad():
+            estimate = self._scores(critic, x, y).mean() - self._scores(critic, fake, y).mean()
+        return {
+            "wasserstein/critic_heldout": estimate.item(),
+            "critic/input_gradient_norm": self._gradient_norms(critic, x_hat, y).mean().item(),
+        }
+
+    def _scores(self, critic: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
+        parts = self._parts(x, y)
+        return torch.cat([call_unchanged(critic, part, labels) for part, labels in parts])
+
+    def _gradient_norms(self, critic: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
+        norms = []
+        for part, labels in self._parts(x, y):
+            at = part.detach().requires_grad_()
+            (gradient,) = autograd.grad(call_unchanged(critic, at, labels).sum(), at)
+            norms.append(gradient.flatten(1).norm(dim=1))
+        return torch.cat(norms)
+
+    def _parts(self, x: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+        starts = range(0, len(x), self.batch_size)
+        cut = [slice(start, start + self.batch_size) for start in starts]
+        return [(x[rows], None if y is None else y[rows]) for rows in cut]

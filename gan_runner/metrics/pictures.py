@@ -1,0 +1,67 @@
+"""Pictures of a run as (H, W, 3) uint8 arrays: grids of images, scatter plots of points."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_runner.core import View, call_unchanged
+
+_GRID = 10  # images a side
+_MIN_SIDE = 24  # pixels: smaller images are enlarged by a whole factor, so that people see them
+_POINTS = 1000
+_CONTOURS = 100  # points a side at which the critic is evaluated
+
+
+def image_grid(images: Tensor, *, columns: int = _GRID) -> np.ndarray:
+    """Images (N, C, H, W) in [-1, 1], row by row, as one picture; small ones enlarged."""
+    from torchvision.utils import make_grid
+
+    pixels = ((images.detach().cpu().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    factor = max(1, -(-_MIN_SIDE // min(pixels.shape[2:])))
+    pixels = pixels.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    grid = make_grid(pixels, nrow=columns, padding=2, pad_value=127)
+    return grid[:3].permute(1, 2, 0).contiguous().numpy()
+
+
+def paint_images(view: View) -> np.ndarray:
+    """The first 100 samples of the averaged generator; the same noise in every picture of a run."""
+    return image_grid(view.averaged[: _GRID**2])
+
+
+def paint_points(view: View) -> np.ndarray:
+    """Samples of the averaged generator over real points and the critic's level lines."""
+    real = view.heldout.x[:_POINTS].cpu().numpy()
+    return scatter(real, view.averaged[:_POINTS].cpu().numpy(), title=view.spec.name, view=view)
+
+
+def scatter(
+    real: np.ndarray | None, fake: np.ndarray, *, title: str, view: View | None = None
+) -> np.ndarray:
+    """Points (N, 2) of the generator over real ones, if given; with a view, over its critic too."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    half = 1.25 * float(np.abs(fake if real is None else real).max())
+    figure = Figure(figsize=(5, 5), dpi=100, layout="tight")
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    if view is not None:
+        axis = np.linspace(-half, half, _CONTOURS, dtype=np.float32)
+        level = _critic_on_grid(view, axis)
+        if np.isfinite(level).all():
+            axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
+    if real is not None:
+        axes.scatter(*real.T, s=6, c="tab:orange", label="data", linewidths=0)
+    axes.scatter(*fake.T, s=6, c="tab:blue", label="generator", linewidths=0)
+    axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=title)
+    axes.legend(loc="upper right", markerscale=2)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+@torch.no_grad()
+def _critic_on_grid(view: View, axis: np.ndarray) -> np.ndarray:
+    points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
+    scores = call_unchanged(view.nets.critic, points.to(view.heldout.x.device))
+    return scores.cpu().numpy().reshape(len(axis), len(axis))

@@ -1,0 +1,1 @@
+"""Losses: scores of critic outputs, terms, constraints and priors."""

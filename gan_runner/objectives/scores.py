@@ -1,0 +1,82 @@
+"""Adversarial losses as pure functions of critic outputs.
+
+`r` and `f` are the critic's scores (N,) of real and of generated samples: raw numbers, no sigmoid;
+a discriminator's probability is D = sigmoid(score). Every function returns the 0-d mean over the
+batch of what its player minimises.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+def logistic_critic(r: Tensor, f: Tensor) -> Tensor:
+    """Cross-entropy of the discriminator: -E log D(x) - E log(1 - D(G(z))).
+
+    Goodfellow et al. 2014, equation 1, with the sign turned. -log sigmoid(r) = softplus(-r) and
+    -log(1 - sigmoid(f)) = softplus(f), which stay exact for large scores.
+    """
+    return softplus(-r).mean() + softplus(f).mean()
+
+
+def saturating_generator(f: Tensor) -> Tensor:
+    """E log(1 - D(G(z))), Goodfellow et al. 2014, equation 1. Its slope in f is -D(G(z))."""
+    return -softplus(f).mean()
+
+
+def nonsaturating_generator(f: Tensor) -> Tensor:
+    """-E log D(G(z)), Goodfellow et al. 2014, section 3. Its slope in f is -(1 - D(G(z)))."""
+    return softplus(-f).mean()
+
+
+def least_squares_critic(
+    r: Tensor, f: Tensor, *, fake_target: float = 0.0, real_target: float = 1.0
+) -> Tensor:
+    """1/2 E (f(x) - b)^2 + 1/2 E (f(G(z)) - a)^2 with a the fake, b the real target.
+
+    Mao et al. 2017 (LSGAN), equation 2.
+    """
+    return 0.5 * (r - real_target).square().mean() + 0.5 * (f - fake_target).square().mean()
+
+
+def least_squares_generator(f: Tensor, *, target: float = 1.0) -> Tensor:
+    """1/2 E (f(G(z)) - c)^2. Mao et al. 2017 (LSGAN), equation 2."""
+    return 0.5 * (f - target).square().mean()
+
+
+def hinge_critic(r: Tensor, f: Tensor) -> Tensor:
+    """E max(0, 1 - f(x)) + E max(0, 1 + f(G(z))). Lim & Ye 2017; Miyato et al. 2018, equation 16."""
+    return relu(1 - r).mean() + relu(1 + f).mean()
+
+
+def hinge_generator(f: Tensor) -> Tensor:
+    """-E f(G(z)). Lim & Ye 2017; Miyato et al. 2018, equation 17."""
+    return -f.mean()
+
+
+def wasserstein_critic(r: Tensor, f: Tensor) -> Tensor:
+    """E f(G(z)) - E f(x): minus the Kantorovich-Rubinstein dual. Arjovsky et al. 2017, equation 2."""
+    return f.mean() - r.mean()
+
+
+def wasserstein_generator(f: Tensor) -> Tensor:
+    """-E f(G(z)). Arjovsky et al. 2017, Algorithm 1, line 10."""
+    return -f.mean()
+
+
+def wasserstein_estimate(r: Tensor, f: Tensor) -> Tensor:
+    """E f(x) - E f(G(z)), the dual's value at the critic f: W1 times f's Lipschitz constant at most."""
+    return r.mean() - f.mean()
+
+
+def jensen_shannon(r: Tensor, f: Tensor) -> Tensor:
+    """Lower bound in nats on the Jensen-Shannon divergence that a classifying discriminator proves.
+
+    log 2 - 1/2 (-E log D(x) - E log(1 - D(G(z)))), from V(D, G) <= 2 JS - log 4 (Goodfellow et al.
+    2014, theorem 1): 0 for a guessing discriminator, log 2 for a perfect one, negative for one that
+    is worse than guessing.
+    """
+    return log(2) - 0.5 * logistic_critic(r, f)

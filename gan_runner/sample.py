@@ -1,0 +1,150 @@
+"""gan-sample: draw from the generator of a finished (or interrupted) run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import nn
+
+from gan_runner import schema
+from gan_runner.build import network, resolve_device
+from gan_runner.core import DataSpec
+from gan_runner.metrics.pictures import image_grid, scatter
+from gan_runner.objectives.priors import gaussian
+from gan_runner.training.sampling import generate
+from gan_runner.training.state import checkpoints, load_checkpoint
+
+_CHUNK = 256  # rows drawn at once; part of what a seed means
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-sample`."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.out.suffix not in {".png", ".npz"}:
+            raise ValueError(f"--out {options.out}: should end in .png (a grid) or .npz (arrays)")
+        if options.count < 1:
+            raise ValueError(f"--count {options.count}: should be 1 or more")
+        samples = draw(
+            options.run_dir,
+            options.count,
+            seed=options.seed,
+            raw=options.raw,
+            device=options.device,
+            allow=options.allow,
+        )
+        _write(samples, options.out)
+    except (ValueError, OSError) as error:
+        print(f"gan-sample: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"{options.count:,} samples in {options.out}")
+
+
+def draw(
+    run_dir: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    raw: bool = False,
+    device: str = "auto",
+    allow: tuple[str, ...] = (),
+) -> np.ndarray:
+    """Samples of a run's last checkpoint.
+
+    The k-th sample depends on the seed and k alone, not on how many are drawn.
+
+    Args:
+        run_dir: of `gan-run`.
+        count: how many; only the result must fit into memory, not one batch of that size.
+        seed: of the noise.
+        raw: draw from the generator as it stood, not from its running average.
+        device: auto, cpu, cuda or cuda:N.
+        allow: prefixes of targets that the run may name besides our own; see `schema.ALLOWED`.
+
+    Returns:
+        (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
+
+    Raises:
+        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+    """
+    where = resolve_device(device)
+    generator, shape = load_generator(run_dir, raw=raw, device=where, allow=allow)
+    samples = np.empty((count, *shape), dtype=np.float32)
+    for start, chunk in zip(range(0, count, _CHUNK), _chunks(generator, seed, where), strict=False):
+        samples[start : start + _CHUNK] = chunk[: count - start]
+    return samples
+
+
+def load_generator(
+    run_dir: Path, *, raw: bool, device: torch.device, allow: tuple[str, ...] = ()
+) -> tuple[nn.Module, tuple[int, ...]]:
+    """The generator of a run's last checkpoint in evaluation mode, and the shape of its samples.
+
+    What the run directory's configuration allows does not count: it may come from a stranger.
+    """
+    if not (run_dir / "config.yaml").is_file():
+        raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
+    found = checkpoints(run_dir)
+    if not found:
+        raise ValueError(f"{run_dir} has no checkpoint yet")
+    config: dict[str, Any] = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
+    node, problems = schema.check(config["model"]["generator"], allow=allow, at="model.generator")
+    if problems:
+        raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
+    state = load_checkpoint(found[-1], device)
+    spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
+    generator = network(node, spec).to(device).eval()
+    generator.load_state_dict(state["generator" if raw else "average"])
+    return generator, spec.shape
+
+
+def _chunks(generator: nn.Module, seed: int, device: torch.device) -> Iterator[np.ndarray]:
+    random = torch.Generator().manual_seed(seed)
+    while True:
+        latent = gaussian(
+            _CHUNK, int(generator.latent_dim), device=torch.device("cpu"), generator=random  # type: ignore[arg-type]
+        )  # fmt: skip
+        latent = latent._replace(z=latent.z.to(device))
+        yield generate(generator, latent, batch_size=_CHUNK).cpu().numpy()
+
+
+def _write(samples: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npz":
+        np.savez(path, samples=samples)
+    elif samples.ndim == 4:
+        columns = ceil(sqrt(len(samples)))
+        Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
+    else:
+        Image.fromarray(scatter(None, samples, title=path.stem)).save(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gan-sample", description=__doc__)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
+    parser.add_argument("--count", type=int, default=100, help="samples (default: 100)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("samples.png"),
+        help="FILE.png: a picture; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--raw", action="store_true", help="the generator without averaging")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--allow", nargs="*", default=(), metavar="PREFIX",
+        help="prefixes of packages besides our own that the run's networks may come from",
+    )  # fmt: skip
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The engine: the update, the loop around it, its log and its state."""

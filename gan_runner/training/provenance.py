@@ -1,0 +1,40 @@
+"""What a run was made with: versions of the packages, commit of the code."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("gan_runner", "torch", "torchvision", "numpy", "hydra-core", "scikit-learn")
+
+
+def versions() -> dict[str, Any]:
+    """Versions of Python and of the packages that decide the numbers, and the git commit."""
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(status) if (status := _git("status", "--porcelain")) is not None else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of a git command in the checkout that this file lies in; None if it is in none."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,49 @@
+"""How good are the digits of a run? python scripts/score_digits.py RUN_DIR [--count 2000] [--raw]
+
+Trains a small classifier on scikit-learn's digits, draws samples from the run, and prints the share
+of each class and the classifier score, with those of held-out real digits beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+
+from gan_runner.core import Batch
+from gan_runner.data.digits import digits
+from gan_runner.data.stream import to_unit
+from gan_runner.metrics.scores import classifier_score
+from gan_runner.sample import draw
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--raw", action="store_true")
+    options = parser.parse_args()
+    data = digits()
+    classifier = MLPClassifier((256,), max_iter=100, random_state=0).fit(*_rows(data.train))
+    x, y = _rows(data.heldout)
+    samples = draw(options.run_dir, options.count, raw=options.raw).reshape(options.count, -1)
+    report = {"heldout_accuracy": round(float(classifier.score(x, y)), 4)}
+    for name, images in {"real": x, "samples": samples}.items():
+        p = classifier.predict_proba(images)
+        shares = np.bincount(p.argmax(axis=1), minlength=10) / len(p)
+        report[name] = {
+            "classifier_score": round(classifier_score(p), 3),
+            "class_shares": [round(float(share), 4) for share in shares],
+        }
+    print(json.dumps(report, indent=2))
+
+
+def _rows(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    return to_unit(batch.x).flatten(1).numpy(), batch.y.numpy()
+
+
+if __name__ == "__main__":
+    main()
