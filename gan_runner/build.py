@@ -19,7 +19,11 @@ from annotated_types import Ge
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 from torch import nn
 
 from gan_runner import schema
@@ -50,7 +54,9 @@ def build(cfg: DictConfig) -> Trainer:
     device = resolve_device(config["device"])
     settings: Settings = _make(config["trainer"])
     dataset: Dataset = _make(config["dataset"])
-    seeds = _seeds(config["seed"], ("generator", "critic", "stream", "heldout", "noise", "training"))
+    seeds = _seeds(
+        config["seed"], ("generator", "critic", "stream", "heldout", "noise", "training")
+    )
 
     objective: Objective = _make(config["objective"])
     nets = _networks(config["model"], dataset.spec, seeds, device)
@@ -63,9 +69,9 @@ def build(cfg: DictConfig) -> Trainer:
         dataset.train, batch_size=settings.batch_size, seed=seeds["stream"], device=device
     )
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
-    latent_dim = nets.generator.latent_dim
+    latent_dim = int(nets.generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
     fixed = torch.Generator().manual_seed(seeds["noise"])
-    noise = gaussian(len(heldout.x), latent_dim, device=torch.device("cpu"), generator=fixed)
+    noise = gaussian(settings.n_eval, latent_dim, device=torch.device("cpu"), generator=fixed)
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Trainer(
         game=update.Game(
@@ -109,17 +115,21 @@ def checked(cfg: DictConfig) -> Tree:
         raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
     except (InterpolationResolutionError, OmegaConfBaseException) as error:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    tree.pop("published", None)  # constants of the objective's paper: by now in the optimizer's nodes
+    tree.pop(
+        "published", None
+    )  # constants of the objective's paper: by now in the optimizer's nodes
     allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
     _choose_critic_norm(tree, allow)
     groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
-    top, problems = schema.check_arguments(_top_level, {**tree, **dict.fromkeys(groups, {})})
+    top, problems = schema.check_arguments(_top_level, {**tree, **{key: {} for key in groups}})
     for name, group in groups.items():
         top[name], found = schema.check(group, allow=allow, at=name)
         problems += found
     if problems:
         sources = _sources(OmegaConf.to_container(cfg, resolve=False))
-        raise ValueError("\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems)))
+        raise ValueError(
+            "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
+        )
     return {key: _without_helpers(value) for key, value in top.items()}
 
 
@@ -168,9 +178,7 @@ def device_name(device: torch.device) -> str:
     return f"cpu, {torch.get_num_threads()} threads"
 
 
-def _networks(
-    model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: torch.device
-) -> Nets:
+def _networks(model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: torch.device) -> Nets:
     players = {}
     for player in ("generator", "critic"):  # seeded apart: one's size leaves the other's weights be
         torch.manual_seed(seeds[player])
@@ -247,4 +255,10 @@ def _sources(raw: Any, at: str = "") -> dict[str, str]:
 def _message(where: str, what: str, sources: Mapping[str, str]) -> str:
     key, equals, value = where.partition("=")
     key = sources.get(key, key)
-    return f"{key}{equals}{value}: {what}" if equals else f"{key} {what}" if what.startswith("is") else f"{key}: {what}"
+    return (
+        f"{key}{equals}{value}: {what}"
+        if equals
+        else f"{key} {what}"
+        if what.startswith("is")
+        else f"{key}: {what}"
+    )

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
 
 class Latent(NamedTuple):
-    """What a generator turns into samples: noise `z` (N, latent_dim) and labels `y` (N,) or None."""
+    """What a generator makes samples of: noise `z` (N, latent_dim), labels `y` (N,) or None."""
 
     z: Tensor
     y: Tensor | None = None
@@ -114,7 +114,7 @@ class View:
     Attributes:
         nets: the players as they stand, in the modes they train in.
         spec: facts about the data.
-        heldout: N samples that no player was trained on.
+        heldout: samples that no player was trained on; a small data set may have few.
         raw: N samples (N, *shape) of the generator as it stands.
         averaged: N samples of its running average, from the same noise in every view of a run.
     """
@@ -137,6 +137,6 @@ State = dict[str, Any]
 
 
 def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-    """Call a network in the mode it is in, but leave its buffers (batch-norm averages) as they are."""
+    """Call a network in its present mode, but leave its buffers (batch-norm averages) alone."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     return functional_call(network, buffers, (x, y))

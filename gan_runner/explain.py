@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -13,11 +14,11 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer to the user, not an error of ours
+class Refused(Exception):
     """A run that is not to be, with the reason and the exit status."""
 
     def __init__(self, message: str, exit_status: int) -> None:
@@ -41,7 +42,10 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
         return _missing_option(error)
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
         return _bad_override(error, arguments, config_dir)
-    if isinstance(error, HydraException | OSError):
+    if isinstance(error, OSError):
+        where = f"cannot write {error.filename} ({error.strerror})"
+        return f"{where}; name another folder: hydra.run.dir=FOLDER"
+    if isinstance(error, HydraException):
         return _first_line(error)
     return None
 
@@ -52,7 +56,9 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if not error.options:
         return _first_line(error)
-    hint = suggestion(option, sorted(error.options)).replace("did you mean ", f"did you mean {group}=")
+    hint = suggestion(option, sorted(error.options)).replace(
+        "did you mean ", f"did you mean {group}="
+    )
     options = f" (there are: {', '.join(sorted(error.options))})" if "did you" in hint else ""
     return f"{group}={option}: no such option{hint}{options}"
 
@@ -84,17 +90,14 @@ def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         cfg = compose("config", overrides=choices)
-    return list(_flatten(cfg))
+    return _flatten(OmegaConf.to_container(cfg, resolve=False))
 
 
-def _flatten(cfg: DictConfig, at: str = "") -> list[str]:
-    raw = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, DictConfig) else cfg
+def _flatten(tree: Any, at: str = "") -> list[str]:
     keys = []
-    for key, value in raw.items():
+    for key, value in tree.items():
         path = f"{at}.{key}" if at else str(key)
-        keys.append(path)
-        if isinstance(value, dict):
-            keys += _flatten(value, path)
+        keys += [path, *(_flatten(value, path) if isinstance(value, dict) else [])]
     return keys
 
 

@@ -63,7 +63,10 @@ def check_arguments(
         name: parameter
         for name, parameter in inspect.signature(target).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
-        or (parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is not inspect._empty)
+        or (
+            parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and parameter.default is not inspect._empty
+        )
     }
     hints = _hints(target)
     checked, problems = {}, []
@@ -99,7 +102,9 @@ def locate(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
         raise ValueError(f"cannot be imported ({error})") from error
     except AttributeError as error:
         names = [n for n in vars(import_module(module_name)) if not n.startswith("_")]
-        raise ValueError(f"{module_name} has no {attribute}{suggestion(attribute, names)}") from error
+        raise ValueError(
+            f"{module_name} has no {attribute}{suggestion(attribute, names)}"
+        ) from error
     home = getattr(target, "__module__", None) or ""
     if not callable(target) or not f"{home}.".startswith(prefixes):
         raise ValueError("is not a class or function of an allowed module")
@@ -163,7 +168,7 @@ def _show(value: Any) -> str:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # a stranger's class with names that only its type checker knows

@@ -73,7 +73,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         from gan_runner.build import build
 
         trainer = build(cfg)
-        _check_writable(run_dir)
+        _claim(run_dir)
     except (ValueError, OSError) as error:
         _remove_if_empty(run_dir)
         raise Refused(str(error), USAGE_ERROR) from error
@@ -101,8 +101,10 @@ def _exit(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _check_writable(run_dir: Path) -> None:
-    """Hydra has made the directory; only a file shows whether it can be written to."""
+def _claim(run_dir: Path) -> None:
+    """Hydra has made the directory; see that it holds no other run and can be written to."""
+    if (run_dir / "config.yaml").exists():
+        raise ValueError(f"{run_dir} holds a run already; name another with hydra.run.dir=FOLDER")
     probe = run_dir / ".writable"
     probe.touch()
     probe.unlink()
@@ -128,10 +130,18 @@ def _print_opening(cfg: DictConfig, facts: dict[str, Any], run_dir: Path) -> Non
 def _print_closing(summary: dict[str, Any], run_dir: Path) -> None:
     pictures = sorted((run_dir / "samples").glob("step_*.png"))
     seconds = summary["seconds"]["total"]
+    if pictures and _shows_pictures():
+        from gan_runner.metrics.pictures import half_blocks
+
+        print(half_blocks(pictures[-1], width=80, share=0.3))
     print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
     print(f"  samples     {pictures[-1]}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")
     print(f"  more        gan-sample {run_dir} --count 100 --out samples.png")
+
+
+def _shows_pictures() -> bool:
+    return sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from annotated_types import Gt, Lt
 
-from gan_runner.core import DataSpec, Dataset
+from gan_runner.core import Dataset, DataSpec
 from gan_runner.data.split import hold_out
 
 

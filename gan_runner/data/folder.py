@@ -16,11 +16,17 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from PIL import Image, UnidentifiedImageError
 
-from gan_runner.core import DataSpec, Dataset
+from gan_runner.core import Dataset, DataSpec
 from gan_runner.data.split import hold_out
 
 _BAD_NAMED = 5  # bad files that a message names; it counts the others
-_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_UNREADABLE = (
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+)
 
 Reader = Callable[[str], bytes]
 
@@ -42,7 +48,8 @@ def image_folder(
         image_size: side in pixels; the shorter side is resized to it (antialiased), then the centre
             is cropped. None: the images must be square and of one size.
         channels: 1 (grey), 3 (RGB) or "auto": 1 if every image is stored as grey.
-        on_bad_file: "refuse" to start, or "skip", files that are not readable images; both name them.
+        on_bad_file: "refuse" to start, or "skip", files that are not readable images; both name
+            them.
         heldout: share kept from training.
 
     Raises:
@@ -52,11 +59,13 @@ def image_folder(
     images, kept = _decode_all(names, read, image_size, on_bad_file, path)
     if len(images) < 2:
         raise ValueError(f"dataset.path={path} has {len(images)} images; at least 2 are needed")
-    mode = {1: "L", 3: "RGB"}.get(channels) or ("L" if _all_grey(images) else "RGB")
+    mode = _mode(channels, images)
     x = torch.stack([_pixels(image, mode) for image in images])
     classes, labels = _classes(kept)
     train, rest = hold_out(x, labels, heldout)
-    return Dataset(DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(classes)), train, rest)
+    return Dataset(
+        DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(classes)), train, rest
+    )
 
 
 def _open(path: str) -> tuple[list[str], Reader]:
@@ -125,15 +134,17 @@ def _fit(image: Image.Image, size: int | None) -> Image.Image:
 def _check_sizes(images: list[Image.Image], size: int | None) -> None:
     sizes = {image.size for image in images}
     if size is None and (len(sizes) > 1 or any(w != h for w, h in sizes)):
-        shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:3])
+        shown = [f"{w}x{h}" for w, h in sorted(sizes)[:3]] + ["..."] * (len(sizes) > 3)
         raise ValueError(
-            f"the images are not square and of one size ({shown}{', ...' if len(sizes) > 3 else ''});"
+            f"the images are not square and of one size ({', '.join(shown)});"
             " set dataset.image_size=PIXELS to resize and crop them"
         )
 
 
-def _all_grey(images: list[Image.Image]) -> bool:
-    return all(image.mode == "L" for image in images)
+def _mode(channels: Literal["auto", 1, 3], images: list[Image.Image]) -> str:
+    if channels == "auto":
+        return "L" if all(image.mode == "L" for image in images) else "RGB"
+    return "L" if channels == 1 else "RGB"
 
 
 def _pixels(image: Image.Image, mode: str) -> torch.Tensor:

@@ -17,7 +17,7 @@ def to_unit(x: Tensor) -> Tensor:
 
 
 class Stream:
-    """Batches without replacement, a fresh permutation each epoch; the last, partial one is dropped.
+    """Batches without replacement, in a fresh order each epoch; a last, partial one is dropped.
 
     The order is a function of (seed, epoch) alone, so `state_dict` is two integers.
 

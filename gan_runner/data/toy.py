@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt
 
-from gan_runner.core import Batch, DataSpec, Dataset
+from gan_runner.core import Batch, Dataset, DataSpec
 
 _HELD_OUT = 10_000  # drawn anew from the same density, so it costs no training data
 
@@ -31,7 +31,8 @@ def gaussians25(
 ) -> Dataset:
     """Mixture of 25 Gaussians, equally weighted, on a grid.
 
-    Centres 2 (i, j), i and j in {-2..2}, and noise of standard deviation `std`, all divided by 2.828.
+    Centres 2 (i, j), i and j in {-2..2}, and noise of standard deviation `std`, all divided by
+    2.828.
     """
     steps = 2.0 * np.arange(-2, 3)
     centres = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)

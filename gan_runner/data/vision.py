@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from gan_runner.core import Batch, DataSpec, Dataset
+from gan_runner.core import Batch, Dataset, DataSpec
 
 
 def mnist(*, root: str, download: bool = True) -> Dataset:
@@ -37,14 +37,19 @@ def _load(kind: type, name: str, root: str, download: bool) -> Dataset:
     folder = Path(root).expanduser()
     try:
         train, test = (kind(folder, train=part, download=download) for part in (True, False))
-    except (RuntimeError, OSError) as error:  # torchvision raises either for missing or broken files
+    except (
+        RuntimeError,
+        OSError,
+    ) as error:  # torchvision raises either for missing or broken files
         fix = (
             f"without a network, copy the files of a machine that has them there, or name their "
             f"folder: dataset.root=FOLDER ({type(error).__name__}: {str(error).splitlines()[0]})"
             if download
             else "name the right folder with dataset.root=FOLDER or set dataset.download=true"
         )
-        raise ValueError(f"dataset={name}: no usable files in dataset.root={root}; {fix}") from error
+        raise ValueError(
+            f"dataset={name}: no usable files in dataset.root={root}; {fix}"
+        ) from error
     batches = [_as_batch(part) for part in (train, test)]
     spec = DataSpec(name, tuple(batches[0].x.shape[1:]), n_classes=len(train.classes))
     return Dataset(spec, train=batches[0], heldout=batches[1])

@@ -26,7 +26,8 @@ class CriticOnHeldOut:
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure a view."""
-        critic, x, y, fake = view.nets.critic, view.heldout.x, view.heldout.y, view.raw
+        critic, (x, y) = view.nets.critic, view.heldout
+        fake = view.raw[: len(x)]
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         x_hat = eps * x + (1 - eps) * fake

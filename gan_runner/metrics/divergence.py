@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _COMPONENTS = 32  # principal components of high-dimensional data that the probe looks at
 _FEATURES = 200  # random Fourier features a bandwidth
+_FEWEST = 16  # held-out samples
 _FINE = (1.0, 10.0, 100.0)  # inverse squared bandwidths in the plane, where features resolve modes
 _COARSE = (1.0,)  # and in high dimensions, where fine features see nothing but noise
 
@@ -28,6 +29,8 @@ class ProbeJensenShannon:
     profit from overfitting; the value is cut to [0, log 2]. It needs no critic, so it compares
     objectives: 0 says that the probe sees no difference, log 2 that it always does.
 
+    With fewer than 16 held-out samples there is nothing to train on, and no value.
+
     Args:
         seed: of the halves and the random features.
     """
@@ -38,6 +41,8 @@ class ProbeJensenShannon:
     def __call__(self, view: View) -> dict[str, float]:
         """Compare the averaged generator's samples with the held-out data."""
         real, fake = (t.flatten(1).cpu().double().numpy() for t in (view.heldout.x, view.averaged))
+        if len(real) < _FEWEST:
+            return {}
         if not np.isfinite(fake).all():
             return {"jsd/probe": log(2)}
         return {"jsd/probe": probe_jensen_shannon(real, fake, seed=self.seed)}
@@ -57,10 +62,14 @@ def probe_jensen_shannon(real: np.ndarray, fake: np.ndarray, *, seed: int) -> fl
     folds = np.concatenate([rng.permutation(n) % 2, rng.permutation(n) % 2])
     x = np.concatenate([real[:n], fake[:n]])
     is_real = np.repeat([1, 0], n)
-    cross_entropy = np.mean([
-        _cross_entropy(x[folds != k], is_real[folds != k], x[folds == k], is_real[folds == k], seed)
-        for k in (0, 1)
-    ])
+    cross_entropy = np.mean(
+        [
+            _cross_entropy(
+                x[folds != k], is_real[folds != k], x[folds == k], is_real[folds == k], seed
+            )
+            for k in (0, 1)
+        ]
+    )
     return float(np.clip(log(2) - cross_entropy, 0.0, log(2)))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gan_runner.core import View, call_unchanged
@@ -52,12 +55,32 @@ def scatter(
         if np.isfinite(level).all():
             axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
     if real is not None:
-        axes.scatter(*real.T, s=6, c="tab:orange", label="data", linewidths=0)
-    axes.scatter(*fake.T, s=6, c="tab:blue", label="generator", linewidths=0)
+        axes.scatter(real[:, 0], real[:, 1], s=6, c="tab:orange", label="data", linewidths=0)
+    axes.scatter(fake[:, 0], fake[:, 1], s=6, c="tab:blue", label="generator", linewidths=0)
     axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=title)
     axes.legend(loc="upper right", markerscale=2)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def half_blocks(picture: Path, *, width: int, share: float = 1.0) -> str:
+    """The upper `share` of a picture for a terminal of 24-bit colours, `width` characters wide.
+
+    Each character is an upper half block: one pixel its foreground, the one below its background.
+    """
+    image = Image.open(picture).convert("RGB")
+    image = image.crop((0, 0, image.width, round(share * image.height)))
+    height = 2 * max(1, round(width * image.height / image.width / 2))
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    lines = []
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+        cells = [_cell(*u, *v) for u, v in zip(upper.tolist(), lower.tolist(), strict=True)]
+        lines.append("".join(cells) + "\x1b[0m")
+    return "\n".join(lines)
+
+
+def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> str:
+    return f"\x1b[38;2;{r};{g};{b};48;2;{below_r};{below_g};{below_b}m\u2580"
 
 
 @torch.no_grad()

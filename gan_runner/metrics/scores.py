@@ -8,8 +8,8 @@ import numpy as np
 def classifier_score(probabilities: np.ndarray) -> float:
     """exp E_x KL(p(y|x) || p(y)): the inception score (Salimans et al. 2016) with any classifier.
 
-    Between 1 (all samples are classified alike) and the number of classes (each sample is classified
-    with certainty, and all classes are equally frequent).
+    Between 1 (all samples are classified alike) and the number of classes (each sample is
+    classified with certainty, and all classes are equally frequent).
 
     Args:
         probabilities: p(y|x) of each sample, (N, classes), rows summing to 1.

@@ -7,6 +7,7 @@ generator's output and the critic's input.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 from annotated_types import Ge, Gt
@@ -56,7 +57,7 @@ class Generator(nn.Module):
             nn.ReLU(),
         )
         self.stages = nn.Sequential()
-        for wide, narrow in zip(widths[:-1], widths[1:], strict=True):
+        for wide, narrow in pairwise(widths):
             self.stages.append(nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=affine))
             self.stages.append(norm_layer(norm, narrow))
             self.stages.append(nn.ReLU())
@@ -96,7 +97,7 @@ class Critic(nn.Module):
         channels, *sides = image_sides(spec, model="dcgan", smallest=8, largest=128)
         widths = _widths(min(sides), filters)
         self.stages = nn.Sequential(nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2))
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+        for narrow, wide in pairwise(widths):
             self.stages.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=norm == "none"))
             self.stages.append(norm_layer(norm, wide))
             self.stages.append(nn.LeakyReLU(0.2))

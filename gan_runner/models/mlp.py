@@ -5,6 +5,7 @@ With three hidden layers of 512 these are the toy networks of Gulrajani et al. 2
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Annotated, Literal
 
@@ -23,7 +24,7 @@ class Generator(nn.Module):
 
     Args:
         spec: facts about the data.
-        latent_dim: size of the noise; "auto" is the number of coordinates for points, 128 for images.
+        latent_dim: size of the noise; "auto": the number of coordinates of points, 128 for images.
         width: of each hidden layer.
         depth: number of hidden layers.
     """
@@ -63,9 +64,5 @@ class Critic(nn.Module):
 
 def _layers(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
     widths = [inputs] + [width] * depth
-    hidden = [
-        layer
-        for a, b in zip(widths[:-1], widths[1:], strict=True)
-        for layer in (nn.Linear(a, b), nn.ReLU())
-    ]
+    hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*hidden, nn.Linear(width, outputs))

@@ -57,7 +57,9 @@ class Objective:
         r, f = critic(real.x, real.y), critic(fake.x, fake.y)
         terms = {name: term(critic, real, fake) for name, term in self.critic_terms.items()}
         total = sum(terms.values(), start=self.critic_score(r, f))
-        estimates = {tag: estimate(r.detach(), f.detach()) for tag, estimate in self.estimates.items()}
+        estimates = {
+            tag: estimate(r.detach(), f.detach()) for tag, estimate in self.estimates.items()
+        }
         parts = {f"loss/{name}": value for name, value in terms.items()}
         return Loss(total, {"loss/critic": total, **parts, **estimates})
 

@@ -48,7 +48,7 @@ def least_squares_generator(f: Tensor, *, target: float = 1.0) -> Tensor:
 
 
 def hinge_critic(r: Tensor, f: Tensor) -> Tensor:
-    """E max(0, 1 - f(x)) + E max(0, 1 + f(G(z))). Lim & Ye 2017; Miyato et al. 2018, equation 16."""
+    """E max(0, 1 - f(x)) + E max(0, 1 + f(G(z))). Lim & Ye 2017; Miyato et al. 2018, eq. 16."""
     return relu(1 - r).mean() + relu(1 + f).mean()
 
 
@@ -58,7 +58,7 @@ def hinge_generator(f: Tensor) -> Tensor:
 
 
 def wasserstein_critic(r: Tensor, f: Tensor) -> Tensor:
-    """E f(G(z)) - E f(x): minus the Kantorovich-Rubinstein dual. Arjovsky et al. 2017, equation 2."""
+    """E f(G(z)) - E f(x): minus the Kantorovich-Rubinstein dual. Arjovsky et al. 2017, eq. 2."""
     return f.mean() - r.mean()
 
 
@@ -68,7 +68,7 @@ def wasserstein_generator(f: Tensor) -> Tensor:
 
 
 def wasserstein_estimate(r: Tensor, f: Tensor) -> Tensor:
-    """E f(x) - E f(G(z)), the dual's value at the critic f: W1 times f's Lipschitz constant at most."""
+    """E f(x) - E f(G(z)), the dual's value at f: at most W1 times f's Lipschitz constant."""
     return r.mean() - f.mean()
 
 

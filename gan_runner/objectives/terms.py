@@ -48,8 +48,9 @@ def gradient_penalty(
 
 
 def gradient_norm(gradient: Tensor) -> Tensor:
-    """Euclidean norm of each sample's gradient, (N, *shape) -> (N,), in float32.
+    """Euclidean norm of each sample's gradient, (N, *shape) -> (N,), never in half precision.
 
     torch's norm has the subgradient 0 at 0, so a critic that is flat somewhere yields no NaN.
     """
-    return gradient.flatten(1).float().norm(dim=1)
+    precise = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.flatten(1).to(precise).norm(dim=1)

@@ -41,7 +41,7 @@ def rmsprop(
     momentum: Decay = 0.0,
     weight_decay: NonNegative = 0.0,
 ) -> optim.Optimizer:
-    """RMSProp (Tieleman & Hinton 2012): g / sqrt(v), v the running mean of g^2 with decay `alpha`."""
+    """RMSProp (Tieleman & Hinton 2012): lr g / sqrt(v), v a running mean of g^2, decay `alpha`."""
     return optim.RMSprop(
         params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay,
         foreach=True,

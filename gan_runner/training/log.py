@@ -18,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 Scalars = Mapping[str, float]
 
+
 class Meter:
     """Means of device tensors over the steps since it was last read."""
 
@@ -54,7 +55,10 @@ class RunLog:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self._lines.close()
         self._board.close()

@@ -8,16 +8,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("gan_runner", "torch", "torchvision", "numpy", "hydra-core", "scikit-learn")
+import torch
+
+_PACKAGES = ("gan_runner", "torchvision", "numpy", "hydra-core", "scikit-learn")
 
 
 def versions() -> dict[str, Any]:
     """Versions of Python and of the packages that decide the numbers, and the git commit."""
     return {
         "python": platform.python_version(),
+        "torch": torch.__version__,  # with the CUDA it was built for
         **{name: _version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(status) if (status := _git("status", "--porcelain")) is not None else None,
+        "git_dirty": bool(status)
+        if (status := _git("status", "--porcelain")) is not None
+        else None,
     }
 
 

@@ -16,9 +16,9 @@ def generate(generator: nn.Module, latent: Latent, *, batch_size: int) -> Tensor
 
     The generator runs in the mode it is in and is left as it was.
     """
-    return torch.cat([
-        call_unchanged(generator, part.z, part.y) for part in _split(latent, batch_size)
-    ])
+    return torch.cat(
+        [call_unchanged(generator, part.z, part.y) for part in _split(latent, batch_size)]
+    )
 
 
 def _split(latent: Latent, batch_size: int) -> Iterator[Latent]:

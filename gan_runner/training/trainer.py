@@ -8,7 +8,7 @@ checkpoints written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -69,7 +69,7 @@ class Trainer:
         iteration: one generator iteration of the game; see `update`.
         stream: of training batches.
         heldout: samples for the evaluators, on the device.
-        noise: as many rows as `heldout`; the fixed noise of evaluators and pictures.
+        noise: the fixed noise of evaluators and pictures.
         spec: facts about the data.
         settings: how long and how often.
         evaluators: measures, run every `evaluate_every` steps.
@@ -121,10 +121,10 @@ class Trainer:
             self.step += 1
             self.meter.add(logs)
             self._tick()
-        if self.status != "diverged":
-            self.status = "completed" if interrupt.received is None else "interrupted"
         self._write_point(evaluate=False)  # what an interruption left in the meter
-        self._save()
+        if self.status != "diverged":  # then the last checkpoint is better than what there is now
+            self._save()
+            self.status = "completed" if interrupt.received is None else "interrupted"
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
@@ -154,7 +154,7 @@ class Trainer:
         values["speed/steps_per_second"] = self.clock.steps_per_second(self.step)
         with self.clock("log"):
             self.log.scalars(self.step, values)
-            self.bar.set_postfix(W=f"{values['wasserstein/critic']:.3f}", refresh=False)
+            self._show(values, evaluate)
 
     def _view(self) -> View:
         nets, batch = self.game.nets, self.settings.batch_size
@@ -193,6 +193,15 @@ class Trainer:
             total=self.settings.steps, unit="step", dynamic_ncols=True, mininterval=0.2,
             file=sys.stderr, disable=not sys.stderr.isatty() or None,
         )  # fmt: skip
+
+    def _show(self, values: Mapping[str, float], evaluated: bool) -> None:
+        """The bar's estimate; where there is no terminal for a bar, a line an evaluation."""
+        estimate = values["wasserstein/critic"]
+        self.bar.set_postfix(W=f"{estimate:.3f}", refresh=False)
+        if self.bar.disable and evaluated:
+            speed = values["speed/steps_per_second"]
+            where = f"step {self.step:,}/{self.settings.steps:,}"
+            print(f"{where}  W={estimate:.3f}  {speed:.1f} steps/s", flush=True)
 
     def _summary(self, run_dir: Path) -> dict[str, Any]:
         return {

@@ -56,9 +56,7 @@ def critic_gradients(
     return _differentiate(loss, nets.critic)
 
 
-def generator_gradients(
-    nets: Nets, objective: Objective, latent: Latent
-) -> tuple[Logs, Gradients]:
+def generator_gradients(nets: Nets, objective: Objective, latent: Latent) -> tuple[Logs, Gradients]:
     """Loss of the generator and its gradients; none are computed for the critic's weights."""
     fake = Batch(nets.generator(latent.z, latent.y), latent.y)
     loss = objective.generator_loss(nets.critic, fake)

@@ -1,0 +1,51 @@
+"""What tests share: composing configurations, building trainers, the data beside the project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from gan_runner.build import build
+from gan_runner.train import config_dir
+from gan_runner.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+# Small networks and few held-out samples: the arithmetic is the same, only faster.
+TINY = ("trainer.batch_size=16", "trainer.n_eval=64", "device=cpu")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def config() -> Callable[..., DictConfig]:
+    """Compose the configuration of a command line."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+
+    return composed
+
+
+@pytest.fixture
+def trainer(config: Callable[..., DictConfig]) -> Callable[..., Trainer]:
+    """Build the trainer of a command line, small unless it says otherwise."""
+    return lambda *overrides: build(config(*TINY, *overrides))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real MNIST and CIFAR-10, where the machine has them."""
+    if not SHARED.is_dir():
+        pytest.skip("the real data sets are not beside the project")
+    return SHARED

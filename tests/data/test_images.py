@@ -1,0 +1,175 @@
+"""Image data sets: digits, torchvision's files, directories and zips."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from gan_runner.data.digits import digits
+from gan_runner.data.folder import image_folder
+from gan_runner.data.vision import cifar10, mnist
+
+
+def test_digits_are_scikit_learns() -> None:
+    data = digits(heldout=0.2)
+    assert data.spec.shape == (1, 8, 8) and data.spec.n_classes == 10
+    assert (len(data.train.x), len(data.heldout.x)) == (1438, 359)
+    table = load_digits()
+    x = torch.cat([data.train.x, data.heldout.x]).flatten(1).float() * (16 / 255)
+    ours = {(tuple(row), int(label)) for row, label in zip(
+        x.round().int().tolist(), torch.cat([data.train.y, data.heldout.y]), strict=True)}  # fmt: skip
+    theirs = {(tuple(row), int(label)) for row, label in zip(
+        table.data.astype(int).tolist(), table.target, strict=True)}  # fmt: skip
+    assert ours == theirs
+    assert data.train.x.min() == 0 and data.train.x.max() == 255
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+def test_mnist_files(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    for part, n in (("train", 5), ("t10k", 2)):
+        write_idx(raw / f"{part}-images-idx3-ubyte", images[:n])
+        write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(n, dtype=np.uint8))
+    data = mnist(root=str(tmp_path), download=False)
+    assert (data.train.x[:, 0].numpy() == images).all()
+    assert data.heldout.y.tolist() == [0, 1] and data.spec.n_classes == 10
+
+
+def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"dataset=mnist.*dataset\.root=.*dataset\.download=true"):
+        mnist(root=str(tmp_path), download=False)
+
+
+def test_a_download_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object, **kwargs: object) -> None:
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+    with pytest.raises(ValueError, match="without a network, copy the files"):
+        cifar10(root=str(tmp_path), download=True)
+
+
+def test_real_mnist(shared_data: Path) -> None:
+    data = mnist(root=str(shared_data), download=False)
+    assert data.train.x.shape == (60_000, 1, 28, 28) and data.heldout.x.shape == (10_000, 1, 28, 28)
+    # the well-known mean and deviation of the training pixels
+    pixels = data.train.x.float() / 255
+    assert pixels.mean().item() == pytest.approx(0.1307, abs=1e-4)
+    assert pixels.std().item() == pytest.approx(0.3081, abs=1e-4)
+    assert data.train.y[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def picture(
+    path: Path, colour: object, *, size: tuple[int, int] = (8, 8), mode: str = "RGB"
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+def as_zip(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i in range(4):
+        picture(tmp_path / "images" / "red" / f"{i}.png", (255, 0, 0))
+        picture(tmp_path / "images" / "blue" / f"{i}.png", (0, 0, 255))
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_class_folders(folder: Path, tmp_path: Path, packed: bool) -> None:
+    path = as_zip(folder, tmp_path / "images.zip") if packed else folder
+    data = image_folder(path=str(path), heldout=0.25)
+    assert data.spec.shape == (3, 8, 8) and data.spec.n_classes == 2
+    assert (len(data.train.x), len(data.heldout.x)) == (6, 2)
+    for batch in (data.train, data.heldout):  # blue is class 0, red is class 1
+        assert (batch.x[:, 0, 0, 0] == 255 * batch.y).all()
+        assert (batch.x[:, 2, 0, 0] == 255 * (1 - batch.y)).all()
+
+
+def test_without_class_folders(folder: Path) -> None:
+    picture(folder / "loose.png", (0, 255, 0))
+    assert image_folder(path=str(folder)).train.y is None
+    assert image_folder(path=str(folder / "red")).train.y is None
+
+
+def test_grey_images_have_one_channel(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", 100 + i, mode="L")
+    assert image_folder(path=str(tmp_path)).spec.shape == (1, 8, 8)
+    assert image_folder(path=str(tmp_path), channels=3).spec.shape == (3, 8, 8)
+    Image.fromarray(np.full((8, 8), 256 * 77 + 5, dtype=np.uint16)).save(tmp_path / "deep.png")
+    data = image_folder(path=str(tmp_path))
+    values = {int(v) for part in (data.train, data.heldout) for v in part.x[:, 0, 0, 0]}
+    assert values == {77, 100, 101, 102}  # 16-bit grey is scaled, not clipped
+
+
+def test_resizing_crops_the_centre(tmp_path: Path) -> None:
+    for i in range(2):
+        image = Image.new("RGB", (32, 16), (255, 0, 0))
+        image.paste((0, 255, 0), (8, 0, 24, 16))  # the middle square
+        image.save(tmp_path / f"{i}.png")
+    data = image_folder(path=str(tmp_path), image_size=8)
+    assert data.spec.shape == (3, 8, 8)
+    assert data.train.x[0, :, 4, 4].tolist() == [0, 255, 0]
+    assert data.train.x[0, 1, :, 1:-1].min() > 240  # all green but for the edge's antialiasing
+    with pytest.raises(ValueError, match=r"\(32x16\); set dataset\.image_size=PIXELS"):
+        image_folder(path=str(tmp_path))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_bad_files_are_named_then_refused_or_skipped(
+    folder: Path, tmp_path: Path, packed: bool
+) -> None:
+    whole = (folder / "red" / "0.png").read_bytes()
+    (folder / "red" / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".DS_Store").write_text("clutter is nobody's data")
+    path = str(as_zip(folder, tmp_path / "images.zip") if packed else folder)
+    with pytest.raises(ValueError, match=r"notes\.txt .*red/truncated\.png .*on_bad_file=skip"):
+        image_folder(path=path)
+    with pytest.warns(UserWarning, match=r"notes\.txt .*red/truncated\.png .*skipped"):
+        data = image_folder(path=path, on_bad_file="skip")
+    assert len(data.train.x) + len(data.heldout.x) == 8
+    assert data.spec.n_classes == 2
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has 0 images"):
+        image_folder(path=str(tmp_path))
+    with pytest.raises(ValueError, match="does not exist"):
+        image_folder(path=str(tmp_path / "nowhere"))
+    file = tmp_path / "file.gz"
+    file.write_bytes(gzip.compress(b"x"))
+    with pytest.raises(ValueError, match="neither a directory nor a zip"):
+        image_folder(path=str(file))
+
+
+def test_real_cifar10(shared_data: Path) -> None:
+    data = image_folder(path=str(shared_data / "cifar10" / "test.zip"), heldout=0.1)
+    assert data.spec.shape == (3, 32, 32) and data.spec.n_classes == 10
+    assert (len(data.train.x), len(data.heldout.x)) == (9000, 1000)
+    assert torch.bincount(torch.cat([data.train.y, data.heldout.y])).tolist() == [1000] * 10
+    # CIFAR-10's channel means are .4942, .4851, .4504 on its test split; JPEG barely moves them
+    means = data.train.x.float().mean(dim=(0, 2, 3)) / 255
+    assert means.tolist() == pytest.approx([0.494, 0.485, 0.450], abs=0.01)

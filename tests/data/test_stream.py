@@ -1,0 +1,80 @@
+"""Batches: every sample once an epoch, in an order that a seed decides and a state resumes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gan_runner.core import Batch
+from gan_runner.data.split import hold_out
+from gan_runner.data.stream import Stream, held_out, to_unit
+
+CPU = torch.device("cpu")
+
+
+def stream(n: int = 12, batch_size: int = 4, seed: int = 0) -> Stream:
+    table = Batch(torch.arange(float(n))[:, None], torch.arange(n))
+    return Stream(table, batch_size=batch_size, seed=seed, device=CPU)
+
+
+def rows(s: Stream, batches: int) -> list[int]:
+    return [int(v) for _ in range(batches) for v in s.next().x]
+
+
+def test_an_epoch_is_a_permutation() -> None:
+    s = stream()
+    first, second = rows(s, 3), rows(s, 3)
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+
+
+def test_labels_stay_with_their_samples() -> None:
+    batch = stream().next()
+    assert batch.x[:, 0].tolist() == batch.y.tolist()
+
+
+def test_the_partial_batch_is_dropped() -> None:
+    s = stream(n=10, batch_size=4)
+    assert len(set(rows(s, 2))) == 8
+    assert s.epoch == 0
+    assert len(s.next().x) == 4 and s.epoch == 1
+
+
+def test_resuming_continues_the_order() -> None:
+    s = stream(seed=5)
+    rows(s, 4)
+    state = s.state_dict()
+    rest = rows(s, 7)
+    resumed = stream(seed=5)
+    resumed.load_state_dict(state)
+    assert rows(resumed, 7) == rest
+    assert rows(stream(seed=6), 7) != rows(stream(seed=5), 7)
+
+
+def test_pixels_become_unit_floats() -> None:
+    assert to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx(
+        [-1.0, -0.6, 1.0]
+    )
+    assert to_unit(torch.tensor([3.5])).tolist() == [3.5]
+
+
+def test_a_batch_larger_than_the_data() -> None:
+    with pytest.raises(ValueError, match=r"trainer\.batch_size=13 .* \(12 samples\)"):
+        stream(batch_size=13)
+
+
+def test_held_out_rows_are_distinct_and_normalised() -> None:
+    table = Batch(torch.arange(200, dtype=torch.uint8)[:, None])
+    x = held_out(table, 50, device=CPU, seed=1).x
+    assert len(set(((x + 1) * 127.5).round().flatten().tolist())) == 50
+    assert len(held_out(table, 1000, device=CPU, seed=1).x) == 200
+
+
+def test_splitting_is_a_partition() -> None:
+    x, y = torch.arange(10), torch.arange(10) * 2
+    train, heldout = hold_out(x, y, 0.3)
+    assert len(heldout.x) == 3
+    assert sorted([*train.x.tolist(), *heldout.x.tolist()]) == list(range(10))
+    assert (train.y == 2 * train.x).all()
+    assert (hold_out(x, y, 0.3)[0].x == train.x).all()
+    assert [len(part.x) for part in hold_out(x[:2], None, 0.01)] == [1, 1]

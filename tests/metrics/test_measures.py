@@ -1,0 +1,121 @@
+"""Measures against closed forms and quadrature."""
+
+from __future__ import annotations
+
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.integrate import quad
+from scipy.stats import norm
+from torch import nn
+
+from gan_runner.core import Batch, DataSpec, Nets, View
+from gan_runner.metrics.critic import CriticOnHeldOut
+from gan_runner.metrics.divergence import ProbeJensenShannon, probe_jensen_shannon
+from gan_runner.metrics.pictures import half_blocks, image_grid
+from gan_runner.metrics.scores import classifier_score
+
+RNG = np.random.default_rng(0)
+
+
+class Quadratic(nn.Module):
+    """f(x) = |x|^2 / 2, with gradient x."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return 0.5 * x.square().sum(1)
+
+
+def view(real: torch.Tensor, fake: torch.Tensor, critic: nn.Module) -> View:
+    nets = Nets(nn.Identity(), critic, nn.Identity())
+    return View(nets, DataSpec("points", (2,)), Batch(real), raw=fake, averaged=fake)
+
+
+def test_critic_on_held_out_data() -> None:
+    real, fake = torch.full((6, 2), 3.0), torch.full((6, 2), 3.0)
+    real[:, 1], fake[:, 1] = 4.0, 0.0
+    values = CriticOnHeldOut(batch_size=4, seed=0)(view(real, fake, Quadratic()))
+    assert values["wasserstein/critic_heldout"] == pytest.approx(12.5 - 4.5)
+    assert 3.0 < values["critic/input_gradient_norm"] < 5.0  # between (3, 0) and (3, 4)
+    at_real = CriticOnHeldOut(batch_size=4, seed=0)(view(real, real, Quadratic()))
+    assert at_real["critic/input_gradient_norm"] == pytest.approx(5.0)
+
+
+def test_probe_on_equal_distributions() -> None:
+    a, b = RNG.normal(size=(2, 1000, 2))
+    assert probe_jensen_shannon(a, b, seed=0) == pytest.approx(0.0, abs=0.02)
+
+
+def test_probe_on_separated_distributions() -> None:
+    a, b = RNG.normal(size=(2, 1000, 2))
+    assert probe_jensen_shannon(a, b + 20, seed=0) == pytest.approx(log(2), abs=0.02)
+
+
+def test_probe_between_two_gaussians() -> None:
+    def integrand(x: float) -> float:
+        p, q = norm.pdf(x), norm.pdf(x, loc=2)
+        m = (p + q) / 2
+        return 0.5 * (p * log(p / m) + q * log(q / m))
+
+    truth, _ = quad(integrand, -8, 10)
+    a, b = RNG.normal(size=(2, 2000, 1))
+    estimate = probe_jensen_shannon(a, b + 2, seed=0)
+    assert (
+        truth - 0.03 < estimate < truth + 0.02
+    )  # a bound from below, up to the noise of 4,000 samples
+
+
+def test_probe_sees_modes_that_a_linear_classifier_cannot() -> None:
+    angles = np.arange(8) * np.pi / 4
+    centres = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    all_modes = centres[RNG.integers(8, size=1000)] + 0.02 * RNG.normal(size=(1000, 2))
+    every_second = centres[2 * RNG.integers(4, size=1000)] + 0.02 * RNG.normal(size=(1000, 2))
+    # JS of a uniform distribution on 8 modes and one on 4 of them: 3/4 log 4/3 + ... by hand:
+    # m = 3/16 on the shared, 1/16 on the others; 1/2 (4/8 log 2/3 + 4/8 log 2) + 1/2 log 4/3
+    truth = 0.5 * (0.5 * log(2 / 3) + 0.5 * log(2)) + 0.5 * log(4 / 3)
+    assert probe_jensen_shannon(all_modes, every_second, seed=0) == pytest.approx(truth, abs=0.04)
+
+
+def test_probe_calls_samples_that_are_not_finite_separated() -> None:
+    real, fake = torch.zeros(16, 2), torch.full((16, 2), float("nan"))
+    assert ProbeJensenShannon(seed=0)(view(real, fake, Quadratic())) == {"jsd/probe": log(2)}
+
+
+def test_probe_on_next_to_nothing() -> None:
+    few, many = torch.randn(3, 2), torch.randn(50, 2)
+    assert ProbeJensenShannon(seed=0)(view(few, many, Quadratic())) == {}
+    assert CriticOnHeldOut(batch_size=4, seed=0)(view(few, many, Quadratic()))
+
+
+def test_classifier_score_in_closed_form() -> None:
+    sure = np.eye(10)[np.arange(1000) % 10]
+    assert classifier_score(sure) == pytest.approx(10.0)
+    assert classifier_score(np.eye(10)[np.zeros(50, dtype=int)]) == pytest.approx(1.0)
+    assert classifier_score(np.full((50, 10), 0.1)) == pytest.approx(1.0)
+    # two classes, each sample with certainty, one three times as frequent: exp of the entropy
+    entropy = -(0.75 * log(0.75) + 0.25 * log(0.25))
+    assert classifier_score(np.eye(2)[[0, 0, 0, 1]]) == pytest.approx(np.exp(entropy))
+
+
+def test_a_terminal_shows_two_pixels_a_character(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 2, 3), dtype=np.uint8)
+    pixels[0, 0], pixels[1, 1] = (255, 0, 0), (0, 0, 9)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (line,) = half_blocks(tmp_path / "a.png", width=2, share=0.5).splitlines()
+    assert line == ("\x1b[38;2;255;0;0;48;2;0;0;0m\u2580\x1b[38;2;0;0;0;48;2;0;0;9m\u2580\x1b[0m")
+
+
+def test_grid_places_every_image() -> None:
+    images = torch.linspace(-1, 1, 6)[:, None, None, None].expand(6, 1, 8, 8)
+    grid = image_grid(images, columns=3)
+    side = 24 + 2  # enlarged three times, with a border of two pixels
+    assert grid.shape == (2 * side + 2, 3 * side + 2, 3)
+    centres = [
+        grid[2 + 12 + side * row, 2 + 12 + side * column, 0]
+        for row in (0, 1)
+        for column in range(3)
+    ]
+    assert [int(c) for c in centres] == [0, 51, 102, 153, 204, 255]

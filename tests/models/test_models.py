@@ -1,0 +1,105 @@
+"""Architectures: parameter counts by hand, sizes that follow from the data, DCGAN's rules."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gan_runner.core import DataSpec
+from gan_runner.models import dcgan, mlp
+
+POINTS = DataSpec("points", (2,))
+
+
+def image(channels: int, height: int, width: int | None = None) -> DataSpec:
+    return DataSpec("images", (channels, height, width or height))
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 9, 15, 16, 28, 30, 32, 33, 63, 64, 100, 128])
+def test_dcgan_follows_the_data(channels: int, side: int) -> None:
+    spec = image(channels, side)
+    generator = dcgan.Generator(spec, latent_dim=5, filters=2)
+    critic = dcgan.Critic(spec, filters=2, norm="none")
+    x = generator(torch.randn(3, 5))
+    assert x.shape == (3, channels, side, side)
+    assert x.abs().max() <= 1
+    assert critic(x).shape == (3,)
+
+
+def test_dcgan_on_images_that_are_not_square() -> None:
+    spec = image(1, 16, 24)
+    x = dcgan.Generator(spec, filters=2)(torch.randn(2, 128))
+    assert x.shape == (2, 1, 16, 24) and dcgan.Critic(spec, filters=2)(x).shape == (2,)
+
+
+def test_dcgan_parameters_by_hand() -> None:
+    # 32 pixels: 4 -> 8 -> 16 -> 32, F = 64. The projection and the convolutions before a norm have
+    # no bias; a norm has two numbers a channel.
+    f = 64
+    projection = 100 * (4 * f * 4 * 4) + 2 * 4 * f
+    stages = (4 * f * 2 * f * 16 + 2 * 2 * f) + (2 * f * f * 16 + 2 * f)
+    generator = projection + stages + (f * 3 * 16 + 3)
+    assert count(dcgan.Generator(image(3, 32), latent_dim=100, filters=f)) == generator == 1_068_931
+    critic = (
+        (3 * f * 16 + f)
+        + (f * 2 * f * 16 + 4 * f)
+        + (2 * f * 4 * f * 16 + 8 * f)
+        + (4 * f * 16 + 1)
+    )
+    assert count(dcgan.Critic(image(3, 32), filters=f)) == critic
+
+
+def test_dcgan_norm_is_not_at_the_ends() -> None:
+    def norms(network: nn.Module) -> int:
+        return sum(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+
+    spec = image(3, 64)  # four stages
+    assert norms(dcgan.Generator(spec, filters=2)) == 4  # after the projection and three stages
+    assert norms(dcgan.Critic(spec, filters=2)) == 3  # all stages but the first
+    assert norms(dcgan.Critic(spec, filters=2, norm="none")) == 0
+    assert isinstance(dcgan.Generator(spec, filters=2).to_image[-1], nn.Tanh)
+
+
+def test_dcgan_initialisation() -> None:
+    critic = dcgan.Critic(image(3, 32), filters=64)
+    weights = critic.stages[2].weight
+    assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+    assert critic.stages[3].weight.mean().item() == pytest.approx(1.0, abs=0.01)
+    own = dcgan.Critic(image(3, 32), filters=64, init_std=None).stages[2].weight
+    # torch: uniform with bound 1 / sqrt(fan in), fan in 64 * 16
+    assert own.abs().max().item() == pytest.approx(1 / 32, rel=1e-3)
+
+
+@pytest.mark.parametrize("spec", [POINTS, image(1, 7), image(3, 129)])
+def test_dcgan_refuses_what_it_cannot_build(spec: DataSpec) -> None:
+    with pytest.raises(ValueError, match="use model=mlp"):
+        dcgan.Generator(spec)
+    with pytest.raises(ValueError, match="use model=mlp"):
+        dcgan.Critic(spec)
+
+
+def test_mlp_of_the_toys() -> None:
+    # 2 -> 512 -> 512 -> 512 -> out
+    hidden = (2 * 512 + 512) + 2 * (512 * 512 + 512)
+    generator, critic = mlp.Generator(POINTS), mlp.Critic(POINTS)
+    assert generator.latent_dim == 2
+    assert count(generator) == hidden + 512 * 2 + 2
+    assert count(critic) == hidden + 512 + 1
+    assert [type(m) for m in critic.layers] == [nn.Linear, nn.ReLU] * 3 + [nn.Linear]
+    assert generator(torch.randn(7, 2)).shape == (7, 2)
+
+
+def test_mlp_on_images() -> None:
+    generator = mlp.Generator(image(3, 8), width=16)
+    x = 100 * torch.randn(5, 128)
+    assert generator.latent_dim == 128
+    assert generator(x).shape == (5, 3, 8, 8) and generator(x).abs().max() <= 1
+    assert mlp.Critic(image(3, 8), width=16)(generator(x)).shape == (5,)
+    # points are not squashed
+    assert mlp.Generator(POINTS)(1000 * torch.randn(9, 2)).abs().max() > 1

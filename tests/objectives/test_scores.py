@@ -1,0 +1,85 @@
+"""Scores against numbers computed by hand."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import pytest
+import torch
+
+from gan_runner.objectives import scores
+
+# Scores of two real and two generated samples; sigmoid(log 3) = 3/4, sigmoid(0) = 1/2.
+R = torch.tensor([log(3), 0.0])
+F = torch.tensor([-log(3), 0.0])
+
+CRITICS = {
+    # -E log D(x) = -(log 3/4 + log 1/2) / 2, and the same for the generated ones by symmetry
+    "logistic_critic": (scores.logistic_critic, -(log(3 / 4) + log(1 / 2))),
+    # 1/2 ((log 3 - 1)^2 + 1) / 2 + 1/2 (log^2 3 + 0) / 2
+    "least_squares_critic": (
+        scores.least_squares_critic,
+        ((log(3) - 1) ** 2 + 1) / 4 + log(3) ** 2 / 4,
+    ),
+    # max(0, 1 - log 3) = 0 and max(0, 1 - 0) = 1, twice: 1/2 + 1/2
+    "hinge_critic": (scores.hinge_critic, 1.0),
+    # mean(f) - mean(r) = -log 3 / 2 - log 3 / 2
+    "wasserstein_critic": (scores.wasserstein_critic, -log(3)),
+    "wasserstein_estimate": (scores.wasserstein_estimate, log(3)),
+    # log 2 + (log 3/4 + log 1/2) / 2
+    "jensen_shannon": (scores.jensen_shannon, log(2) + (log(3 / 4) + log(1 / 2)) / 2),
+}
+
+GENERATORS = {
+    # E log(1 - D) with 1 - D = 3/4, 1/2
+    "saturating_generator": (scores.saturating_generator, (log(3 / 4) + log(1 / 2)) / 2),
+    # -E log D with D = 1/4, 1/2
+    "nonsaturating_generator": (scores.nonsaturating_generator, -(log(1 / 4) + log(1 / 2)) / 2),
+    "least_squares_generator": (scores.least_squares_generator, ((log(3) + 1) ** 2 + 1) / 4),
+    "hinge_generator": (scores.hinge_generator, log(3) / 2),
+    "wasserstein_generator": (scores.wasserstein_generator, log(3) / 2),
+}
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_critic_score(name: str) -> None:
+    score, value = CRITICS[name]
+    assert score(R, F).item() == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generator_score(name: str) -> None:
+    score, value = GENERATORS[name]
+    assert score(F).item() == pytest.approx(value, abs=1e-6)
+
+
+def test_least_squares_other_coding() -> None:
+    # Mao et al. 2017, equation 8: a = -1, b = 1, c = 0, which minimises Pearson's chi squared
+    critic = scores.least_squares_critic(R, F, fake_target=-1.0, real_target=1.0)
+    assert critic.item() == pytest.approx(((log(3) - 1) ** 2 + 1) / 2, abs=1e-6)
+    generator = scores.least_squares_generator(F, target=0.0)
+    assert generator.item() == pytest.approx(log(3) ** 2 / 4, abs=1e-6)
+
+
+def test_gradients_where_the_discriminator_is_sure() -> None:
+    # The lectures' example: at D(G(z)) = 0.01 the saturating slope is -D, the other -(1 - D).
+    f = torch.tensor([log(0.01 / 0.99)], requires_grad=True)
+    (saturating,) = torch.autograd.grad(scores.saturating_generator(f), f)
+    (other,) = torch.autograd.grad(scores.nonsaturating_generator(f), f)
+    assert saturating.item() == pytest.approx(-0.01, abs=1e-7)
+    assert other.item() == pytest.approx(-0.99, abs=1e-6)
+    assert scores.nonsaturating_generator(f).item() == pytest.approx(4.60517, abs=1e-4)
+    assert scores.saturating_generator(f).item() == pytest.approx(-0.01005, abs=1e-5)
+
+
+def test_jensen_shannon_bounds() -> None:
+    zero, sure = torch.zeros(3), torch.full((3,), 50.0)
+    assert scores.jensen_shannon(zero, zero).item() == pytest.approx(0.0, abs=1e-7)
+    assert scores.jensen_shannon(sure, -sure).item() == pytest.approx(log(2), abs=1e-7)
+    assert scores.jensen_shannon(-sure, sure).item() < -10
+
+
+def test_logistic_stays_finite_for_large_scores() -> None:
+    r = torch.tensor([-1e4])
+    assert scores.logistic_critic(r, -r).item() == pytest.approx(2e4)
+    assert exp(-scores.logistic_critic(-r, r).item()) == 1.0

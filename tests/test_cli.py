@@ -1,0 +1,238 @@
+"""gan-run and gan-sample as a user meets them: in a process of their own, in an empty folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_runner.core import Batch
+from gan_runner.data.digits import digits
+
+QUICK = ("model.filters=4", "trainer.steps=4", "trainer.batch_size=16", "trainer.n_eval=64")
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"gan_runner.{module}", *arguments]
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100", **more}
+
+
+def gan(module: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(module, *arguments), cwd=cwd, env=environment(**env), capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+
+
+def refused(result: subprocess.CompletedProcess[str], words: str, cwd: Path) -> None:
+    """One clear message, an exit status of 1 or 2, no traceback, nothing left behind."""
+    assert result.returncode in (1, 2), result.stderr
+    assert re.search(words, result.stderr), result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert not list(cwd.rglob("outputs/**/*.*"))
+
+
+def test_help_lists_groups_and_options(tmp_path: Path) -> None:
+    out = gan("train", "--help", cwd=tmp_path).stdout
+    assert "objective: gan, hinge, lsgan, ns_gan, wgan, wgan_gp" in out
+    assert "model: dcgan, mlp" in out and "optimizer: adam, rmsprop, sgd" in out
+    assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
+    assert not list(tmp_path.iterdir())
+
+
+COMPOSITION = {
+    "objective=wgangp": r"objective=wgangp: no such option; did you mean objective=wgan_gp\?",
+    "trainer.stpes=5": r"trainer\.stpes: no such key; did you mean trainer\.steps\?",
+    "optimzer.lr=1": r"optimzer\.lr: no such key; did you mean optimizer\.lr\?",
+    "objetive=gan": r"objetive: no such key; did you mean objective\?",
+    "model.filtres=3": r"model\.filtres: no such key; did you mean model\.filters\?",
+    "nonsense": r"nonsense: not of the form KEY=VALUE",
+}
+
+
+@pytest.mark.parametrize("typo", COMPOSITION)
+def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
+    """A stand-in that cannot be imported shows that torch is not."""
+    (tmp_path / "stand_in").mkdir()
+    (tmp_path / "stand_in" / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    path = f"{tmp_path / 'stand_in'}{os.pathsep}{REPOSITORY}"
+    refused(gan("train", typo, cwd=tmp_path, PYTHONPATH=path), COMPOSITION[typo], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("model=dcgan", "dataset=gaussians8"), r"model=dcgan needs images.*use model=mlp"),
+        (("trainer.batch_size=5000",), r"trainer\.batch_size=5000 is larger than .*1438 samples"),
+        (("device=cuda:99",), r"device=cuda:99: this machine has"),
+        (("trainer.steps=many",), r"trainer\.steps=many: should be a valid integer"),
+        (("dataset=image_folder", "dataset.path=nowhere"), r"dataset\.path=nowhere does not exist"),
+    ],
+)
+def test_bad_input_is_refused(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    refused(gan("train", *arguments, cwd=tmp_path), words, tmp_path)
+    assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").iterdir())
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = gan("train", "hydra.run.dir=file/run", cwd=tmp_path)
+    refused(
+        result,
+        r"cannot write .*file/run \(Not a directory\); name another folder: hydra\.run\.dir=FOLDER",
+        tmp_path,
+    )
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run of the default method, started in an empty folder with the default directory."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    result = gan("train", *QUICK, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    (run_dir,) = cwd.glob("outputs/*/*")
+    named = run_dir.relative_to(cwd)
+    assert re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", str(named))
+    assert f"tensorboard --logdir {named}" in result.stdout
+    assert f"{named}/samples/step_000004.png" in result.stdout
+    return run_dir
+
+
+def test_a_saved_configuration_repeats_its_run(run_dir: Path, tmp_path: Path) -> None:
+    again = ("--config-path", str(run_dir), "--config-name", "config", "hydra.run.dir=again")
+    result = gan("train", *again, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+    def numbers(folder: Path) -> list[dict[str, float]]:
+        log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log]
+
+    assert numbers(run_dir) == numbers(tmp_path / "again")
+
+
+def test_a_run_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
+    before = (run_dir / "metrics.jsonl").read_bytes()
+    refused(
+        gan("train", *QUICK, f"hydra.run.dir={run_dir}", cwd=tmp_path),
+        "holds a run already",
+        tmp_path,
+    )
+    assert (run_dir / "metrics.jsonl").read_bytes() == before
+
+
+def test_sampling(run_dir: Path, tmp_path: Path) -> None:
+    def arrays(name: str, *options: str) -> np.ndarray:
+        result = gan("sample", str(run_dir), "--out", name, *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return np.load(tmp_path / name)["samples"]
+
+    many = arrays("many.npz", "--count", "600")  # more than one batch
+    assert many.shape == (600, 1, 8, 8) and many.dtype == np.float32
+    assert np.abs(many).max() <= 1 and len(np.unique(many[:, 0, 4, 4])) > 300
+    few = arrays("few.npz", "--count", "7")
+    assert (few == many[:7]).all()  # a sample is a matter of its seed and place alone
+    assert (arrays("other.npz", "--count", "7", "--seed", "1") != few).any()
+    assert (arrays("raw.npz", "--count", "7", "--raw") != few).any()
+    result = gan("sample", str(run_dir), "--count", "9", "--out", "grid.png", cwd=tmp_path)
+    assert result.returncode == 0
+    assert Image.open(tmp_path / "grid.png").size == (
+        80,
+        80,
+    )  # 3 x 3 images of 24, enlarged, 2 apart
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere",), "nowhere is not a run directory"),
+        (("{run}", "--out", "x.jpg"), r"--out x\.jpg: should end in \.png .* or \.npz"),
+        (("{run}", "--count", "0"), "--count 0: should be 1 or more"),
+    ],
+)
+def test_sampling_refuses(
+    run_dir: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    result = gan("sample", *(a.replace("{run}", str(run_dir)) for a in arguments), cwd=tmp_path)
+    refused(result, words, tmp_path)
+
+
+def test_groups_of_ones_own(tmp_path: Path) -> None:
+    cards = tmp_path / "mine" / "objective"
+    cards.mkdir(parents=True)
+    (cards / "strong.yaml").write_text(
+        "_target_: gan_runner.objectives.adversarial.Objective\n"
+        "critic_score: {_target_: gan_runner.objectives.scores.wasserstein_critic, _partial_: true}\n"
+        "generator_score: {_target_: gan_runner.objectives.scores.hinge_generator, _partial_: true}\n"
+        "critic_terms:\n"
+        "  strong_penalty:\n"
+        "    {_target_: gan_runner.objectives.terms.gradient_penalty, _partial_: true, weight: 99.0}\n"
+    )
+    result = gan(
+        "train",
+        "--config-dir",
+        "mine",
+        "objective=strong",
+        "hydra.run.dir=run",
+        *QUICK,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert "loss/strong_penalty" in json.loads(line)
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("train", "hydra.run.dir=run", *QUICK, "trainer.steps=100000", "trainer.log_every=2"),
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    log = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") > 3):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert json.loads(log.read_text().splitlines()[-1])["step"] == summary["steps"]
+
+
+def test_a_sweep_runs_all_jobs(tmp_path: Path) -> None:
+    sweep = ("-m", "objective=gan,wgan", "hydra.sweep.dir=sweep", *QUICK, "trainer.steps=1")
+    result = gan("train", *sweep, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    summaries = [json.loads(p.read_text()) for p in sorted(tmp_path.glob("sweep/*/summary.json"))]
+    assert [s["status"] for s in summaries] == ["completed", "completed"]
+    assert ["jsd/critic" in s["final"] for s in summaries] == [True, False]
+
+
+def test_images_of_ones_own(tmp_path: Path) -> None:
+    data: Batch = digits().heldout
+    (tmp_path / "images").mkdir()
+    for i, x in enumerate(data.x[:40]):
+        Image.fromarray(x[0].numpy()).resize((20, 20)).save(tmp_path / "images" / f"{i}.png")
+    (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n")
+    arguments = ("dataset=image_folder", "dataset.path=images", "hydra.run.dir=run", *QUICK)
+    refused(gan("train", *arguments, cwd=tmp_path), r"broken\.png .*on_bad_file=skip", tmp_path)
+    result = gan("train", *arguments, "dataset.on_bad_file=skip", cwd=tmp_path)
+    assert result.returncode == 0 and "broken.png" in result.stderr
+    assert Image.open(tmp_path / "run" / "samples" / "step_000004.png").size == (
+        262,
+        184,
+    )  # all 64 of n_eval

@@ -1,0 +1,124 @@
+"""Every objective meets every model on every kind of data, for one real step of each player.
+
+The step is checked against calculus, not against "it moved": a gradient step of size lr lowers the
+loss by lr |g|^2 to first order, on the same batch and the same random numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from gan_runner.core import Batch, Latent, Loss
+from gan_runner.train import config_dir
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import alternating, critic_gradients, generator_gradients
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+# One of each kind: points, grey images, colour images (whose size is no power of two).
+DATA = ("gaussians8", "digits", "image_folder")
+SIZES = {"dcgan": ["model.filters=4"], "mlp": ["model.width=16"]}
+LR = 1e-7  # small, because double precision allows it and the claim is about first order
+
+
+@pytest.fixture(scope="session")
+def colour_images(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from torchvision.utils import save_image
+
+    folder = tmp_path_factory.mktemp("colour")
+    noise = torch.Generator().manual_seed(0)
+    for i in range(40):
+        save_image(torch.rand(3, 20, 20, generator=noise), folder / f"{i}.png")
+    return str(folder)
+
+
+def build_cell(
+    trainer: Callable[..., Trainer], folder: str, data: str, model: str, *more: str
+) -> Trainer:
+    path = [f"dataset.path={folder}"] if data == "image_folder" else []
+    return trainer(f"dataset={data}", f"model={model}", *SIZES[model], *path, *more)
+
+
+@pytest.mark.parametrize("objective", options("objective"))
+@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("data", DATA)
+def test_one_step_of_each_player(
+    trainer: Callable[..., Trainer], colour_images: str, data: str, model: str, objective: str
+) -> None:
+    if (data, model) == ("gaussians8", "dcgan"):
+        with pytest.raises(ValueError, match="model=dcgan needs images"):
+            build_cell(trainer, colour_images, data, model, f"objective={objective}")
+        return
+    built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
+    game, nets = built.game, built.game.nets
+    for network in (nets.generator, nets.critic):
+        network.double()
+    real = built.stream.next()
+    real = Batch(real.x.double(), real.y)
+    latent = Latent(built.noise.z[: len(real.x)].double())
+
+    def critic() -> tuple[Loss, list[torch.Tensor]]:
+        torch.manual_seed(1)  # the same eps for the penalty
+        logs, gradients = critic_gradients(nets, game.objective, real, latent)
+        return Loss(logs["loss/critic"], logs), list(gradients)
+
+    def generator() -> tuple[Loss, list[torch.Tensor]]:
+        logs, gradients = generator_gradients(nets, game.objective, latent)
+        return Loss(logs["loss/generator"], logs), list(gradients)
+
+    for network, loss_and_gradients in ((nets.critic, critic), (nets.generator, generator)):
+        before, gradients = loss_and_gradients()
+        assert torch.isfinite(before.total)
+        squared = sum(g.square().sum() for g in gradients)
+        assert squared > 0
+        _descend(network, gradients, LR / float(squared) ** 0.5)
+        after, _ = loss_and_gradients()
+        decrease = (before.total - after.total) / (LR * squared.sqrt())
+        assert decrease.item() == pytest.approx(1.0, abs=0.02)
+
+
+@torch.no_grad()
+def _descend(network: nn.Module, gradients: list[torch.Tensor], lr: float) -> None:
+    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+        parameter -= lr * gradient
+
+
+@pytest.mark.parametrize("objective", options("objective"))
+@pytest.mark.parametrize("optimizer", options("optimizer"))
+def test_every_optimizer_steps_both_players(
+    trainer: Callable[..., Trainer], optimizer: str, objective: str
+) -> None:
+    """Adam and RMSProp first move each weight by about lr; SGD by lr times the gradient."""
+    built = trainer(
+        "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1",
+        f"objective={objective}", f"optimizer={optimizer}", "optimizer.lr=1e-3",
+        "objective.n_critic=1",
+    )  # fmt: skip
+    nets = built.game.nets
+    before = {name: _weights(getattr(nets, name)) for name in ("critic", "generator")}
+    alternating(built.game, [built.stream.next()])
+    for name, weights in before.items():
+        network = getattr(nets, name)
+        moved = (weights - _weights(network)).abs()
+        gradient = torch.cat([p.grad.flatten() for p in network.parameters()]).abs()
+        # lr |g| for SGD; lr g / |g| for Adam; lr g / sqrt((1 - alpha) g^2) for RMSProp
+        size = {"sgd": gradient, "adam": torch.ones(()), "rmsprop": torch.tensor(10.0)}[optimizer]
+        clipped = objective == "wgan" and name == "critic"
+        active = gradient > 0.01 * gradient.max()
+        assert active.any()
+        if clipped:
+            assert _weights(network).abs().max().item() <= 0.01 + 1e-9
+        else:
+            expected = (1e-3 * size).expand_as(moved)
+            torch.testing.assert_close(moved[active], expected[active], rtol=2e-2, atol=1e-7)
+
+
+def _weights(network: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()]).clone()

@@ -1,0 +1,123 @@
+"""Average, meter, log, clock, sampling and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from gan_runner.core import Latent, call_unchanged
+from gan_runner.training.log import Meter, RunLog, write_json
+from gan_runner.training.sampling import generate
+from gan_runner.training.state import load_checkpoint, save_checkpoint, update_average
+
+
+def test_average_in_closed_form() -> None:
+    # A constant decay d and a network that stays at 1: the average is 1 - d^n, from 0.
+    network, average = nn.Linear(1, 1), nn.Linear(1, 1)
+    nn.init.ones_(network.weight)
+    nn.init.zeros_(average.weight)
+    for step in range(1000, 1020):  # late enough for the warm-up to be over
+        update_average(average, network, decay=0.9, step=step)
+    assert average.weight.item() == pytest.approx(1 - 0.9**20, rel=1e-5)
+
+
+def test_a_young_average_forgets_its_start() -> None:
+    network, average = nn.Linear(1, 1), nn.Linear(1, 1)
+    nn.init.ones_(network.weight)
+    nn.init.zeros_(average.weight)
+    update_average(average, network, decay=0.999, step=0)  # decay (1 + 0) / (10 + 0)
+    assert average.weight.item() == pytest.approx(0.9)
+
+
+def test_average_covers_batch_norm() -> None:
+    network, average = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    network(torch.randn(8, 2) + 5)
+    update_average(average, network, decay=0.0, step=9)
+    torch.testing.assert_close(average.running_mean, network.running_mean)
+    assert average.num_batches_tracked.item() == 1
+
+
+def test_meter_means() -> None:
+    meter = Meter()
+    for value in (1.0, 2.0, 6.0):
+        meter.add({"a": torch.tensor(value), "b": torch.tensor(-value)})
+    assert meter.read() == {"a": 3.0, "b": -3.0}
+    assert meter.read() == {}
+
+
+def test_log_writes_the_same_everywhere(tmp_path: Path) -> None:
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    image[0, 0] = (255, 0, 7)
+    with RunLog(tmp_path) as log:
+        log.scalars(1, {"loss/critic": 2.5, "wasserstein/critic": -1.0})
+        log.scalars(2, {"loss/critic": 0.5, "wasserstein/critic": 3.0})
+        log.scalars(3, {"loss/critic": float("nan"), "wasserstein/critic": 0.25})
+        log.picture(3, image)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[1] == {"step": 2, "loss/critic": 0.5, "wasserstein/critic": 3.0}
+    assert lines[2]["loss/critic"] is None
+    assert log.best["loss/critic"] == {"value": 0.5, "step": 2}
+    assert log.best["wasserstein/critic"] == {"value": 0.25, "step": 3}  # nearest to 0
+    assert np.isnan(log.final["loss/critic"])
+    board = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in board.Scalars("wasserstein/critic")] == [
+        (1, -1.0), (2, 3.0), (3, 0.25),
+    ]  # fmt: skip
+    assert (np.asarray(Image.open(tmp_path / "samples" / "step_000003.png")) == image).all()
+    assert len(board.Images("samples")) == 1
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": [float("inf"), 1.0], "y": {"z": float("nan")}})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [None, 1.0], "y": {"z": None}}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_looking_does_not_touch_batch_norm() -> None:
+    network = nn.BatchNorm1d(3)
+
+    class Labelled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = network
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor | None) -> torch.Tensor:
+            return self.norm(x)
+
+    x = torch.randn(16, 3) * 2 + 1
+    out = call_unchanged(Labelled(), x)
+    torch.testing.assert_close(out.mean(0), torch.zeros(3), atol=1e-6, rtol=0)  # batch statistics
+    assert network.running_mean.tolist() == [0, 0, 0] and network.num_batches_tracked == 0
+
+
+def test_generating_in_batches_equals_generating_at_once() -> None:
+    class Double(nn.Module):
+        def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+            return 2 * z
+
+    z = torch.randn(10, 3)
+    torch.testing.assert_close(generate(Double(), Latent(z), batch_size=4), 2 * z)
+
+
+def test_checkpoints_hold_values_only(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "step_1.pt"
+    save_checkpoint(path, {"step": 1, "weights": torch.arange(3.0)})
+    assert load_checkpoint(path, torch.device("cpu"))["weights"].tolist() == [0, 1, 2]
+    assert [p.name for p in path.parent.iterdir()] == ["step_1.pt"]
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "executed",))
+
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(path, torch.device("cpu"))
+    assert not (tmp_path / "executed").exists()

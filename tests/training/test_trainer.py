@@ -1,0 +1,144 @@
+"""The loop: what it writes, when it stops, and that it does the same thing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_runner.training.trainer import Clock
+
+RHYTHM = (
+    "trainer.log_every=2", "trainer.evaluate_every=4", "trainer.sample_every=4",
+    "trainer.checkpoint_every=3", "model.filters=4",
+)  # fmt: skip
+
+ALWAYS = {
+    "wasserstein/critic", "loss/critic", "loss/generator", "grad_norm/critic",
+    "grad_norm/generator", "speed/steps_per_second",
+}  # fmt: skip
+EVALUATED = {"wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe"}
+
+
+def lines(run_dir: Path) -> list[dict[str, Any]]:
+    """The log without its timings."""
+    log = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log]
+
+
+def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
+    summary = trainer(*RHYTHM, "trainer.steps=9").fit(tmp_path)
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 4, 6, 8, 9]
+    for line in log:
+        tags = (
+            ALWAYS | {"loss/gradient_penalty"} | (EVALUATED if line["step"] in (4, 8, 9) else set())
+        )
+        assert set(line) == tags | {"step"}
+    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == [
+        f"step_{step:06d}.png" for step in (0, 4, 8, 9)
+    ]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "step_00000006.pt", "step_00000009.pt",
+    ]  # fmt: skip
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert summary["status"] == "completed" and summary["steps"] == 9
+    assert summary["final"]["loss/critic"] == log[-1]["loss/critic"]
+    assert summary["best"]["loss/critic"]["value"] == min(line["loss/critic"] for line in log)
+    # digits with F = 4: 128 * 8 * 4 + 16, then 8 * 4 * 16 + 8, then 4 * 16 + 1; the critic has
+    # 16 * 4 + 4, then 4 * 8 * 16 + 8 (no norm, so a bias), then 8 * 4 + 1
+    assert summary["parameters"] == {"generator": 4697, "critic": 621}
+    assert summary["versions"]["torch"] == torch.__version__
+
+
+def test_zero_steps_build_and_stop(trainer, tmp_path: Path) -> None:
+    summary = trainer("trainer.steps=0").fit(tmp_path)
+    assert (summary["status"], summary["steps"], summary["final"]) == ("completed", 0, {})
+    assert (tmp_path / "config.yaml").is_file() and (tmp_path / "checkpoints").is_dir()
+
+
+@pytest.mark.parametrize("objective", ["wgan_gp", "ns_gan"])
+def test_the_same_seed_gives_the_same_run(trainer, tmp_path: Path, objective: str) -> None:
+    command = (*RHYTHM, "trainer.steps=6", f"objective={objective}")
+    for name in ("first", "again"):
+        trainer(*command).fit(tmp_path / name)
+    trainer(*command, "seed=1").fit(tmp_path / "other")
+    assert lines(tmp_path / "first") == lines(tmp_path / "again")
+    assert lines(tmp_path / "first") != lines(tmp_path / "other")
+
+
+def test_looking_does_not_change_a_run(trainer, tmp_path: Path) -> None:
+    """Batch norm on both sides: evaluation and pictures must leave its averages alone."""
+    command = (*RHYTHM, "trainer.steps=6", "objective=ns_gan")
+    trainer(*command).fit(tmp_path / "often")
+    rarely = ("trainer.evaluate_every=100", "trainer.sample_every=100")
+    trainer(*command, *rarely).fit(tmp_path / "rarely")
+    often, seldom = lines(tmp_path / "often"), lines(tmp_path / "rarely")
+    assert [
+        {k: line[k] for k in other} for line, other in zip(often, seldom, strict=True)
+    ] == seldom
+
+
+def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> None:
+    built = trainer(*RHYTHM, "trainer.steps=1000")
+    iteration, calls = built.iteration, []
+
+    def interrupted_in_its_fifth(*args: Any) -> dict[str, torch.Tensor]:
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return iteration(*args)
+
+    built.iteration = interrupted_in_its_fifth
+    summary = built.fit(tmp_path)
+    assert (summary["status"], summary["steps"]) == ("interrupted", 5)
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 5]
+    assert (tmp_path / "checkpoints" / "step_00000005.pt").is_file()
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> None:
+    built = trainer(*RHYTHM, "trainer.steps=20")
+    with torch.no_grad():
+        next(built.game.nets.critic.parameters()).fill_(float("nan"))
+    summary = built.fit(tmp_path)
+    assert (summary["status"], summary["steps"]) == ("diverged", 2)
+    assert json.loads((tmp_path / "summary.json").read_text())["final"]["loss/critic"] is None
+
+
+def test_a_failing_run_says_so(trainer, tmp_path: Path) -> None:
+    built = trainer(*RHYTHM, "trainer.steps=20")
+    built.iteration = lambda *args: 1 / 0  # type: ignore[assignment,return-value]
+    with pytest.raises(ZeroDivisionError):
+        built.fit(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("data", [(), ("dataset=gaussians8", "model=mlp", "model.width=8")])
+def test_pictures_show_samples(trainer, tmp_path: Path, data: tuple[str, ...]) -> None:
+    command = (*RHYTHM[:-1], *data, "trainer.steps=4", "trainer.n_eval=128")
+    trainer(*command).fit(tmp_path)
+    before, after = (
+        np.asarray(Image.open(tmp_path / "samples" / f"step_{step:06d}.png")) for step in (0, 4)
+    )
+    assert before.shape == after.shape and (before != after).any()
+    if data:  # orange data and blue samples in one plot
+        assert ((after[..., 0] > 200) & (after[..., 2] < 100)).sum() > 50
+        assert ((after[..., 2] > 150) & (after[..., 0] < 100)).sum() > 50
+
+
+def test_clock_tells_overhead_from_work() -> None:
+    clock = Clock()
+    clock.start, clock.spent = clock.start - 10.0, {"update": 7.0, "metrics": 2.0, "data": 0.5}
+    report = clock.report()
+    assert report["total"] == pytest.approx(10.0, abs=0.1)
+    assert report["share_outside_update"] == pytest.approx(1 - 7 / 8, abs=0.01)
