@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--raw", action="store_true")
     options = parser.parse_args()
     data = digits()
-    classifier = MLPClassifier((256,), max_iter=100, random_state=0).fit(*_rows(data.train))
+    classifier = MLPClassifier(
+        (256,), max_iter=500, tol=1e-6, n_iter_no_change=50, random_state=0
+    ).fit(*_rows(data.train))
     x, y = _rows(data.heldout)
     samples = draw(options.run_dir, options.count, raw=options.raw).reshape(options.count, -1)
     report = {"heldout_accuracy": round(float(classifier.score(x, y)), 4)}

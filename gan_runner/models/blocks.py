@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod, sqrt
 from typing import Literal
 
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from gan_runner.core import DataSpec
 
 Norm = Literal["none", "batch"]
+Init = Literal["he", "dcgan"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -16,23 +18,30 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
-def init_normal(network: nn.Module, std: float | None) -> None:
-    """Draw all weights from N(0, std^2), norm scales from N(1, std^2), and zero all biases.
+def initialise(network: nn.Module, how: Init) -> None:
+    """Draw the weights of all dense and convolutional layers; biases become 0.
 
-    The initialisation of DCGAN (Radford et al. 2015, section 4) with std = 0.02. None leaves
-    torch's own.
+    "dcgan": N(0, 0.02^2), and N(1, 0.02^2) for the scales of norms (Radford et al. 2015, sec. 4).
+    "he": N(0, 2 / fan_in), which keeps the size of activations through ReLU layers (He et al.
+    2015), so that a critic starts with a slope near 1. An output of a transposed convolution sums
+    in_channels * kernel^2 / stride^2 products: that is its fan_in.
     """
-    if std is None:
-        return
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            std = 0.02 if how == "dcgan" else sqrt(2 / _fan_in(module))
             nn.init.normal_(module.weight, 0.0, std)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, std)
+        elif isinstance(module, nn.BatchNorm2d) and how == "dcgan":
+            nn.init.normal_(module.weight, 1.0, 0.02)
         else:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels * prod(layer.kernel_size) / prod(layer.stride)
+    return prod(layer.weight.shape[1:])
 
 
 def has_batch_norm(network: nn.Module) -> bool:

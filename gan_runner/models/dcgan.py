@@ -10,14 +10,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models.blocks import Norm, image_sides, init_normal, norm_layer
+from gan_runner.models.blocks import Init, Norm, image_sides, initialise, norm_layer
 
 PositiveInt = Annotated[int, Ge(1)]
-PositiveFloat = Annotated[float, Gt(0)]
 
 
 class Generator(nn.Module):
@@ -32,7 +31,7 @@ class Generator(nn.Module):
         latent_dim: size of the noise.
         filters: F, of the layer next to the image.
         norm: "none" or "batch".
-        init_std: of the weights; None for torch's initialisation.
+        init: of the weights, "dcgan" or "he".
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Generator(nn.Module):
         latent_dim: PositiveInt = 128,
         filters: PositiveInt = 64,
         norm: Norm = "batch",
-        init_std: PositiveFloat | None = 0.02,
+        init: Init = "dcgan",
     ) -> None:
         super().__init__()
         channels, *self.sides = image_sides(spec, model="dcgan", smallest=8, largest=128)
@@ -65,7 +64,7 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1),
             nn.Tanh(),
         )
-        init_normal(self, init_std)
+        initialise(self, init)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise -> (N, C, H, W) in [-1, 1]. Labels are not used."""
@@ -91,7 +90,7 @@ class Critic(nn.Module):
         *,
         filters: PositiveInt = 64,
         norm: Norm = "batch",
-        init_std: PositiveFloat | None = 0.02,
+        init: Init = "dcgan",
     ) -> None:
         super().__init__()
         channels, *sides = image_sides(spec, model="dcgan", smallest=8, largest=128)
@@ -103,7 +102,7 @@ class Critic(nn.Module):
             self.stages.append(nn.LeakyReLU(0.2))
         height, width = (side // 2 ** len(widths) for side in sides)
         self.score = nn.Linear(widths[-1] * height * width, 1)
-        init_normal(self, init_std)
+        initialise(self, init)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, C, H, W) -> scores (N,). Labels are not used."""

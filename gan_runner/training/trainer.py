@@ -50,7 +50,7 @@ class Settings:
         n_eval: held-out and generated samples that evaluators see, at most.
     """
 
-    steps: Annotated[int, Ge(0)] = 3000
+    steps: Annotated[int, Ge(0)] = 2500
     batch_size: Annotated[int, Gt(0)] = 64
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.999
     log_every: Annotated[int, Gt(0)] = 50

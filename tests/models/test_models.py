@@ -8,6 +8,7 @@ from torch import nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models import dcgan, mlp
+from gan_runner.models.blocks import initialise
 
 POINTS = DataSpec("points", (2,))
 
@@ -67,13 +68,22 @@ def test_dcgan_norm_is_not_at_the_ends() -> None:
 
 
 def test_dcgan_initialisation() -> None:
-    critic = dcgan.Critic(image(3, 32), filters=64)
-    weights = critic.stages[2].weight
-    assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+    critic = dcgan.Critic(image(3, 32), filters=64, init="dcgan")
+    assert critic.stages[2].weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert critic.stages[3].weight.mean().item() == pytest.approx(1.0, abs=0.01)
-    own = dcgan.Critic(image(3, 32), filters=64, init_std=None).stages[2].weight
-    # torch: uniform with bound 1 / sqrt(fan in), fan in 64 * 16
-    assert own.abs().max().item() == pytest.approx(1 / 32, rel=1e-3)
+    he = dcgan.Critic(image(3, 32), filters=64, init="he")
+    assert he.stages[2].weight.std().item() == pytest.approx((2 / (64 * 16)) ** 0.5, rel=0.02)
+    assert he.stages[3].weight.eq(1).all()
+
+
+def test_he_keeps_the_size_of_activations() -> None:
+    """The mean square doubles in a layer and halves in the ReLU after it, up and down alike."""
+    up, down = nn.ConvTranspose2d(64, 256, 4, 2, 1), nn.Conv2d(64, 256, 4, 2, 1)
+    for layer in (up, down):
+        initialise(layer, "he")
+        y = layer(torch.randn(4, 64, 16, 16))[:, :, 2:-2, 2:-2]  # away from the padding
+        assert y.square().mean().item() == pytest.approx(2.0, rel=0.05)
+        assert layer.bias.abs().sum() == 0
 
 
 @pytest.mark.parametrize("spec", [POINTS, image(1, 7), image(3, 129)])
