@@ -58,6 +58,26 @@ def test_what_is_saved_is_what_is_used(config) -> None:
     assert set(tree["optimizer"]) == {"critic", "generator"}  # no key that nothing reads
 
 
+@pytest.mark.parametrize(
+    "path", sorted((config_dir() / "dataset").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_data_set_composes(config, path) -> None:
+    needed = ["dataset.path=somewhere"] if path.stem == "image_folder" else []
+    tree = checked(config(f"dataset={path.stem}", *needed))
+    assert tree["dataset"]["_target_"].endswith(f".{path.stem}")
+
+
+def test_the_toys_bring_the_penalty_of_their_code(config) -> None:
+    weight = {
+        name: checked(config(f"dataset={name}"))["objective"]["critic_terms"]["gradient_penalty"]["weight"]
+        for name in ("digits", "gaussians8", "gaussians25", "swiss_roll")
+    }  # fmt: skip
+    assert weight == {"digits": 10.0, "gaussians8": 0.1, "gaussians25": 0.1, "swiss_roll": 0.1}
+    key = "objective.critic_terms.gradient_penalty.weight"
+    tree = checked(config("dataset=gaussians8", f"{key}=10"))
+    assert tree["objective"]["critic_terms"]["gradient_penalty"]["weight"] == 10.0
+
+
 def test_critic_norm_follows_from_the_objective(config) -> None:
     for objective, norm in {"wgan_gp": "none", "wgan": "batch", "ns_gan": "batch"}.items():
         assert checked(config(f"objective={objective}"))["model"]["critic"]["norm"] == norm
