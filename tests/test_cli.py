@@ -233,6 +233,6 @@ def test_images_of_ones_own(tmp_path: Path) -> None:
     result = gan("train", *arguments, "dataset.on_bad_file=skip", cwd=tmp_path)
     assert result.returncode == 0 and "broken.png" in result.stderr
     assert Image.open(tmp_path / "run" / "samples" / "step_000004.png").size == (
-        262,
-        184,
+        422,
+        296,
     )  # all 64 of n_eval
