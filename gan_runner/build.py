@@ -6,6 +6,7 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -25,14 +26,14 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 from torch import nn
+from torch.optim import Optimizer
 
-from gan_runner import schema
-from gan_runner.core import Dataset, DataSpec, Nets
+from gan_runner import checks, schema
+from gan_runner.core import Dataset, DataSpec, Evaluator, Nets
 from gan_runner.data.stream import Stream, held_out
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.metrics.pictures import paint_images, paint_points
-from gan_runner.models.blocks import has_batch_norm
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import gaussian
 from gan_runner.schema import Tree
@@ -52,6 +53,7 @@ def build(cfg: DictConfig) -> Trainer:
     """
     config = checked(cfg)
     device = resolve_device(config["device"])
+    _be_deterministic(config["deterministic"])
     settings: Settings = _make(config["trainer"])
     dataset: Dataset = _make(config["dataset"])
     seeds = _seeds(
@@ -60,11 +62,12 @@ def build(cfg: DictConfig) -> Trainer:
 
     objective: Objective = _make(config["objective"])
     nets = _networks(config["model"], dataset.spec, seeds, device)
-    _check_axes(objective, nets)
-    optimizers = {
-        player: _make(config["optimizer"][player])(getattr(nets, player).parameters())
-        for player in ("critic", "generator")
-    }
+    optimizers = _optimizers(config["optimizer"], nets)
+    evaluators: list[Evaluator] = [
+        CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
+        ProbeJensenShannon(seed=config["seed"] % 2**31),
+    ]
+    checks.check(objective, nets, optimizers, settings, evaluators, len(dataset.heldout.x))
     stream = Stream(
         dataset.train, batch_size=settings.batch_size, seed=seeds["stream"], device=device
     )
@@ -87,18 +90,9 @@ def build(cfg: DictConfig) -> Trainer:
         noise=noise._replace(z=noise.z.to(device)),
         spec=dataset.spec,
         settings=settings,
-        evaluators=[
-            CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
-            ProbeJensenShannon(seed=config["seed"] % 2**31),
-        ],
+        evaluators=evaluators,
         painter=paint_images if dataset.spec.is_image else paint_points,
-        facts={
-            "seed": config["seed"],
-            "device": device_name(device),
-            "data": str(dataset.spec),
-            "parameters": {name: _count(getattr(nets, name)) for name in ("generator", "critic")},
-            "versions": versions(),
-        },
+        facts=_facts(config["seed"], device, dataset.spec, nets),
         config=yaml.safe_dump(config, sort_keys=False),
     )
 
@@ -119,6 +113,7 @@ def checked(cfg: DictConfig) -> Tree:
         "published", None
     )  # constants of the objective's paper: by now in the optimizer's nodes
     allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
+    _check_nodes(tree)
     _choose_critic_norm(tree, allow)
     groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
     top, problems = schema.check_arguments(_top_level, {**tree, **{key: {} for key in groups}})
@@ -133,10 +128,30 @@ def checked(cfg: DictConfig) -> Tree:
     return {key: _without_helpers(value) for key, value in top.items()}
 
 
+_NODES = (
+    "dataset", "trainer", "objective", "model.generator", "model.critic", "optimizer.generator",
+    "optimizer.critic",
+)  # fmt: skip
+
+
+def _check_nodes(tree: Tree) -> None:
+    """Each of the parts that a run is built from must say what it is."""
+    for path in _NODES:
+        node: Any = tree
+        for key in path.split("."):
+            node = node.get(key) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise ValueError(
+                f"{path}: should be a node that names a class or function in {path}._target_;"
+                f" choose one with {path.partition('.')[0]}=OPTION"
+            )
+
+
 def _top_level(
     *,
     seed: Annotated[int, Ge(0)],
     device: str,
+    deterministic: bool,
     allow_targets: list[str],
     dataset: dict[str, Any],
     model: dict[str, Any],
@@ -171,6 +186,14 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def _be_deterministic(on: bool) -> None:
+    """Use only algorithms that give the same bits twice. A CPU does anyway; a GPU pays for it."""
+    if on:  # cuBLAS reads this when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(on)
+
+
 def device_name(device: torch.device) -> str:
     """What a person would call the device."""
     if device.type == "cuda":
@@ -187,14 +210,25 @@ def _networks(model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: tor
     return Nets(**players, average=average)
 
 
-def _check_axes(objective: Objective, nets: Nets) -> None:
-    """Refuse combinations of an objective and a model that contradict each other."""
-    if objective.per_sample_terms and has_batch_norm(nets.critic):
-        raise ValueError(
-            f"model.critic.norm=batch contradicts objective.critic_terms."
-            f"{objective.per_sample_terms[0]}: it is defined sample by sample, and batch norm makes"
-            " each score depend on the whole batch; set model.critic.norm=none"
-        )
+def _optimizers(nodes: Tree, nets: Nets) -> dict[str, Optimizer]:
+    made = {}
+    for player in ("critic", "generator"):
+        make = _make(nodes[player])
+        if not callable(make):
+            raise ValueError(f"optimizer.{player}: its node lacks _partial_: true")
+        made[player] = make(getattr(nets, player).parameters())
+    return made
+
+
+def _facts(seed: int, device: torch.device, spec: DataSpec, nets: Nets) -> dict[str, Any]:
+    """What a run's summary says of how it was made."""
+    return {
+        "seed": seed,
+        "device": device_name(device),
+        "data": str(spec),
+        "parameters": {name: _count(getattr(nets, name)) for name in ("generator", "critic")},
+        "versions": versions(),
+    }
 
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
@@ -219,7 +253,12 @@ def _make(node: Tree, *args: Any) -> Any:
     try:
         return instantiate(node, *args, _convert_="all")
     except InstantiationException as error:
-        raise error.__cause__ or error from error
+        cause = error.__cause__ or error
+        if isinstance(cause, TypeError):  # the node lacks what its target takes by position
+            raise ValueError(
+                f"{node['_target_']} cannot be called ({cause}); is _partial_: true missing?"
+            ) from error
+        raise cause from error
 
 
 def _seeds(seed: int, names: tuple[str, ...]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not of the form KEY=VALUE or GROUP=OPTION"
+        return (
+            f"{error.override}: not of the form KEY=VALUE or GROUP=OPTION; a value with special"
+            " characters needs quotes inside the shell's: 'KEY=\"VALUE\"'"
+        )
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
@@ -47,7 +51,7 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
         return f"{where}; name another folder: hydra.run.dir=FOLDER"
     if isinstance(error, HydraException):
         return _first_line(error)
-    return None
+    return _bad_group(error, arguments, config_dir)
 
 
 def _missing_option(error: MissingConfigException) -> str:
@@ -66,6 +70,8 @@ def _missing_option(error: MissingConfigException) -> str:
 def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) -> str:
     from gan_runner.schema import suggestion
 
+    if "Ambiguous value" in str(error):
+        return f"{_first_line(error)}; add -m to run one job for each value"
     match = re.search(r"Could not override '([^']+)'", str(error))
     if not match:
         return _first_line(error.__cause__ or error)
@@ -85,12 +91,31 @@ def _nearby(key: str, known: list[str]) -> list[str]:
 
 def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
     """All keys of the configuration that the group choices of the command line compose."""
-    groups = {folder.name for folder in config_dir.iterdir() if folder.is_dir()}
-    choices = [a for a in arguments if a.partition("=")[0] in groups and "," not in a]
+    pairs = [argument.partition("=") for argument in arguments]
+    choices = [f"{g}={o}" for g, _, o in pairs if o in _options(config_dir, g)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         cfg = compose("config", overrides=choices)
     return _flatten(OmegaConf.to_container(cfg, resolve=False))
+
+
+def _options(config_dir: Path, group: str) -> list[str]:
+    """The options of a group; none if there is no such group."""
+    folder = config_dir / group
+    return sorted(p.stem for p in folder.glob("*.yaml")) if group.isidentifier() else []
+
+
+def _bad_group(error: BaseException, arguments: list[str], config_dir: Path) -> str | None:
+    """What Hydra makes of `trainer=3`: not an error of composition, but one of its own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or "hydra" not in Path(frames[-1].filename).parts:
+        return None
+    for argument in arguments:
+        group, _, option = argument.lstrip("+~").partition("=")
+        options = _options(config_dir, group)
+        if options and option not in options:
+            return f"{group}={option}: no such option; there are: {', '.join(options)}"
+    return f"cannot be composed ({_first_line(error)})"
 
 
 def _flatten(tree: Any, at: str = "") -> list[str]:
@@ -102,4 +127,4 @@ def _flatten(tree: Any, at: str = "") -> list[str]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

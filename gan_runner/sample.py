@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil, sqrt
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from torch import nn
 
-from gan_runner import schema
-from gan_runner.build import network, resolve_device
-from gan_runner.core import DataSpec
+from gan_runner.build import resolve_device
+from gan_runner.load import load_generator
 from gan_runner.metrics.pictures import image_grid, scatter
 from gan_runner.objectives.priors import gaussian
 from gan_runner.training.sampling import generate
-from gan_runner.training.state import checkpoints, load_checkpoint
 
 _CHUNK = 256  # rows drawn at once; part of what a seed means
 
@@ -56,7 +52,7 @@ def draw(
     seed: int = 0,
     raw: bool = False,
     device: str = "auto",
-    allow: tuple[str, ...] = (),
+    allow: Sequence[str] = (),
 ) -> np.ndarray:
     """Samples of a run's last checkpoint.
 
@@ -82,29 +78,6 @@ def draw(
     for start, chunk in zip(range(0, count, _CHUNK), _chunks(generator, seed, where), strict=False):
         samples[start : start + _CHUNK] = chunk[: count - start]
     return samples
-
-
-def load_generator(
-    run_dir: Path, *, raw: bool, device: torch.device, allow: tuple[str, ...] = ()
-) -> tuple[nn.Module, tuple[int, ...]]:
-    """The generator of a run's last checkpoint in evaluation mode, and the shape of its samples.
-
-    What the run directory's configuration allows does not count: it may come from a stranger.
-    """
-    if not (run_dir / "config.yaml").is_file():
-        raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
-    found = checkpoints(run_dir)
-    if not found:
-        raise ValueError(f"{run_dir} has no checkpoint yet")
-    config: dict[str, Any] = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
-    node, problems = schema.check(config["model"]["generator"], allow=allow, at="model.generator")
-    if problems:
-        raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
-    state = load_checkpoint(found[-1], device)
-    spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
-    generator = network(node, spec).to(device).eval()
-    generator.load_state_dict(state["generator" if raw else "average"])
-    return generator, spec.shape
 
 
 def _chunks(generator: nn.Module, seed: int, device: torch.device) -> Iterator[np.ndarray]:
@@ -140,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--raw", action="store_true", help="the generator without averaging")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--allow", nargs="*", default=(), metavar="PREFIX",
+        "--allow", action="append", default=[], metavar="PREFIX",
         help="prefixes of packages besides our own that the run's networks may come from",
     )  # fmt: skip
     return parser

@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
 ALLOWED = (
     "gan_runner.data.", "gan_runner.models.", "gan_runner.objectives.", "gan_runner.optim.",
@@ -93,7 +93,8 @@ def locate(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
     if not str(name).startswith(prefixes):
         raise ValueError(
             "targets outside gan_runner, torch.nn and torch.optim are refused; if you trust it,"
-            f" allow it: 'allow_targets=[{str(name).partition('.')[0]}.]'"
+            f" allow it: gan-run 'allow_targets=[{str(name).partition('.')[0]}.]',"
+            f" other commands --allow {str(name).partition('.')[0]}."
         )
     module_name, _, attribute = name.rpartition(".")
     try:
@@ -120,19 +121,31 @@ def suggestion(word: str, known: Mapping[str, Any] | Sequence[str], at: str = ""
 
 
 def targets(tree: Any) -> Iterator[str]:
-    """Every `_target_` below a tree."""
+    """Every `_target_` below a tree, in dictionaries and in lists."""
+    if isinstance(tree, dict) and "_target_" in tree:
+        yield tree["_target_"]
+    for value in _children(tree).values():
+        yield from targets(value)
+
+
+def _children(tree: Any) -> dict[Any, Any]:
     if isinstance(tree, dict):
-        if "_target_" in tree:
-            yield tree["_target_"]
-        for value in tree.values():
-            yield from targets(value)
+        return tree
+    return dict(enumerate(tree)) if isinstance(tree, list | tuple) else {}
 
 
 def _check_value(
     value: Any, allow: Sequence[str], path: str, hint: Any = Any
 ) -> tuple[Any, list[Problem]]:
-    if isinstance(value, dict) and any(True for _ in targets(value)):
+    if isinstance(value, dict) and "_target_" in value:
         return check(value, allow=allow, at=path)
+    if any(True for _ in targets(value)):
+        checked, problems = {}, []
+        for key, item in _children(value).items():
+            at = _join(path, str(key))
+            checked[key], found = _check_value(item, allow, at, _item_hint(hint))
+            problems += found
+        return (checked if isinstance(value, dict) else list(checked.values())), problems
     try:
         return _validate(value, hint), []
     except ValidationError as error:
@@ -140,18 +153,30 @@ def _check_value(
         return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
 
 
+def _item_hint(hint: Any) -> Any:
+    """The type of a mapping's values, also where the mapping may be None."""
+    for option in (hint, *get_args(hint)):
+        arguments = get_args(option)
+        if isinstance(get_origin(option), type) and issubclass(get_origin(option), Mapping):
+            return arguments[1]
+    return Any
+
+
 def _validate(value: Any, hint: Any) -> Any:
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticSchemaGenerationError:
         return value
-    if isinstance(value, bool):  # pydantic would take true for 1 where a number is due
-        adapter.validate_python("" if _numeric(adapter) else value)
+    if isinstance(value, bool) and _numeric(adapter):  # pydantic would take true for 1
+        adapter.validate_python("")
     return adapter.validate_python(value)
 
 
 def _numeric(adapter: TypeAdapter[Any]) -> bool:
-    schema = adapter.json_schema(mode="validation")
+    try:
+        schema = adapter.json_schema(mode="validation")
+    except PydanticInvalidForJsonSchema:  # a function, a tensor: no number in any case
+        return False
     options = schema.get("anyOf", [schema])
     kinds = {option.get("type") for option in options}
     return bool(kinds & {"integer", "number"}) and "boolean" not in kinds

@@ -7,7 +7,9 @@ answer at once.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +22,18 @@ from gan_runner.explain import Refused, explain
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+    from gan_runner.training.trainer import Trainer
+
+USAGE_ERROR, FAILURE = 2, 1
+_WAS_HERE = frozenset(os.listdir())
+
+
+class Stopped(BaseException):
+    """A signal has ended a run, its state saved. Not an `Exception`: it ends a sweep as well."""
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        super().__init__(f"stopped by {name}; continue with gan-run resume={run_dir}")
+        self.exit_status = 128 + signal.Signals[name]
 
 
 def config_dir() -> Path:
@@ -39,11 +52,20 @@ def config_dir() -> Path:
 def main() -> None:
     """Entry point of `gan-run` and `python -m gan_runner.train`."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole, to be explained in one line
+    arguments = sys.argv[1:]
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        _run_app()
+        if any(argument.startswith("resume=") for argument in arguments):
+            resume(arguments)
+        else:
+            sys.argv[1:] = _with_saved_config(arguments)
+            _run_app()
+    except Stopped as stopped:
+        print(f"gan-run: {stopped}", file=sys.stderr)
+        sys.exit(stopped.exit_status)
     except KeyboardInterrupt:
         print("gan-run: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         message = explain(error, sys.argv[1:], config_dir())
         if message is None:
@@ -57,6 +79,7 @@ def job(cfg: DictConfig) -> dict[str, Any]:
         return run(cfg)
     except Refused as refusal:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
+            print(f"gan-run: {HydraConfig.get().job.override_dirname}: {refusal}", file=sys.stderr)
             raise
         _exit(str(refusal), refusal.exit_status)  # a raised error Hydra would announce by itself
 
@@ -66,28 +89,70 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         Refused: the configuration, the data or the machine does not allow it, or it has diverged.
-        KeyboardInterrupt: SIGINT or SIGTERM ended it; all up to that step is on disk.
+        Stopped: a signal ended it; all up to that step is on disk.
     """
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
         from gan_runner.build import build
 
         trainer = build(cfg)
-        _claim(run_dir)
+        _check_new(run_dir)
     except (ValueError, OSError) as error:
         _remove_if_empty(run_dir)
         raise Refused(str(error), USAGE_ERROR) from error
-    except KeyboardInterrupt:
+    except BaseException:
         _remove_if_empty(run_dir)
         raise
-    _print_opening(cfg, trainer.facts, run_dir)
+    choices = HydraConfig.get().runtime.choices
+    _print_opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), trainer, run_dir)
+    return _fit(trainer, run_dir)
+
+
+def resume(arguments: list[str]) -> dict[str, Any]:
+    """Continue a run from its last whole checkpoint, to the same end as if it had never stopped.
+
+    Besides `resume=RUN_DIR`, `trainer.steps=N` may ask for more steps than the run had, and
+    `allow_targets=[...]` must repeat the prefixes that the run needs. Everything else would make it
+    another run.
+    """
+    from omegaconf import OmegaConf
+
+    given = OmegaConf.from_dotlist([a for a in arguments if "=" in a])
+    known = {"resume", "trainer.steps", "allow_targets"}
+    others = [a for a in arguments if a.partition("=")[0] not in known]
+    if others:
+        raise Refused(
+            f"{others[0]}: a resumed run is what it was; only trainer.steps may grow", USAGE_ERROR
+        )
+    run_dir, steps = Path(given.resume), OmegaConf.select(given, "trainer.steps")
+    allow = OmegaConf.select(given, "allow_targets") or []
     try:
-        summary = trainer.fit(run_dir)
+        from gan_runner.load import rebuild, resume_state
+
+        trainer = rebuild(run_dir, steps=steps, allow=list(allow))
+        state = resume_state(run_dir, trainer)
+    except (ValueError, OSError) as error:
+        raise Refused(str(error), USAGE_ERROR) from error
+    _print_opening(f"resume={run_dir} from step {state['step']:,}", trainer, run_dir)
+    return _fit(trainer, run_dir, resume_from=state)
+
+
+def _fit(trainer: Trainer, run_dir: Path, **options: Any) -> dict[str, Any]:
+    from gan_runner.training.lock import locked
+
+    try:
+        with locked(run_dir):
+            if not options:
+                _check_new(run_dir)  # once more, now that nobody else can
+            summary = trainer.fit(run_dir, **options)
     except OSError as error:
-        raise Refused(f"{run_dir}: {error}; the run has stopped", FAILURE) from error
+        advice = f"free some space, then gan-run resume={run_dir}"
+        raise Refused(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
+    except ValueError as error:
+        raise Refused(str(error), USAGE_ERROR) from error
     _print_closing(summary, run_dir)
     if summary["status"] == "interrupted":
-        raise KeyboardInterrupt
+        raise Stopped(run_dir, summary["signal"])
     if summary["status"] == "diverged":
         raise Refused(f"diverged by step {summary['steps']}: a loss is not finite", FAILURE)
     return summary
@@ -96,34 +161,61 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 _run_app = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(job)
 
 
+def _with_saved_config(arguments: list[str]) -> list[str]:
+    """Let `--config-path RUN_DIR` be relative to where the user is, and its run directory clean.
+
+    Hydra takes a relative path from the package's folder, and what conf/config.yaml says of Hydra
+    itself is not part of a run's configuration.
+    """
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag not in {"--config-path", "-cp"}:
+            continue
+        here = i if equals else i + 1
+        if here < len(arguments):
+            path = os.path.abspath(value if equals else arguments[here])
+            mine = ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra.job.name=gan-run"]
+            given = [path if here != i else f"{flag}={path}"]
+            return [*arguments[:here], *given, *arguments[here + 1 :], *mine]
+    return arguments
+
+
 def _exit(message: str, status: int) -> NoReturn:
     print(f"gan-run: {message}", file=sys.stderr)
     sys.exit(status)
 
 
-def _claim(run_dir: Path) -> None:
-    """Hydra has made the directory; see that it holds no other run and can be written to."""
-    if (run_dir / "config.yaml").exists():
-        raise ValueError(f"{run_dir} holds a run already; name another with hydra.run.dir=FOLDER")
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"gan-run: warning: {message}", file=sys.stderr)
+
+
+def _check_new(run_dir: Path) -> None:
+    """Hydra has made the directory; see that it can be written to and that it holds no run."""
     probe = run_dir / ".writable"
     probe.touch()
     probe.unlink()
+    if (run_dir / "config.yaml").exists():
+        raise ValueError(f"{run_dir} holds a run already; name another with hydra.run.dir=FOLDER")
 
 
 def _remove_if_empty(run_dir: Path) -> None:
-    """A refused run leaves nothing behind: neither its directory nor the day's, if that was new."""
-    try:
-        run_dir.rmdir()
-        run_dir.parent.rmdir()
-    except OSError:  # not empty, or not there
-        return
+    """A refused run leaves nothing behind: not its directory, nor those made on the way to it."""
+    made = [run_dir]
+    if not run_dir.is_absolute() and run_dir.parts[0] not in _WAS_HERE:
+        made = [run_dir, *run_dir.parents][:-1]
+    elif run_dir.parts[:1] == ("outputs",):
+        made = [run_dir, run_dir.parent]  # the day's, too
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty, or not there
+            return
 
 
-def _print_opening(cfg: DictConfig, facts: dict[str, Any], run_dir: Path) -> None:
-    choices = HydraConfig.get().runtime.choices
-    names = " ".join(f"{group}={choices[group]}" for group in _GROUPS if group in choices)
+def _print_opening(what: str, trainer: Trainer, run_dir: Path) -> None:
+    facts = trainer.facts
     sizes = ", ".join(f"{player} {count:,}" for player, count in facts["parameters"].items())
-    print(f"gan-run {names} seed={cfg.seed}\n  data        {facts['data']}")
+    print(f"gan-run {what} seed={facts['seed']}\n  data        {facts['data']}")
     print(f"  parameters  {sizes}\n  device      {facts['device']}\n  directory   {run_dir}")
 
 

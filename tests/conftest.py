@@ -21,6 +21,9 @@ SHARED = ROOT.parent / "shared" / "data"
 TINY = ("trainer.batch_size=16", "trainer.n_eval=64", "device=cpu")
 
 
+torch.set_num_threads(1)  # the tensors are tiny: two threads would only wait for each other
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -18,7 +18,13 @@ from PIL import Image
 from gan_runner.core import Batch
 from gan_runner.data.digits import digits
 
-QUICK = ("model.filters=4", "trainer.steps=4", "trainer.batch_size=16", "trainer.n_eval=64")
+QUICK = (
+    "model.filters=4",
+    "trainer.steps=4",
+    "trainer.batch_size=16",
+    "trainer.n_eval=64",
+    "trainer.checkpoint_every=1",
+)
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -32,10 +38,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def gan(module: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    before = set(cwd.rglob("*"))
+    result = subprocess.run(
         command(module, *arguments), cwd=cwd, env=environment(**env), capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip
+    result.left_behind = set(cwd.rglob("*")) - before  # type: ignore[attr-defined]
+    return result
 
 
 def refused(result: subprocess.CompletedProcess[str], words: str, cwd: Path) -> None:
@@ -43,7 +52,8 @@ def refused(result: subprocess.CompletedProcess[str], words: str, cwd: Path) -> 
     assert result.returncode in (1, 2), result.stderr
     assert re.search(words, result.stderr), result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert not list(cwd.rglob("outputs/**/*.*"))
+    left = [p for p in result.left_behind if "__pycache__" not in p.parts]  # type: ignore[attr-defined]
+    assert not left
 
 
 def test_help_lists_groups_and_options(tmp_path: Path) -> None:
@@ -113,7 +123,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_saved_configuration_repeats_its_run(run_dir: Path, tmp_path: Path) -> None:
-    again = ("--config-path", str(run_dir), "--config-name", "config", "hydra.run.dir=again")
+    relative = os.path.relpath(run_dir, tmp_path)
+    again = ("--config-path", relative, "--config-name", "config", "hydra.run.dir=again")
     result = gan("train", *again, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
 
@@ -122,6 +133,9 @@ def test_a_saved_configuration_repeats_its_run(run_dir: Path, tmp_path: Path) ->
         return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log]
 
     assert numbers(run_dir) == numbers(tmp_path / "again")
+    assert {p.name for p in (tmp_path / "again").iterdir() if "tfevents" not in p.name} == {
+        p.name for p in run_dir.iterdir() if "tfevents" not in p.name
+    }
 
 
 def test_a_run_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
@@ -168,6 +182,13 @@ def test_sampling_refuses(
 ) -> None:
     result = gan("sample", *(a.replace("{run}", str(run_dir)) for a in arguments), cwd=tmp_path)
     refused(result, words, tmp_path)
+
+
+def test_what_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    gan("train", "hydra.run.dir=results/x", "trainer.batch_size=99999", cwd=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["results"]
+    assert not list((tmp_path / "results").iterdir())
 
 
 def test_groups_of_ones_own(tmp_path: Path) -> None:

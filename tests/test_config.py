@@ -23,6 +23,10 @@ BAD = {
     "+trainer.stpes=3": r"^trainer\.stpes: no such key; did you mean trainer\.steps\?",
     "+objective.critic_terms.gradient_penalty.wieght=3": r"did you mean objective\.critic_terms\.gradient_penalty\.weight\?",
     "+colour=3": r"^colour: no such key",
+    "+objective.critic_terms.foo=3": r"^objective\.critic_terms\.foo=3: should be callable",
+    "+objective.constraint=false": r"^objective\.constraint=False: should be callable",
+    "~model.critic": r"^model\.critic: should be a node",
+    "~optimizer.generator": r"^optimizer\.generator: should be a node",
     "dataset=image_folder": r"^dataset\.path is needed; set dataset\.path=VALUE",
     "objective._target_=os.system": r"targets outside gan_runner, torch\.nn and torch\.optim are refused",
     "objective._target_=torch.load": r"targets outside gan_runner",
@@ -105,11 +109,26 @@ def test_user_packages_by_permission(config) -> None:
     assert schema.locate(name, allow=["collections."]).__name__ == "OrderedDict"
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+dataset.extra=[{_target_: os.system, command: x}]",
+        "+objective.critic_terms.evil=[{_target_: shutil.copyfile, src: a, dst: b}]",
+        "+objective.critic_terms.evil={deep: [[{_target_: os.system}]]}",
+    ],
+)
+def test_a_target_cannot_hide_in_a_list(config, override: str) -> None:
+    with pytest.raises(ValueError, match=r"targets outside gan_runner|no such key"):
+        checked(config(override))
+    node = {"_target_": "torch.nn.BatchNorm2d", "device": [{"_target_": "shutil.copyfile"}]}
+    assert "targets outside gan_runner" in schema.check(node)[1][0][1]
+
+
 def test_a_target_cannot_borrow_another_module() -> None:
     with pytest.raises(ValueError, match="not a class or function of an allowed module"):
         schema.locate("gan_runner.training.provenance.subprocess")
     with pytest.raises(ValueError, match="not a class or function of an allowed module"):
-        schema.locate("gan_runner.training.trainer.perf_counter")
+        schema.locate("gan_runner.training.clock.perf_counter")
 
 
 @pytest.mark.parametrize("path", sorted(config_dir().rglob("*.yaml")), ids=lambda p: p.stem)

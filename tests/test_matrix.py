@@ -83,6 +83,21 @@ def test_one_step_of_each_player(
         decrease = (before.total - after.total) / (LR * squared.sqrt())
         assert decrease.item() == pytest.approx(1.0, abs=0.02)
 
+    # and a whole iteration as it is: every weight with a gradient moves, and clipping holds
+    built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
+    nets = built.game.nets
+    before = {name: _weights(getattr(nets, name)) for name in ("critic", "generator")}
+    reals = [built.stream.next() for _ in range(built.game.objective.n_critic)]
+    logs = alternating(built.game, reals)
+    assert all(torch.isfinite(value) for value in logs.values())
+    for name, weights in before.items():
+        network = getattr(nets, name)
+        gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
+        steep = gradient.abs() > 0.1 * gradient.abs().max()
+        assert (weights != _weights(network))[steep].all()
+    if objective == "wgan":
+        assert _weights(nets.critic).abs().max().item() <= 0.01 + 1e-9
+
 
 @torch.no_grad()
 def _descend(network: nn.Module, gradients: list[torch.Tensor], lr: float) -> None:

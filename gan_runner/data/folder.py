@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
@@ -14,19 +15,16 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gan_runner.core import Dataset, DataSpec
 from gan_runner.data.split import hold_out
 
 _BAD_NAMED = 5  # bad files that a message names; it counts the others
-_UNREADABLE = (
-    UnidentifiedImageError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    Image.DecompressionBombError,
-)
+_UNREADABLE = (  # what decoders and archives raise for files that are broken, locked or no images
+    UnidentifiedImageError, Image.DecompressionBombError, zipfile.BadZipFile, zlib.error, OSError,
+    EOFError, RuntimeError, NotImplementedError, SyntaxError, ValueError,
+)  # fmt: skip
 
 Reader = Callable[[str], bytes]
 
@@ -96,9 +94,9 @@ def _decode_all(
 ) -> tuple[list[Image.Image], list[str]]:
     def decode(name: str) -> Image.Image | str:
         try:
-            image = Image.open(io.BytesIO(read(name)))
+            image = ImageOps.exif_transpose(Image.open(io.BytesIO(read(name))))
             return _fit(image, size)
-        except (*_UNREADABLE, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             return f"{name} ({type(error).__name__})"
 
     with ThreadPoolExecutor(cpu_count()) as pool:  # PIL releases the GIL while it decodes

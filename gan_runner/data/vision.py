@@ -37,13 +37,11 @@ def _load(kind: type, name: str, root: str, download: bool) -> Dataset:
     folder = Path(root).expanduser()
     try:
         train, test = (kind(folder, train=part, download=download) for part in (True, False))
-    except (
-        RuntimeError,
-        OSError,
-    ) as error:  # torchvision raises either for missing or broken files
+    except (RuntimeError, OSError) as error:  # torchvision's for missing or broken files
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         fix = (
             f"without a network, copy the files of a machine that has them there, or name their "
-            f"folder: dataset.root=FOLDER ({type(error).__name__}: {str(error).splitlines()[0]})"
+            f"folder: dataset.root=FOLDER ({reason})"
             if download
             else "name the right folder with dataset.root=FOLDER or set dataset.download=true"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, autograd, nn
 
@@ -20,6 +22,9 @@ class CriticOnHeldOut:
         batch_size: rows that the critic sees at once, as in training: with batch norm it matters.
         seed: of the eps.
     """
+
+    tags: ClassVar = {"wasserstein/critic_heldout": 1, "critic/input_gradient_norm": 1}
+    """What it measures, and the fewest held-out samples for it."""
 
     def __init__(self, *, batch_size: int, seed: int) -> None:
         self.batch_size, self.seed = batch_size, seed

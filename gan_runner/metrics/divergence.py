@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,9 @@ class ProbeJensenShannon:
     Args:
         seed: of the halves and the random features.
     """
+
+    tags: ClassVar = {"jsd/probe": _FEWEST}
+    """What it measures, and the fewest held-out samples for it."""
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed

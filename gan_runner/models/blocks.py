@@ -49,6 +49,12 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
 
 
+def has_spectral_norm(network: nn.Module) -> bool:
+    """True if any weight is divided by its spectral norm (torch's parametrization)."""
+    kinds = (type(m).__name__ for m in network.modules())
+    return "_SpectralNorm" in kinds
+
+
 def image_sides(spec: DataSpec, *, model: str, smallest: int, largest: int) -> tuple[int, int, int]:
     """Channels, height and width of the data, for a model that needs images of some sizes.
 

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM end a run at the next step, not in the middle of one."""
+"""SIGINT, SIGTERM and SIGUSR1 end a run at the next step, not in the middle of one.
+
+Ctrl-C sends the first; schedulers that preempt send the others before they kill.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 class Interrupt:
-    """While entered, remembers the first SIGINT or SIGTERM in `received`; a second one raises."""
+    """While entered, remembers the first signal in `received`; a second one raises."""
 
     def __init__(self) -> None:
         self.received: str | None = None
@@ -17,7 +22,7 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOPPING:
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+from gan_runner.core import State
+from gan_runner.training.files import write_whole
 
 Scalars = Mapping[str, float]
 
@@ -39,17 +42,42 @@ class Meter:
         self._logs.clear()
         return values
 
+    def is_finite(self) -> bool:
+        """False if any loss since the last reading is not finite. Waits for the device."""
+        losses = [torch.stack(v) for tag, v in self._logs.items() if tag.startswith("loss/")]
+        return not losses or bool(torch.cat(losses).isfinite().all())
+
+    def state_dict(self) -> State:
+        """What has been added since the last reading."""
+        return {tag: torch.stack(values) for tag, values in self._logs.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state` was taken."""
+        self._logs = {tag: list(values) for tag, values in state.items()}
+
 
 class RunLog:
-    """A run directory's log. Every line of metrics.jsonl is complete once `scalars` returns."""
+    """A run directory's log. Every line of metrics.jsonl is complete once `scalars` returns.
 
-    def __init__(self, run_dir: Path) -> None:
+    Args:
+        run_dir: of the run.
+        keep_before: continue the log that is there, without its points at this step and later; None
+            starts a new one.
+    """
+
+    def __init__(self, run_dir: Path, *, keep_before: int | None = None) -> None:
         self.run_dir = run_dir
-        (run_dir / "samples").mkdir(parents=True, exist_ok=True)
-        self._lines = (run_dir / "metrics.jsonl").open("w", encoding="utf-8")
-        self._board = SummaryWriter(str(run_dir))
-        self.final: dict[str, float] = {}
+        self.final: dict[str, float | None] = {}
         self.best: dict[str, dict[str, float]] = {}
+        self._peaks: dict[str, float] = {}
+        (run_dir / "samples").mkdir(parents=True, exist_ok=True)
+        path = run_dir / "metrics.jsonl"
+        kept = [] if keep_before is None else _points_before(path, keep_before)
+        for point in kept:
+            self._note(point)
+        write_whole(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
+        self._lines = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run_dir), purge_step=keep_before)
 
     def __enter__(self) -> Self:
         return self
@@ -67,15 +95,22 @@ class RunLog:
         """Write one point of every curve. Values that are not finite are null in metrics.jsonl."""
         for tag, value in values.items():
             self._board.add_scalar(tag, value, step)
-            self._note(tag, value, step)
-        line = {tag: value if isfinite(value) else None for tag, value in values.items()}
-        self._lines.write(json.dumps({"step": step, **line}) + "\n")
+        point = {"step": step, **_finite(values)}
+        self._note(point)
+        self._lines.write(json.dumps(point) + "\n")
         self._lines.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the operating system, so that a killed process loses none of it."""
+        self._lines.flush()
+        self._board.flush()
 
     def picture(self, step: int, image: np.ndarray) -> Path:
         """Write (H, W, 3) uint8 as samples/step_STEP.png and to TensorBoard; returns the file."""
         path = self.run_dir / "samples" / f"step_{step:06d}.png"
-        Image.fromarray(image).save(path)
+        content = io.BytesIO()
+        Image.fromarray(image).save(content, format="png")
+        write_whole(path, content.getvalue())
         self._board.add_image("samples", image, step, dataformats="HWC")
         self._board.flush()
         return path
@@ -85,37 +120,44 @@ class RunLog:
         indented = "".join(f"    {line}\n" for line in text.splitlines())
         self._board.add_text(tag, indented)
 
-    def _note(self, tag: str, value: float, step: int) -> None:
-        self.final[tag] = value
-        if not isfinite(value):
-            return
-        if tag not in self.best or _badness(tag, value) < _badness(tag, self.best[tag]["value"]):
-            self.best[tag] = {"value": value, "step": step}
+    def _note(self, point: Mapping[str, Any]) -> None:
+        """Keep the final and the best values up to date; null is never the best."""
+        for tag, value in point.items():
+            if tag == "step":
+                continue
+            self.final[tag] = value
+            if value is not None and self._is_best(tag, value):
+                self.best[tag] = {"value": value, "step": point["step"]}
+
+    def _is_best(self, tag: str, value: float) -> bool:
+        """Low is good, but speeds should be high, and an estimate's rise is the critic's learning.
+
+        A Wasserstein estimate grows until the critic is trained, then falls with the distance; what
+        counts is the lowest positive value since the highest.
+        """
+        best = self.best.get(tag, {}).get("value")
+        if tag.startswith("wasserstein/") and value > self._peaks.get(tag, -inf):
+            self._peaks[tag] = value
+            return True
+        if best is None:
+            return True
+        if tag.startswith("speed/"):
+            return value > best
+        return value < best and (value > 0 or not tag.startswith("wasserstein/"))
 
 
-def _badness(tag: str, value: float) -> float:
-    """The lower, the better: speeds should be high, distances near 0, all else low."""
-    if tag.startswith("speed/"):
-        return -value
-    return abs(value) if tag.startswith("wasserstein/") else value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, its folder too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _points_before(path: Path, step: int) -> list[dict[str, Any]]:
+    """The points of a log whose step is smaller; a line that a crash cut short is dropped."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    points = [json.loads(line) for line in lines if line.endswith("}\n")]
+    return [point for point in points if point["step"] < step]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    """Write a JSON file so that it is there whole or as it was before."""
+    write_whole(path, (json.dumps(_finite(content), indent=2) + "\n").encode())
 
 
 def _finite(content: Any) -> Any:

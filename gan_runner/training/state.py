@@ -1,9 +1,6 @@
-"""What a run is at one instant: the running average, random states, checkpoints on disk."""
+"""What a run is at one instant: the running average and the random states."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -40,22 +37,8 @@ def random_state(device: torch.device) -> State:
     return state
 
 
-def save_checkpoint(path: Path, state: State) -> None:
-    """Write a checkpoint so that `path` holds either all of it or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def load_checkpoint(path: Path, device: torch.device) -> State:
-    """Read a checkpoint: tensors and plain values only, nothing in it is executed."""
-    return torch.load(path, map_location=device, weights_only=True)
-
-
-def checkpoints(run_dir: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    return sorted((run_dir / "checkpoints").glob("step_*.pt"))
+def set_random_state(state: State, device: torch.device) -> None:
+    """Continue the generators where `random_state` was taken."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

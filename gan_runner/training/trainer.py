@@ -8,12 +8,11 @@ checkpoints written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
@@ -22,17 +21,16 @@ from tqdm import tqdm
 
 from gan_runner.core import Batch, DataSpec, Evaluator, Latent, Painter, State, View
 from gan_runner.data.stream import Stream
+from gan_runner.training.checkpoint import best_path, checkpoint_path, save_checkpoint
+from gan_runner.training.clock import Clock
+from gan_runner.training.files import write_whole
 from gan_runner.training.interrupt import Interrupt
-from gan_runner.training.log import Meter, RunLog, write_json, write_text
+from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.sampling import generate
-from gan_runner.training.state import checkpoints, random_state, save_checkpoint, update_average
+from gan_runner.training.state import random_state, set_random_state, update_average
 from gan_runner.training.update import Game
 
 Iteration = Callable[[Game, Sequence[Batch]], dict[str, Tensor]]
-
-_CHECKPOINTS_KEPT = 2
-_ENGINE = ("update",)  # what a step is for; all else is overhead
-_MEASURES = ("metrics", "pictures")  # wanted for their own sake, and counted apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,8 @@ class Settings:
         sample_every: steps between pictures.
         checkpoint_every: steps between checkpoints.
         n_eval: held-out and generated samples that evaluators see, at most.
+        keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
+        best_by: the scalar whose best value decides which checkpoint is kept as `best.pt`.
     """
 
     steps: Annotated[int, Ge(0)] = 2500
@@ -58,6 +58,8 @@ class Settings:
     sample_every: Annotated[int, Gt(0)] = 500
     checkpoint_every: Annotated[int, Gt(0)] = 1000
     n_eval: Annotated[int, Ge(8)] = 1000
+    keep_checkpoints: Annotated[int, Ge(1)] = 2
+    best_by: str = "jsd/probe"
 
 
 @dataclass(eq=False)
@@ -90,59 +92,79 @@ class Trainer:
     facts: dict[str, Any]
     config: str
 
-    def fit(self, run_dir: Path) -> dict[str, Any]:
+    def fit(self, run_dir: Path, *, resume_from: State | None = None) -> dict[str, Any]:
         """Train into a run directory; returns what its summary.json says.
 
-        The summary's `status` is "completed", "interrupted" (SIGINT or SIGTERM; everything up to
-        that step is on disk), "diverged" (a loss is not finite; training has stopped) or "failed".
+        The summary's `status` is "completed", "interrupted" (`signal` says by what; all up to that
+        step is on disk), "diverged" (a loss is not finite; training has stopped) or "failed".
+
+        Args:
+            run_dir: this trainer's own.
+            resume_from: a checkpoint of the same run, to continue there instead of at step 0.
+
+        Raises:
+            OSError: something could not be written. The checkpoints written before are intact.
         """
         self.run_dir, self.step, self.status = run_dir, 0, "failed"
+        self.signal: str | None = None
         self.clock, self.meter = Clock(), Meter()
-        write_text(run_dir / "config.yaml", self.config)
-        with RunLog(run_dir) as self.log, self._bar() as self.bar, Interrupt() as interrupt:
+        if resume_from is not None:
+            self.load_state_dict(resume_from)
+        keep_before = None if resume_from is None else self.step
+        write_whole(run_dir / "config.yaml", self.config.encode())
+        with Interrupt() as interrupt, RunLog(run_dir, keep_before=keep_before) as self.log:
             try:
-                self._play(interrupt)
+                with self._bar() as self.bar:
+                    self._play(interrupt)
+            except KeyboardInterrupt:  # a second signal: at once, and without another checkpoint
+                self.status, self.signal = "interrupted", interrupt.received or "SIGINT"
+                self._write_point(evaluate=False)
             finally:
-                summary = self._summary(run_dir)
+                summary = self._summary()
                 write_json(run_dir / "summary.json", summary)
         return summary
 
     def _play(self, interrupt: Interrupt) -> None:
-        settings, objective = self.settings, self.game.objective
-        self.log.text("config", self.config)
-        self._paint()
-        while self.step < settings.steps and not (interrupt.received or self.status == "diverged"):
+        settings, game = self.settings, self.game
+        if self.step == 0:
+            self.log.text("config", self.config)
+            self._paint()
+            self._save()
+        else:
+            self._tick()
+        while self.step < settings.steps and not (self.signal or self.status == "diverged"):
             with self.clock("data"):
-                reals = [self.stream.next() for _ in range(objective.n_critic)]
+                reals = [self.stream.next() for _ in range(game.objective.n_critic)]
             with self.clock("update"):
-                logs = self.iteration(self.game, reals)
-                nets, decay = self.game.nets, settings.ema_decay
-                update_average(nets.average, nets.generator, decay=decay, step=self.step)
+                logs = self.iteration(game, reals)
+                average, decay = game.nets.average, settings.ema_decay
+                update_average(average, game.nets.generator, decay=decay, step=self.step)
             self.step += 1
             self.meter.add(logs)
+            self.signal = interrupt.received
+            self.bar.update()
+            # The checkpoint comes first: what the tick then writes, a resumed run writes again.
+            if self.signal or self._due(settings.checkpoint_every):
+                self._save()
             self._tick()
-        self._write_point(evaluate=False)  # what an interruption left in the meter
-        if self.status != "diverged":  # then the last checkpoint is better than what there is now
-            self._save()
-            self.status = "completed" if interrupt.received is None else "interrupted"
+        if self.status != "diverged":
+            self.status = "completed" if self.step == settings.steps else "interrupted"
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
 
     def _tick(self) -> None:
         settings = self.settings
-        self.bar.update()
         evaluate = self._due(settings.evaluate_every)
-        if evaluate or self._due(settings.log_every):
+        ends_early = self.signal or self.status == "diverged"
+        if evaluate or self._due(settings.log_every) or ends_early:
             self._write_point(evaluate=evaluate)
-        if self._due(settings.sample_every):
+        if self._due(settings.sample_every) and self.status != "diverged":
             self._paint()
-        if self.step % settings.checkpoint_every == 0 and self.step < settings.steps:
-            self._save()
 
     def _write_point(self, *, evaluate: bool) -> None:
-        with self.clock("log"):
-            values = self.meter.read()  # the one synchronisation with the device
+        with self.clock("update"):  # an accelerator may still be at work on it
+            values: dict[str, float] = self.meter.read()  # the one synchronisation with the device
         if not values:
             return
         if not all(isfinite(value) for tag, value in values.items() if tag.startswith("loss/")):
@@ -151,10 +173,14 @@ class Trainer:
             with self.clock("metrics"):
                 view = self._view()
                 values |= {k: v for measure in self.evaluators for k, v in measure(view).items()}
-        values["speed/steps_per_second"] = self.clock.steps_per_second(self.step)
+        if speed := self.clock.steps_per_second(self.step):
+            values["speed/steps_per_second"] = speed
         with self.clock("log"):
             self.log.scalars(self.step, values)
             self._show(values, evaluate)
+        best_by = self.settings.best_by
+        if best_by in values and self.log.best.get(best_by, {}).get("step") == self.step:
+            self._save_best()
 
     def _view(self) -> View:
         nets, batch = self.game.nets, self.settings.batch_size
@@ -167,13 +193,20 @@ class Trainer:
             self.log.picture(self.step, self.painter(self._view()))
 
     def _save(self) -> None:
+        if not self.meter.is_finite():
+            self.status = "diverged"  # the last checkpoint is better than what there is now
+            return
         with self.clock("checkpoints"):
-            folder = self.run_dir / "checkpoints"
-            save_checkpoint(folder / f"step_{self.step:08d}.pt", self._state())
-            for old in checkpoints(self.run_dir)[:-_CHECKPOINTS_KEPT]:
-                old.unlink()
+            self.log.flush()
+            path = checkpoint_path(self.run_dir, self.step)
+            save_checkpoint(path, self.state_dict(), keep=self.settings.keep_checkpoints)
 
-    def _state(self) -> State:
+    def _save_best(self) -> None:
+        with self.clock("checkpoints"):
+            save_checkpoint(best_path(self.run_dir), self.state_dict())
+
+    def state_dict(self) -> State:
+        """Everything that the rest of the run depends on."""
         game, nets = self.game, self.game.nets
         return {
             "step": self.step,
@@ -186,26 +219,44 @@ class Trainer:
             "critic_optimizer": game.critic_optimizer.state_dict(),
             "stream": self.stream.state_dict(),
             "random": random_state(self.noise.z.device),
+            "meter": self.meter.state_dict(),
+            "seconds": self.clock.state_dict(),
         }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state` was taken."""
+        game, nets = self.game, self.game.nets
+        self.step = state["step"]
+        nets.generator.load_state_dict(state["generator"])
+        nets.critic.load_state_dict(state["critic"])
+        nets.average.load_state_dict(state["average"])
+        game.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        game.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self.stream.load_state_dict(state["stream"])
+        self.meter.load_state_dict(state["meter"])
+        self.clock.load_state_dict(state["seconds"], step=self.step)
+        set_random_state(state["random"], self.noise.z.device)
 
     def _bar(self) -> tqdm:
         return tqdm(
-            total=self.settings.steps, unit="step", dynamic_ncols=True, mininterval=0.2,
-            file=sys.stderr, disable=not sys.stderr.isatty() or None,
+            total=self.settings.steps, initial=self.step, unit="step", dynamic_ncols=True,
+            mininterval=0.2, file=sys.stderr, disable=not sys.stderr.isatty() or None,
         )  # fmt: skip
 
     def _show(self, values: Mapping[str, float], evaluated: bool) -> None:
         """The bar's estimate; where there is no terminal for a bar, a line an evaluation."""
-        estimate = values["wasserstein/critic"]
+        estimate = values.get("wasserstein/critic", nan)
         self.bar.set_postfix(W=f"{estimate:.3f}", refresh=False)
         if self.bar.disable and evaluated:
-            speed = values["speed/steps_per_second"]
+            speed = values.get("speed/steps_per_second", 0.0)
             where = f"step {self.step:,}/{self.settings.steps:,}"
-            print(f"{where}  W={estimate:.3f}  {speed:.1f} steps/s", flush=True)
+            with suppress(BrokenPipeError):  # that nobody reads on is no reason to stop
+                print(f"{where}  W={estimate:.3f}  {speed:.1f} steps/s", flush=True)
 
-    def _summary(self, run_dir: Path) -> dict[str, Any]:
+    def _summary(self) -> dict[str, Any]:
         return {
             "status": self.status,
+            "signal": self.signal,
             "steps": self.step,
             "seconds": self.clock.report(),
             "final": self.log.final,
@@ -213,38 +264,3 @@ class Trainer:
             **self.facts,
             "settings": asdict(self.settings),
         }
-
-
-class Clock:
-    """Where the time goes. On an accelerator, work is charged to whoever waits for it."""
-
-    def __init__(self) -> None:
-        self.start = perf_counter()
-        self.spent: dict[str, float] = {}
-        self._last = (0, self.start, 0.0)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Charge the time inside to a name."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.spent[name] = self.spent.get(name, 0.0) + perf_counter() - start
-
-    def steps_per_second(self, step: int) -> float:
-        """Speed since this was last asked, measures and pictures apart."""
-        now, apart = perf_counter(), self._measures()
-        last_step, last_time, last_apart = self._last
-        self._last = (step, now, apart)
-        return (step - last_step) / max(now - last_time - (apart - last_apart), 1e-9)
-
-    def report(self) -> dict[str, float]:
-        """Seconds by name, their total, and the share of the loop that was not spent in updates."""
-        total = perf_counter() - self.start
-        loop = total - self._measures()
-        engine = sum(self.spent.get(name, 0.0) for name in _ENGINE)
-        return {"total": total, **self.spent, "share_outside_update": 1 - engine / loop}
-
-    def _measures(self) -> float:
-        return sum(self.spent.get(name, 0.0) for name in _MEASURES)

@@ -49,6 +49,22 @@ def test_mnist_files(tmp_path: Path) -> None:
     assert data.heldout.y.tolist() == [0, 1] and data.spec.n_classes == 10
 
 
+def test_a_read_only_folder_is_enough(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    for part in ("train", "t10k"):
+        write_idx(raw / f"{part}-images-idx3-ubyte", np.zeros((3, 28, 28), dtype=np.uint8))
+        write_idx(raw / f"{part}-labels-idx1-ubyte", np.zeros(3, dtype=np.uint8))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for path in (raw, raw.parent, tmp_path):
+        path.chmod(0o555)
+    try:
+        mnist(root=str(tmp_path), download=True)
+    finally:
+        for path in (tmp_path, raw.parent, raw):
+            path.chmod(0o755)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
 def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dataset=mnist.*dataset\.root=.*dataset\.download=true"):
         mnist(root=str(tmp_path), download=False)
@@ -152,6 +168,42 @@ def test_bad_files_are_named_then_refused_or_skipped(
         data = image_folder(path=path, on_bad_file="skip")
     assert len(data.train.x) + len(data.heldout.x) == 8
     assert data.spec.n_classes == 2
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_archive(folder: Path, tmp_path: Path, method: int) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+        place = archive.getinfo("red/2.png").header_offset + 30 + len("red/2.png") + 20
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + bytes(8) + whole[place + 8 :])
+    with pytest.raises(ValueError, match=r"red/2\.png .*on_bad_file=skip"):
+        image_folder(path=str(path))
+    with pytest.warns(UserWarning, match=r"red/2\.png"):
+        assert len(image_folder(path=str(path), on_bad_file="skip").train.x) > 0
+
+
+def test_an_archive_cannot_escape(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("../../evil.png", "/tmp/evil.png", "good/a.png"):
+            archive.writestr(name, (folder / "red" / "0.png").read_bytes())
+    before = set(tmp_path.parent.rglob("evil*"))
+    image_folder(path=str(path))
+    assert set(tmp_path.parent.rglob("evil*")) == before and not Path("/tmp/evil.png").exists()
+
+
+def test_photographs_stand_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8), (255, 0, 0))
+    image.paste((0, 0, 255), (0, 0, 8, 4))  # the upper half is blue
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
+    for i in range(2):
+        image.save(tmp_path / f"{i}.png", exif=exif)
+    x = image_folder(path=str(tmp_path)).train.x[0]
+    assert x[2, :, 4:].min() == 255 and x[0, :, :4].min() == 255  # blue is now on the right
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import nn
 from gan_runner.core import Latent, call_unchanged
 from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.sampling import generate
-from gan_runner.training.state import load_checkpoint, save_checkpoint, update_average
+from gan_runner.training.state import update_average
 
 
 def test_average_in_closed_form() -> None:
@@ -65,8 +64,11 @@ def test_log_writes_the_same_everywhere(tmp_path: Path) -> None:
     assert lines[1] == {"step": 2, "loss/critic": 0.5, "wasserstein/critic": 3.0}
     assert lines[2]["loss/critic"] is None
     assert log.best["loss/critic"] == {"value": 0.5, "step": 2}
-    assert log.best["wasserstein/critic"] == {"value": 0.25, "step": 3}  # nearest to 0
-    assert np.isnan(log.final["loss/critic"])
+    assert log.best["wasserstein/critic"] == {
+        "value": 0.25,
+        "step": 3,
+    }  # the lowest since the highest
+    assert log.final["loss/critic"] is None
     board = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in board.Scalars("wasserstein/critic")] == [
         (1, -1.0), (2, 3.0), (3, 0.25),
@@ -105,19 +107,3 @@ def test_generating_in_batches_equals_generating_at_once() -> None:
 
     z = torch.randn(10, 3)
     torch.testing.assert_close(generate(Double(), Latent(z), batch_size=4), 2 * z)
-
-
-def test_checkpoints_hold_values_only(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoints" / "step_1.pt"
-    save_checkpoint(path, {"step": 1, "weights": torch.arange(3.0)})
-    assert load_checkpoint(path, torch.device("cpu"))["weights"].tolist() == [0, 1, 2]
-    assert [p.name for p in path.parent.iterdir()] == ["step_1.pt"]
-
-    class Evil:
-        def __reduce__(self) -> tuple:
-            return (Path.touch, (tmp_path / "executed",))
-
-    path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(pickle.UnpicklingError):
-        load_checkpoint(path, torch.device("cpu"))
-    assert not (tmp_path / "executed").exists()

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_runner.training.trainer import Clock
+from gan_runner.training.checkpoint import load_latest
+from gan_runner.training.clock import Clock
 
 RHYTHM = (
     "trainer.log_every=2", "trainer.evaluate_every=4", "trainer.sample_every=4",
@@ -47,7 +48,7 @@ def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
         f"step_{step:06d}.png" for step in (0, 4, 8, 9)
     ]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
-        "step_00000006.pt", "step_00000009.pt",
+        "best.pt", "step_00000006.pt", "step_00000009.pt",
     ]  # fmt: skip
     assert list(tmp_path.glob("events.out.tfevents.*"))
     assert summary["status"] == "completed" and summary["steps"] == 9
@@ -113,6 +114,43 @@ def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> Non
     summary = built.fit(tmp_path)
     assert (summary["status"], summary["steps"]) == ("diverged", 2)
     assert json.loads((tmp_path / "summary.json").read_text())["final"]["loss/critic"] is None
+
+
+def test_a_diverged_run_keeps_its_good_checkpoints(trainer, tmp_path: Path) -> None:
+    """The losses turn at step 3; points come every 5 steps, checkpoints every 2."""
+    built = trainer(
+        "model.filters=4", "trainer.steps=20", "trainer.log_every=5", "trainer.checkpoint_every=2"
+    )
+    iteration = built.iteration
+
+    def poisoned(*args: Any) -> dict[str, torch.Tensor]:
+        if built.step == 2:
+            with torch.no_grad():
+                next(built.game.nets.critic.parameters()).fill_(float("nan"))
+        return iteration(*args)
+
+    built.iteration = poisoned
+    assert built.fit(tmp_path)["status"] == "diverged"
+    _, state = load_latest(tmp_path)
+    assert state["step"] == 2
+    assert all(torch.isfinite(value).all() for value in state["average"].values())
+    assert lines(tmp_path)[-1]["step"] == 4 and lines(tmp_path)[-1]["loss/critic"] is None
+
+
+def test_a_second_signal_stops_at_once(trainer, tmp_path: Path) -> None:
+    built = trainer(*RHYTHM, "trainer.steps=1000")
+    iteration = built.iteration
+
+    def impatient(*args: Any) -> dict[str, torch.Tensor]:
+        if built.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return iteration(*args)
+
+    built.iteration = impatient
+    summary = built.fit(tmp_path)
+    assert (summary["status"], summary["steps"]) == ("interrupted", 4)
+    assert lines(tmp_path)[-1]["step"] == 4
 
 
 def test_a_failing_run_says_so(trainer, tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Combinations across the axes that contradict themselves: refused or warned about, and why."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gan_runner.core import Evaluator, Nets
+from gan_runner.models.blocks import has_batch_norm, has_spectral_norm
+from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.constraints import clip_weights
+from gan_runner.training.trainer import Settings
+
+_ALWAYS_LOGGED = (
+    "loss/critic", "loss/generator", "grad_norm/critic", "grad_norm/generator",
+    "speed/steps_per_second",
+)  # fmt: skip
+
+
+def check(
+    objective: Objective,
+    nets: Nets,
+    optimizers: Mapping[str, Optimizer],
+    settings: Settings,
+    evaluators: Sequence[Evaluator],
+    n_heldout: int,
+) -> None:
+    """Look at everything that was built, before anything is trained.
+
+    Raises:
+        ValueError: for a contradiction; what is merely unwise is warned about.
+    """
+    for term in objective.per_sample_terms:
+        _check_penalty(f"objective.critic_terms.{term}", nets.critic)
+    if _clips(objective):
+        _check_clipping(nets.critic, optimizers["critic"])
+    for player, optimizer in optimizers.items():
+        _check_order(player, optimizer)
+    if settings.checkpoint_every > settings.steps > 0:
+        warnings.warn(
+            f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="
+            f"{settings.steps}: only the first and the last step are saved",
+            stacklevel=2,
+        )
+    _check_best(objective, settings, evaluators, n_heldout)
+
+
+def _check_penalty(term: str, critic: nn.Module) -> None:
+    if has_batch_norm(critic):
+        raise ValueError(
+            f"model.critic.norm=batch contradicts {term}: it is defined sample by sample, and batch"
+            " norm makes each score depend on the whole batch; set model.critic.norm=none"
+        )
+    if any(p.dtype in {torch.float16, torch.bfloat16} for p in critic.parameters()):
+        raise ValueError(
+            f"the critic's weights are in half precision, which contradicts {term}: the norm of a"
+            " gradient and its derivative need float32; keep the critic in float32"
+        )
+    if any(isinstance(module, nn.ELU) for module in critic.modules()):
+        warnings.warn(
+            f"ELU has a kink in its derivative, which {term} differentiates once more: Gulrajani et"
+            " al. 2017 could not train such critics; softplus(2x + 2)/2 - 1 is a smooth relative",
+            stacklevel=3,
+        )
+
+
+def _check_clipping(critic: nn.Module, optimizer: Optimizer) -> None:
+    if has_spectral_norm(critic):
+        raise ValueError(
+            "objective.constraint=clip_weights contradicts the critic's spectral norm: that divides"
+            " by the norm of the very weights that clipping bounds, so that clipping has no effect;"
+            " set objective.constraint=null or the critic's norm to none"
+        )
+    group = optimizer.param_groups[0]
+    momentum = max(group.get("betas", (0.0,))[0], group.get("momentum", 0.0))
+    if momentum > 0:
+        warnings.warn(
+            f"optimizer.critic has momentum ({momentum}), with which clipped critics train unstably"
+            " (Arjovsky et al. 2017, section 4); WGAN's own is optimizer=rmsprop",
+            stacklevel=3,
+        )
+
+
+def _check_order(player: str, optimizer: Optimizer) -> None:
+    """The alternating update gives an optimizer one gradient: one that asks for more is lost."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"optimizer.{player}={type(optimizer).__name__} evaluates the loss several times in a"
+            " step, but alternating updates give one gradient; use adam, rmsprop or sgd"
+        )
+
+
+def _check_best(
+    objective: Objective, settings: Settings, evaluators: Sequence[Evaluator], n_heldout: int
+) -> None:
+    needs: dict[str, int] = {}
+    for evaluator in evaluators:
+        needs |= getattr(evaluator, "tags", {})
+    losses = [f"loss/{name}" for name in objective.critic_terms]
+    known = [*needs, *objective.estimates, *_ALWAYS_LOGGED, *losses]
+    best_by = settings.best_by
+    if best_by not in known:
+        raise ValueError(
+            f"trainer.best_by={best_by}: this run does not log it, but {', '.join(sorted(known))}"
+        )
+    if n_heldout < needs.get(best_by, 0):
+        warnings.warn(
+            f"trainer.best_by={best_by} needs {needs[best_by]} held-out samples, but the data has"
+            f" {n_heldout}: no best checkpoint will be kept",
+            stacklevel=3,
+        )
+
+
+def _clips(objective: Objective) -> bool:
+    constraint = objective.constraint
+    return getattr(constraint, "func", constraint) is clip_weights

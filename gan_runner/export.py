@@ -1,0 +1,57 @@
+"""gan-export: a generator's weights as safetensors, for publication."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from gan_runner.load import load_generator, saved_config
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-export`."""
+    parser = argparse.ArgumentParser(prog="gan-export", description=__doc__)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
+    parser.add_argument("--out", type=Path, default=Path("generator.safetensors"))
+    parser.add_argument("--raw", action="store_true", help="the generator without averaging")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        export(options.run_dir, options.out, raw=options.raw, allow=options.allow)
+    except (ValueError, OSError) as error:
+        print(f"gan-export: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"weights in {options.out}")
+
+
+def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] = ()) -> None:
+    """Write the generator of a run's last checkpoint as a safetensors file.
+
+    Its metadata, all strings: `generator`, the configuration node as JSON; `shape`, of a sample as
+    JSON; `weights`, "average" or "raw".
+
+    Raises:
+        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+    """
+    generator, shape = load_generator(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
+    node = saved_config(run_dir)["model"]["generator"]
+    metadata = {
+        "generator": json.dumps(node),
+        "shape": json.dumps(list(shape)),
+        "weights": "raw" if raw else "average",
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
+    save_file(weights, out, metadata=metadata)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""From a run directory back to objects: the trainer to continue, the generator to draw from.
+
+A run directory may come from a stranger. Checkpoints are read as plain values, and what the saved
+configuration allows itself to call does not count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import OmegaConf
+from torch import nn
+
+from gan_runner import schema
+from gan_runner.build import build, network
+from gan_runner.core import DataSpec, State
+from gan_runner.training.checkpoint import load_latest
+from gan_runner.training.trainer import Trainer
+
+
+def saved_config(run_dir: Path) -> dict[str, Any]:
+    """The configuration of a run, as plain values.
+
+    Raises:
+        ValueError: it is no run directory.
+    """
+    path = run_dir / "config.yaml"
+    if not path.is_file():
+        raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML ({type(error).__name__})") from error
+    if not isinstance(config, dict) or not {"model", "trainer"} <= set(config):
+        raise ValueError(f"{path} is not the configuration of a run")
+    return config
+
+
+def rebuild(run_dir: Path, *, steps: int | None = None, allow: Sequence[str] = ()) -> Trainer:
+    """Build the trainer of a run directory again, as its config.yaml describes it.
+
+    Args:
+        run_dir: of a run.
+        steps: replaces its `trainer.steps`.
+        allow: prefixes of targets besides our own. What the saved configuration allows does not
+            count: it may come from a stranger.
+
+    Raises:
+        ValueError: it is no run directory, or as of `build`.
+    """
+    config = saved_config(run_dir)
+    config["allow_targets"] = list(allow)
+    if steps is not None:
+        config["trainer"]["steps"] = steps
+    return build(OmegaConf.create(config))
+
+
+def resume_state(run_dir: Path, trainer: Trainer) -> State:
+    """The state that a rebuilt trainer is to continue from: the last checkpoint that is whole.
+
+    Raises:
+        ValueError: there is none, or the run has all its steps.
+    """
+    _, state = load_latest(run_dir)
+    summary = run_dir / "summary.json"
+    done = summary.is_file() and json.loads(summary.read_text())["status"] == "completed"
+    if state["step"] > trainer.settings.steps or (done and state["step"] == trainer.settings.steps):
+        raise ValueError(
+            f"{run_dir} has {state['step']} steps; to continue, ask for more: trainer.steps=N"
+        )
+    return state
+
+
+def load_generator(
+    run_dir: Path, *, raw: bool, device: torch.device, allow: Sequence[str] = ()
+) -> tuple[nn.Module, tuple[int, ...]]:
+    """The generator of a run's last checkpoint in evaluation mode, and the shape of its samples.
+
+    What the run directory's configuration allows does not count: it may come from a stranger.
+    """
+    saved = saved_config(run_dir)["model"]["generator"]
+    node, problems = schema.check(saved, allow=allow, at="model.generator")
+    if problems:
+        raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
+    _, state = load_latest(run_dir)
+    spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
+    generator = network(node, spec).to(device).eval()
+    generator.load_state_dict(state["generator" if raw else "average"])
+    return generator, spec.shape

@@ -1,0 +1,105 @@
+"""Any command line ends in a run or in a clear message, never in a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gan_runner import train
+
+GROUPS = {
+    "dataset": ["digits", "gaussians8", "swiss_roll", "mnist", "image_folder", "nonsense"],
+    "model": ["dcgan", "mlp", "unet"],
+    "objective": ["gan", "ns_gan", "lsgan", "hinge", "wgan", "wgan_gp", "wgangp"],
+    "optimizer": ["adam", "rmsprop", "sgd", "adamw"],
+}
+KEYS = [
+    "seed", "device", "deterministic", "trainer.steps", "trainer.batch_size", "trainer.ema_decay",
+    "trainer.log_every", "trainer.evaluate_every", "trainer.checkpoint_every", "trainer.n_eval",
+    "trainer.best_by", "trainer.keep_checkpoints", "model.filters", "model.latent_dim", "model.init",
+    "model.width", "model.depth", "model.critic.norm", "model.generator.norm", "optimizer.lr",
+    "optimizer.betas", "optimizer.critic.lr", "optimizer.generator.weight_decay", "optimizer.alpha",
+    "objective.n_critic", "objective.constraint", "objective.critic_terms", "objective.estimates",
+    "objective.critic_terms.gradient_penalty.weight", "objective.critic_score._target_",
+    "dataset.heldout", "dataset.n_samples", "dataset.std", "dataset.root", "dataset.path",
+    "model._target_", "model.generator._target_", "allow_targets", "trainer", "objective", "nonsense",
+]  # fmt: skip
+VALUES = [
+    "0", "1", "2", "-1", "0.5", "1e-3", "1e400", "nan", "inf", "true", "null", "abc", "''", "[]", "{}",
+    "[0,0.9]", "[1,2,3]", "{a: 1}", "none", "batch", "auto", "cpu", "cuda:7", "os.system", "???",
+    "torch.load", "gan_runner.objectives.scores.hinge_critic", "${seed}", "${nowhere}", "jsd/critic",
+]  # fmt: skip
+
+choices = st.one_of(
+    [
+        st.sampled_from(options).map(lambda option, group=group: f"{group}={option}")
+        for group, options in GROUPS.items()
+    ]
+)
+assignments = st.tuples(
+    st.sampled_from(["", "", "", "", "+", "~"]), st.sampled_from(KEYS), st.sampled_from(VALUES)
+).map(lambda parts: parts[0] + parts[1] if parts[0] == "~" else f"{parts[0]}{parts[1]}={parts[2]}")
+command_lines = st.lists(st.one_of(choices, assignments, assignments), min_size=1, max_size=4)
+
+# Small, and no network: a data set that is not here must be refused, not fetched.
+SMALL = [
+    "trainer.steps=1", "trainer.batch_size=8", "trainer.n_eval=16", "dataset.download=false",
+]  # fmt: skip
+COUNTER = itertools.count()
+
+
+@settings(
+    max_examples=320, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(overrides=command_lines)
+def test_a_run_or_a_clear_message(overrides: list[str], scratch: Path) -> None:
+    given_keys = {o.lstrip("+~").partition("=")[0] for o in overrides}
+    vision = any(o.startswith("dataset=mnist") for o in overrides)
+    small = [o for o in SMALL if o.partition("=")[0] not in given_keys]
+    small = [o for o in small if vision or not o.startswith("dataset")]
+    run_dir = scratch / str(next(COUNTER))
+    arguments = [*small, *overrides, f"hydra.run.dir={run_dir}"]
+    code, errors = call(arguments)
+    if code == 0:
+        assert (run_dir / "summary.json").is_file()
+    else:
+        assert code in (1, 2), (arguments, errors)
+        assert "gan-run: " in errors and "Traceback" not in errors, (arguments, errors)
+        assert code == 1 or not (run_dir / "config.yaml").exists()  # a refused run leaves nothing
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Path:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def call(arguments: list[str]) -> tuple[int, str]:
+    """gan-run in this process."""
+    GlobalHydra.instance().clear()
+    errors, before = io.StringIO(), (sys.argv, warnings.showwarning, dict(os.environ))
+    sys.argv = ["gan-run", *arguments]
+    try:
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            train.main()
+        return 0, errors.getvalue()
+    except SystemExit as stop:
+        return int(stop.code or 0), errors.getvalue()
+    finally:
+        sys.argv, warnings.showwarning = before[0], before[1]
+        os.environ.clear()
+        os.environ.update(before[2])
+        torch.use_deterministic_algorithms(False)

@@ -1,0 +1,390 @@
+"""A run that is killed, preempted or out of disk continues to the same end, bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gan_runner import train
+from gan_runner.export import export
+from gan_runner.load import load_generator, rebuild, resume_state
+from gan_runner.training.checkpoint import (
+    best_path,
+    checkpoints,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from gan_runner.training.trainer import Trainer
+from gan_runner.verify import main as verify_main
+from gan_runner.verify import verify
+
+CPU = torch.device("cpu")
+STEPS = 60
+COMMAND = (
+    "model.filters=4", "trainer.batch_size=16", "trainer.n_eval=64", "trainer.log_every=7",
+    "trainer.evaluate_every=20", "trainer.sample_every=30", "trainer.checkpoint_every=5",
+)  # fmt: skip
+
+
+class Zygote:
+    """Runs gan-run in a fork of a process that has imported everything."""
+
+    def __init__(self) -> None:
+        root = Path(__file__).resolve().parents[1]
+        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> int:
+        out = str(cwd / "output.txt")
+        job = {"argv": argv, "cwd": str(cwd), "out": out, "kill_in_save": kill_in_save}
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def wait(self) -> int:
+        return int(self.process.stdout.readline())
+
+    def run(self, cwd: Path, *argv: str, **options: int) -> tuple[int, str]:
+        self.start(cwd, *argv, **options)
+        code = self.wait()
+        return code, (cwd / "output.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    zygote = Zygote()
+    yield zygote
+    zygote.process.stdin.close()
+    zygote.process.wait(timeout=10)
+
+
+def everything(run_dir: Path) -> dict[str, Any]:
+    """What two equal runs have in common: state, log, TensorBoard's curves, pictures."""
+    log = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    board = EventAccumulator(str(run_dir), size_guidance={"scalars": 0, "images": 0}).Reload()
+    curves = {
+        tag: [(e.step, e.value) for e in board.Scalars(tag)]
+        for tag in board.Tags()["scalars"]
+        if not tag.startswith("speed/")
+    }
+    summary = json.loads((run_dir / "summary.json").read_text())
+    return {
+        "state": fingerprint(load_checkpoint(checkpoints(run_dir)[-1])),
+        "log": [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log],
+        "curves": curves,
+        "images": [e.step for e in board.Images("samples")],
+        "pictures": {p.name: p.read_bytes() for p in sorted((run_dir / "samples").iterdir())},
+        "final": {k: v for k, v in summary["final"].items() if not k.startswith("speed/")},
+        "best": {k: v for k, v in summary["best"].items() if not k.startswith("speed/")},
+        "best state": fingerprint(load_checkpoint(best_path(run_dir))),
+        "end": (summary["status"], summary["steps"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    cwd = tmp_path_factory.mktemp("whole")
+    code, out = zygote.run(cwd, *COMMAND, f"trainer.steps={STEPS}", "hydra.run.dir=run")
+    assert code == 0, out
+    return {**everything(cwd / "run"), "dir": cwd / "run"}
+
+
+def assert_same(run_dir: Path, uninterrupted: dict[str, Any]) -> None:
+    for name, value in everything(run_dir).items():
+        assert value == uninterrupted[name], name
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("k", range(20))
+def test_killed_at_any_instant(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], k: int
+) -> None:
+    """SIGKILL: the first four times in the middle of a save, then whenever; twice in every run."""
+    command = (*COMMAND, f"trainer.steps={STEPS}", "hydra.run.dir=run")
+    moment = random.Random(k)
+    for round_ in range(2):
+        argv = command if round_ == 0 else ("resume=run",)
+        in_save = moment.randint(2, 5) if k < 4 else 0
+        before = len(checkpoints(tmp_path / "run")), newest(tmp_path / "run")
+        child = zygote.start(tmp_path, *argv, kill_in_save=in_save)
+        if not in_save:
+            until(lambda before=before: newest(tmp_path / "run") > before[1])
+            time.sleep(moment.uniform(0, 0.25))
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:  # it was faster
+                zygote.wait()
+                break
+        assert zygote.wait() in (-signal.SIGKILL, 0)
+    code, out = zygote.run(tmp_path, "resume=run")
+    assert code == 0 or "to continue, ask for more" in out, out
+    assert_same(tmp_path / "run", uninterrupted)
+
+
+def newest(run_dir: Path) -> float:
+    times = [path.stat().st_mtime_ns for path in checkpoints(run_dir) if path.exists()]
+    return max(times, default=0)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_saves_and_stops(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], name: str
+) -> None:
+    number = signal.Signals[name]
+    child = zygote.start(tmp_path, *COMMAND, f"trainer.steps={STEPS}", "hydra.run.dir=run")
+    until(lambda: newest(tmp_path / "run"))
+    os.kill(child, number)
+    assert zygote.wait() == 128 + number
+    assert (
+        f"stopped by {name}; continue with gan-run resume=run"
+        in (tmp_path / "output.txt").read_text()
+    )
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["signal"]) == ("interrupted", name)
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == summary["steps"] < STEPS
+    assert zygote.run(tmp_path, "resume=run")[0] == 0
+    assert_same(tmp_path / "run", uninterrupted)
+
+
+def test_more_steps_equal_a_longer_run(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any]
+) -> None:
+    """33 is no multiple of anything: what the shorter run's end wrote must not stay."""
+    assert zygote.run(tmp_path, *COMMAND, "trainer.steps=33", "hydra.run.dir=run")[0] == 0
+    code, out = zygote.run(tmp_path, "resume=run", f"trainer.steps={STEPS}")
+    assert code == 0, out
+    (tmp_path / "run" / "samples" / "step_000033.png").unlink()  # a picture more is no harm
+    ours, theirs = everything(tmp_path / "run"), uninterrupted
+    assert all(ours[name] == theirs[name] for name in ("state", "log", "curves", "pictures", "end"))
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "flipped"])
+def test_a_damaged_checkpoint_is_passed_over(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], how: str
+) -> None:
+    zygote.run(tmp_path, *COMMAND, "trainer.steps=40", "hydra.run.dir=run")
+    path = checkpoints(tmp_path / "run")[-1]
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 16]) + whole[middle + 1 :]
+    path.write_bytes({"empty": b"", "truncated": whole[:middle], "flipped": flipped}[how])
+    code, out = zygote.run(tmp_path, "resume=run", f"trainer.steps={STEPS}")
+    assert code == 0 and f"{path.name}" in out and "using the one before it" in out
+    assert "from step 35" in out
+    assert everything(tmp_path / "run")["state"] == uninterrupted["state"]
+
+
+REFUSED = {
+    "seed=3": "seed=3: a resumed run is what it was; only trainer.steps may grow",
+    "objective=gan": "a resumed run is what it was",
+    "optimizer.lr=1": "a resumed run is what it was",
+    "-m": "a resumed run is what it was",
+    "trainer.steps=10": r"has 60 steps; to continue, ask for more: trainer.steps=N",
+    "trainer.steps=x": "trainer.steps=x: should be a valid integer",
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_what_would_change_a_run_is_refused(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], override: str
+) -> None:
+    code, out = zygote.run(tmp_path, f"resume={uninterrupted['dir']}", override)
+    assert code == 2 and REFUSED[override] in out and len(out.splitlines()) == 1
+    assert_same(uninterrupted["dir"], uninterrupted)
+
+
+def test_resuming_what_is_no_run(zygote: Zygote, tmp_path: Path) -> None:
+    code, out = zygote.run(tmp_path, "resume=nowhere")
+    assert code == 2 and "nowhere is not a run directory" in out
+
+
+def test_verify_repeats_the_last_stretch(uninterrupted: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    assert verify(uninterrupted["dir"]) == (55, 60, [])
+
+
+def test_verify_finds_a_difference(
+    zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint whose checksum is right, but that this run never came to."""
+    zygote.run(tmp_path, *COMMAND, "trainer.steps=10", "hydra.run.dir=run")
+    path = checkpoints(tmp_path / "run")[-1]
+    state = load_checkpoint(path)
+    state["critic"]["score.bias"] += 1e-6
+    save_checkpoint(path, state)
+    with pytest.raises(SystemExit) as stop:
+        verify_main([str(tmp_path / "run")])
+    assert stop.value.code == 1
+    assert "steps 5 to 10 differ in critic.score.bias" in capsys.readouterr().err
+
+
+def test_two_processes_never_share_a_run(zygote: Zygote, tmp_path: Path) -> None:
+    other = Zygote()
+    (tmp_path / "other").mkdir()
+    zygote.start(tmp_path, *COMMAND, "trainer.steps=100000", f"hydra.run.dir={tmp_path}/run")
+    until(lambda: newest(tmp_path / "run"))
+    for argv in ((f"resume={tmp_path}/run",), (*COMMAND, f"hydra.run.dir={tmp_path}/run")):
+        code, out = other.run(tmp_path / "other", *argv)
+        assert code == 2 and ("another process" in out or "holds a run already" in out)
+    until(lambda: (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") > 5)
+    other.process.stdin.close()
+    os.kill(child_of(zygote), signal.SIGTERM)
+    assert zygote.wait() == 128 + signal.SIGTERM
+    steps = [
+        json.loads(x)["step"] for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == sorted(set(steps))
+
+
+def child_of(zygote: Zygote) -> int:
+    tasks = Path(f"/proc/{zygote.process.pid}/task/{zygote.process.pid}/children")
+    return int(tasks.read_text().split()[0])
+
+
+class FullDisk:
+    """Lets the n-th write through `Path.open`, and all later ones, fail as on a full disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+        self.left, self.opened = fails_at, Path.open
+        monkeypatch.setattr(Path, "open", lambda path, *args, **options: File(
+            self, self.opened(path, *args, **options)))  # fmt: skip
+
+
+class File:
+    """An open file on such a disk."""
+
+    def __init__(self, disk: FullDisk, file: Any) -> None:
+        self.disk, self.file = disk, file
+
+    def write(self, data: Any) -> int:
+        self.disk.left -= 1
+        if self.disk.left <= 0:
+            self.file.write(data[: len(data) // 2])  # what still fitted
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+def test_a_full_disk_at_each_write(
+    trainer: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> Trainer:
+        return trainer(
+            "model.filters=4", "trainer.steps=8", "trainer.log_every=3", "trainer.sample_every=4",
+            "trainer.evaluate_every=4", "trainer.checkpoint_every=2",
+        )  # fmt: skip
+
+    build().fit(tmp_path / "whole")
+    whole = everything(tmp_path / "whole")
+    for fails_at in range(1, 100):
+        run_dir, disk = tmp_path / str(fails_at), None
+        with monkeypatch.context() as patch:
+            disk = FullDisk(patch, fails_at)
+            try:
+                build().fit(run_dir)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+        if disk.left > 0:  # no write was left to fail
+            assert fails_at > 15
+            break
+        if checkpoints(run_dir):  # otherwise there was no room to begin
+            resumed = rebuild(run_dir)
+            resumed.fit(run_dir, resume_from=resume_state(run_dir, resumed))
+            assert_same(run_dir, whole)
+    else:
+        pytest.fail("the run never ended")
+
+
+def test_a_disk_that_is_really_full(zygote: Zygote, tmp_path: Path) -> None:
+    """A file system of 600 kilobytes, where the machine lets us mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        command = (*COMMAND, "trainer.steps=300", "trainer.sample_every=1")
+        code, out = zygote.run(tmp_path, *command, f"hydra.run.dir={disk}/run")
+        assert code == 1 and "No space left on device" in out and "Traceback" not in out
+        step = load_checkpoint(checkpoints(disk / "run")[-1])["step"]
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        code, out = zygote.run(tmp_path, f"resume={disk}/run")
+        assert code == 0 and f"from step {step}" in out and step > 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_exported_weights_are_the_averaged_generator(
+    uninterrupted: dict[str, Any], tmp_path: Path
+) -> None:
+    for raw in (False, True):
+        export(uninterrupted["dir"], tmp_path / "g.safetensors", raw=raw)
+        generator, shape = load_generator(uninterrupted["dir"], raw=raw, device=CPU)
+        with safe_open(tmp_path / "g.safetensors", framework="pt") as file:
+            assert file.metadata()["shape"] == json.dumps(list(shape)) == "[1, 8, 8]"
+            assert file.metadata()["weights"] == ("raw" if raw else "average")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        assert all((weights[k] == v).all() for k, v in generator.state_dict().items())
+
+
+@pytest.mark.parametrize("program", ["sample", "resume", "verify", "export"])
+def test_a_malicious_configuration_is_not_obeyed(
+    zygote: Zygote, tmp_path: Path, program: str
+) -> None:
+    """It names `os.system` and allows it to itself; nothing may run."""
+    zygote.run(tmp_path, *COMMAND, "trainer.steps=10", "hydra.run.dir=run")
+    path = tmp_path / "run" / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["allow_targets"] = ["os.", "posix"]
+    config["model"]["generator"] = {
+        "_target_": "os.system",
+        "command": f"touch {tmp_path}/executed",
+    }
+    path.write_text(yaml.safe_dump(config))
+    if program == "resume":
+        code, out = zygote.run(tmp_path, "resume=run", "trainer.steps=20")
+    else:
+        command = [sys.executable, "-m", f"gan_runner.{program}", "run"]
+        root = str(Path(train.__file__).parents[1])
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        code, out = done.returncode, done.stderr
+    assert code == 2 and "refused" in out and "Traceback" not in out, out
+    assert not (tmp_path / "executed").exists()

@@ -1,0 +1,71 @@
+"""A process that has imported everything and forks for each command: gan-run without the wait.
+
+Reads jobs as JSON lines: {"argv", "cwd", "out", "kill_in_save"}; answers each with the child's
+process number and, when it has ended, its exit code (minus the signal's number if one killed it).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import sklearn.datasets  # noqa: F401 - imported for the children
+import torch
+
+from gan_runner import load, train
+from gan_runner.training import checkpoint
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os._exit(run(job))
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def run(job: dict[str, Any]) -> int:
+    os.chdir(job["cwd"])
+    out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    sys.argv = ["gan-run", *job["argv"]]
+    if job.get("kill_in_save"):
+        die_in_save(job["kill_in_save"])
+    try:
+        train.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        return 70
+    finally:
+        sys.stdout.flush()
+    return 0
+
+
+def die_in_save(which: int) -> None:
+    """Write half of the n-th checkpoint, then die as a power cut would have it."""
+    write_whole, calls = checkpoint.write_whole, []
+
+    def write_half(path: Path, data: bytes) -> None:
+        calls.append(1)
+        if len(calls) == which:
+            path.with_name(path.name + ".partial").write_bytes(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write_whole(path, data)
+
+    checkpoint.write_whole = write_half  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    assert load
+    main()
