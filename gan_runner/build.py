@@ -6,7 +6,6 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -38,6 +37,7 @@ from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import gaussian
 from gan_runner.schema import Tree
 from gan_runner.training import update
+from gan_runner.training.device import be_deterministic, device_name, resolve_device
 from gan_runner.training.provenance import versions
 from gan_runner.training.trainer import Settings, Trainer
 
@@ -53,7 +53,7 @@ def build(cfg: DictConfig) -> Trainer:
     """
     config = checked(cfg)
     device = resolve_device(config["device"])
-    _be_deterministic(config["deterministic"])
+    be_deterministic(config["deterministic"])
     settings: Settings = _make(config["trainer"])
     dataset: Dataset = _make(config["dataset"])
     seeds = _seeds(
@@ -165,40 +165,6 @@ def _top_level(
 def network(node: Tree, spec: DataSpec) -> nn.Module:
     """Instantiate a network's node for data of some shape."""
     return _make(node, spec)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device for auto, cpu, cuda or cuda:N.
-
-    Raises:
-        ValueError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device={name}: should be auto, cpu, cuda or cuda:N")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices that torch"
-            " can use; set device=cpu or device=auto"
-        )
-    return device
-
-
-def _be_deterministic(on: bool) -> None:
-    """Use only algorithms that give the same bits twice. A CPU does anyway; a GPU pays for it."""
-    if on:  # cuBLAS reads this when it starts
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(on)
-
-
-def device_name(device: torch.device) -> str:
-    """What a person would call the device."""
-    if device.type == "cuda":
-        return f"{device}: {torch.cuda.get_device_name(device)}"
-    return f"cpu, {torch.get_num_threads()} threads"
 
 
 def _networks(model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: torch.device) -> Nets:

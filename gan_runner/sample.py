@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gan_runner.build import resolve_device
 from gan_runner.load import load_generator
 from gan_runner.metrics.pictures import image_grid, scatter
 from gan_runner.objectives.priors import gaussian
+from gan_runner.training.device import resolve_device
 from gan_runner.training.sampling import generate
 
 _CHUNK = 256  # rows drawn at once; part of what a seed means

@@ -1,0 +1,42 @@
+"""The device that a run asks for, and whether it must give the same bits twice."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import torch
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device={name}: should be auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices that torch"
+            " can use; set device=cpu or device=auto"
+        )
+    return device
+
+
+def be_deterministic(on: bool) -> None:
+    """Use only algorithms that give the same bits twice. A CPU does anyway; a GPU pays for it."""
+    if on:  # cuBLAS reads this when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(on)
+
+
+def device_name(device: torch.device) -> str:
+    """What a person would call the device."""
+    if device.type == "cuda":
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.get_num_threads()} threads"
