@@ -19,11 +19,7 @@ from annotated_types import Ge
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import (
-    InterpolationResolutionError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-)
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch import nn
 from torch.optim import Optimizer
 
@@ -107,11 +103,10 @@ def checked(cfg: DictConfig) -> Tree:
         tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
-    except (InterpolationResolutionError, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    tree.pop(
-        "published", None
-    )  # constants of the objective's paper: by now in the optimizer's nodes
+    # Constants of the objective's paper: by now in the nodes that they are defaults of.
+    tree.pop("published", None)
     allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)
@@ -199,10 +194,9 @@ def _facts(seed: int, device: torch.device, spec: DataSpec, nets: Nets) -> dict[
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
     """`norm: auto` of a critic is batch, but none where a term needs scores sample by sample."""
-    critic = (tree.get("model") or {}).get("critic")
-    if not isinstance(critic, dict) or critic.get("norm") != "auto":
+    critic, terms = tree["model"]["critic"], tree["objective"].get("critic_terms")
+    if critic.get("norm") != "auto":
         return
-    terms = (tree.get("objective") or {}).get("critic_terms") or {}
     marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
     critic["norm"] = "none" if any(marks) else "batch"
 

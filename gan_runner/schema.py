@@ -41,11 +41,7 @@ def check(tree: Tree, *, allow: Sequence[str] = (), at: str = "") -> tuple[Tree,
         target does not have, keys that it needs, values of the wrong type or range.
     """
     if "_target_" not in tree:
-        checked, problems = {}, []
-        for key, value in tree.items():
-            checked[key], found = _check_value(value, allow, _join(at, key))
-            problems += found
-        return checked, problems
+        return _check_children(tree, allow, at)
     try:
         target = locate(tree["_target_"], allow)
     except ValueError as error:
@@ -134,17 +130,23 @@ def _children(tree: Any) -> dict[Any, Any]:
     return dict(enumerate(tree)) if isinstance(tree, list | tuple) else {}
 
 
+def _check_children(
+    tree: Any, allow: Sequence[str], at: str, hint: Any = Any
+) -> tuple[dict[Any, Any], list[Problem]]:
+    checked, problems = {}, []
+    for key, child in _children(tree).items():
+        checked[key], found = _check_value(child, allow, _join(at, str(key)), hint)
+        problems += found
+    return checked, problems
+
+
 def _check_value(
     value: Any, allow: Sequence[str], path: str, hint: Any = Any
 ) -> tuple[Any, list[Problem]]:
     if isinstance(value, dict) and "_target_" in value:
         return check(value, allow=allow, at=path)
     if any(True for _ in targets(value)):
-        checked, problems = {}, []
-        for key, item in _children(value).items():
-            at = _join(path, str(key))
-            checked[key], found = _check_value(item, allow, at, _item_hint(hint))
-            problems += found
+        checked, problems = _check_children(value, allow, path, _item_hint(hint))
         return (checked if isinstance(value, dict) else list(checked.values())), problems
     try:
         return _validate(value, hint), []

@@ -227,7 +227,8 @@ def _print_closing(summary: dict[str, Any], run_dir: Path) -> None:
 
         print(half_blocks(pictures[-1], width=80, share=0.3))
     print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
-    print(f"  samples     {pictures[-1]}")
+    if pictures:
+        print(f"  samples     {pictures[-1]}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")
     print(f"  more        gan-sample {run_dir} --count 100 --out samples.png")
 

@@ -59,7 +59,7 @@ def save_checkpoint(path: Path, state: State, *, keep: int | None = None) -> Non
     content = io.BytesIO()
     torch.save({"format": _FORMAT, "checksum": checksum(state), "state": state}, content)
     write_whole(path, content.getvalue())
-    for old in sorted(path.parent.glob("step_*.pt"))[: -keep if keep else 0]:
+    for old in checkpoints(path.parents[1])[: -keep if keep else 0]:
         old.unlink()
 
 
