@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import partial
+from functools import partial, reduce
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,8 +24,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_runner import checks, schema
-from gan_runner.core import Dataset, DataSpec, Evaluator, Nets
-from gan_runner.data.stream import Stream, held_out
+from gan_runner.core import Batch, Dataset, DataSpec, Evaluator, Nets, rows_are_independent
+from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.metrics.pictures import paint_images, paint_points
@@ -33,15 +33,18 @@ from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import gaussian
 from gan_runner.schema import Tree
 from gan_runner.training import update
+from gan_runner.training.accelerate import Accelerated, Mode, check_mode
 from gan_runner.training.device import be_deterministic, device_name, resolve_device
+from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.provenance import versions
-from gan_runner.training.trainer import Settings, Trainer
+from gan_runner.training.replicas import Pack
+from gan_runner.training.trainer import Iteration, Settings, Trainer
 
 _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
 
 
-def build(cfg: DictConfig) -> Trainer:
-    """Build everything that a run needs; nothing is written.
+def build(cfg: DictConfig) -> Trainer | Pack:
+    """Build everything that a run needs, or a pack of runs; nothing is written.
 
     Raises:
         ValueError: the configuration is wrong, contradicts itself or does not fit the data or the
@@ -51,7 +54,23 @@ def build(cfg: DictConfig) -> Trainer:
     device = resolve_device(config["device"])
     be_deterministic(config["deterministic"])
     settings: Settings = _make(config["trainer"])
-    dataset: Dataset = _make(config["dataset"])
+    check_mode(settings.accelerate, device, replicas=settings.replicas)
+    mode = Mode(settings.accelerate)
+    iteration = Accelerated(mode, device)
+    if settings.replicas == 1:
+        return _trainer(config, device, mode, iteration, _Tables(device))
+    tables = _Tables(device)
+    runs = [
+        _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
+    ]
+    return Pack(runs, config=yaml.safe_dump(_follows_seed(config, cfg), sort_keys=False))
+
+
+def _trainer(
+    config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: _Tables
+) -> Trainer:
+    settings: Settings = _make(config["trainer"])
+    dataset, table = tables.of(config["dataset"])
     seeds = _seeds(
         config["seed"], ("generator", "critic", "stream", "heldout", "noise", "training")
     )
@@ -64,33 +83,94 @@ def build(cfg: DictConfig) -> Trainer:
         ProbeJensenShannon(seed=config["seed"] % 2**31),
     ]
     checks.check(objective, nets, optimizers, settings, evaluators, len(dataset.heldout.x))
-    stream = Stream(
-        dataset.train, batch_size=settings.batch_size, seed=seeds["stream"], device=device
-    )
+    precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
+    stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
     latent_dim = int(nets.generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
     fixed = torch.Generator().manual_seed(seeds["noise"])
     noise = gaussian(settings.n_eval, latent_dim, device=torch.device("cpu"), generator=fixed)
+    noise = noise._replace(z=noise.z.to(device))
+    dtype = use_precision(precision)
+    probe = torch.randn(8, *dataset.spec.shape, generator=fixed).to(device)
+    game = update.Game(
+        critic=update.Player(nets.critic, rows_are_independent(nets.critic, probe), dtype),
+        generator=update.Player(
+            nets.generator, rows_are_independent(nets.generator, noise.z[:8]), dtype
+        ),
+        objective=objective,
+        critic_optimizer=optimizers["critic"],
+        generator_optimizer=optimizers["generator"],
+        prior=partial(gaussian, latent_dim=latent_dim, device=device),
+        serve=stream.serve,
+        batch_size=settings.batch_size,
+    )
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Trainer(
-        game=update.Game(
-            nets=nets,
-            objective=objective,
-            critic_optimizer=optimizers["critic"],
-            generator_optimizer=optimizers["generator"],
-            prior=partial(gaussian, latent_dim=latent_dim, device=device),
-        ),
-        iteration=update.alternating,
+        nets=nets,
+        optimizers=optimizers,
+        game=game,
+        iteration=iteration,
+        mode=mode,
         stream=stream,
         heldout=heldout,
-        noise=noise._replace(z=noise.z.to(device)),
+        noise=noise,
         spec=dataset.spec,
         settings=settings,
         evaluators=evaluators,
         painter=paint_images if dataset.spec.is_image else paint_points,
-        facts=_facts(config["seed"], device, dataset.spec, nets),
+        facts={**_facts(config["seed"], device, dataset.spec, nets), "precision": precision},
         config=yaml.safe_dump(config, sort_keys=False),
     )
+
+
+class _Tables:
+    """Data sets, and their tables on the device; each is loaded once, however many runs read it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.made: list[tuple[Tree, Dataset, Batch]] = []
+
+    def of(self, node: Tree) -> tuple[Dataset, Batch]:
+        """The data set of a node, and its training table where the stream will want it."""
+        for known, dataset, table in self.made:
+            if known == node:
+                return dataset, table
+        dataset = _make(node)
+        self.made.append((node, dataset, place(dataset.train, self.device)))
+        return self.made[-1][1:]
+
+
+def _replicas(cfg: DictConfig, config: Tree, settings: Settings) -> list[Tree]:
+    """The configuration of each replica: a run of its own, with its seed and learning rate."""
+    lrs = settings.replica_lrs
+    if lrs is not None and len(lrs) != settings.replicas:
+        raise ValueError(
+            f"trainer.replica_lrs={lrs}: should have trainer.replicas={settings.replicas} values"
+        )
+    made = []
+    for k in range(settings.replicas):
+        one = cfg.copy()
+        OmegaConf.set_struct(one, False)
+        one.seed = config["seed"] + k
+        one.trainer.replicas, one.trainer.replica_lrs = 1, None
+        if lrs is not None:
+            one.optimizer.critic.lr = one.optimizer.generator.lr = lrs[k]
+        made.append(checked(one))
+    return made
+
+
+def _follows_seed(config: Tree, cfg: DictConfig) -> Tree:
+    """A checked configuration in which what repeats the seed says so, as each replica has its own.
+
+    Otherwise a pack that is built again would draw all its data sets from the first seed.
+    """
+    config = deepcopy(config)
+    for path, source in _sources(OmegaConf.to_container(cfg, resolve=False)).items():
+        if source == "seed":
+            *parents, key = path.split(".")
+            node = reduce(lambda tree, name: tree[name], parents, config)
+            node[key] = "${seed}"
+    return config
 
 
 def checked(cfg: DictConfig) -> Tree:
@@ -166,7 +246,10 @@ def _networks(model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: tor
     players = {}
     for player in ("generator", "critic"):  # seeded apart: one's size leaves the other's weights be
         torch.manual_seed(seeds[player])
-        players[player] = network(model[player], spec).to(device)
+        made = network(model[player], spec).to(device)
+        if spec.is_image:  # the layout that convolutions are fastest in
+            made = made.to(memory_format=torch.channels_last)
+        players[player] = made
     average = deepcopy(players["generator"]).eval().requires_grad_(False)
     return Nets(**players, average=average)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -23,6 +24,10 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor | None = None
+
+
+Pick = tuple[Tensor, ...]
+"""What a stream hands out for a batch: row numbers of a table on the device, or the rows."""
 
 
 class Latent(NamedTuple):
@@ -140,3 +145,22 @@ def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Te
     """Call a network in its present mode, but leave its buffers (batch-norm averages) alone."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     return functional_call(network, buffers, (x, y))
+
+
+@torch.no_grad()
+def rows_are_independent(network: nn.Module, x: Tensor, y: Tensor | None = None) -> bool:
+    """True if a network maps each row of a batch alike, whatever the other rows are.
+
+    Found by trying: the outputs of a batch's halves are compared with those of the whole. Batch
+    norm, minibatch features and anything random make it false. The network is left as it was.
+
+    Args:
+        network: in the mode it trains in.
+        x: at least 4 different rows of input.
+        y: their labels, or None.
+    """
+    half = len(x) // 2
+    parts = [slice(0, half), slice(half, None)]
+    whole = call_unchanged(network, x, y)
+    halves = torch.cat([call_unchanged(network, x[p], None if y is None else y[p]) for p in parts])
+    return torch.allclose(whole, halves, rtol=1e-3, atol=1e-5 * float(whole.abs().max()))

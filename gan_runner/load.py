@@ -20,6 +20,7 @@ from gan_runner import schema
 from gan_runner.build import build, network
 from gan_runner.core import DataSpec, State
 from gan_runner.training.checkpoint import load_latest
+from gan_runner.training.replicas import Pack
 from gan_runner.training.trainer import Trainer
 
 
@@ -41,8 +42,10 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
     return config
 
 
-def rebuild(run_dir: Path, *, steps: int | None = None, allow: Sequence[str] = ()) -> Trainer:
-    """Build the trainer of a run directory again, as its config.yaml describes it.
+def rebuild(
+    run_dir: Path, *, steps: int | None = None, allow: Sequence[str] = ()
+) -> Trainer | Pack:
+    """Build the trainer or the pack of a run directory again, as its config.yaml describes it.
 
     Args:
         run_dir: of a run.
@@ -60,20 +63,23 @@ def rebuild(run_dir: Path, *, steps: int | None = None, allow: Sequence[str] = (
     return build(OmegaConf.create(config))
 
 
-def resume_state(run_dir: Path, trainer: Trainer) -> State:
-    """The state that a rebuilt trainer is to continue from: the last checkpoint that is whole.
+def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:
+    """What a rebuilt trainer is to continue from: its last checkpoint that is whole.
+
+    There is one state for each replica of a pack, all of one step.
 
     Raises:
         ValueError: there is none, or the run has all its steps.
     """
-    _, state = load_latest(run_dir)
+    states = load_latest(trainer.folders(run_dir))
+    state = states[0]
     summary = run_dir / "summary.json"
     done = summary.is_file() and json.loads(summary.read_text())["status"] == "completed"
     if state["step"] > trainer.settings.steps or (done and state["step"] == trainer.settings.steps):
         raise ValueError(
             f"{run_dir} has {state['step']} steps; to continue, ask for more: trainer.steps=N"
         )
-    return state
+    return states
 
 
 def load_generator(
@@ -87,7 +93,7 @@ def load_generator(
     node, problems = schema.check(saved, allow=allow, at="model.generator")
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
-    _, state = load_latest(run_dir)
+    (state,) = load_latest([run_dir])
     spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
     generator = network(node, spec).to(device).eval()
     generator.load_state_dict(state["generator" if raw else "average"])

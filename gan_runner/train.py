@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,10 +23,12 @@ from gan_runner.explain import Refused, explain
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from gan_runner.training.replicas import Pack
     from gan_runner.training.trainer import Trainer
 
 USAGE_ERROR, FAILURE = 2, 1
 _WAS_HERE = frozenset(os.listdir())
+_warned: set[str] = set()
 
 
 class Stopped(BaseException):
@@ -127,21 +130,23 @@ def resume(arguments: list[str]) -> dict[str, Any]:
     run_dir, steps = Path(given.resume), OmegaConf.select(given, "trainer.steps")
     allow = OmegaConf.select(given, "allow_targets") or []
     try:
-        from gan_runner.load import rebuild, resume_state
+        from gan_runner.load import rebuild, resume_states
 
         trainer = rebuild(run_dir, steps=steps, allow=list(allow))
-        state = resume_state(run_dir, trainer)
+        states = resume_states(run_dir, trainer)
     except (ValueError, OSError) as error:
         raise Refused(str(error), USAGE_ERROR) from error
-    _print_opening(f"resume={run_dir} from step {state['step']:,}", trainer, run_dir)
-    return _fit(trainer, run_dir, resume_from=state)
+    _print_opening(f"resume={run_dir} from step {states[0]['step']:,}", trainer, run_dir)
+    return _fit(trainer, run_dir, resume_from=states)
 
 
-def _fit(trainer: Trainer, run_dir: Path, **options: Any) -> dict[str, Any]:
+def _fit(trainer: Trainer | Pack, run_dir: Path, **options: Any) -> dict[str, Any]:
     from gan_runner.training.lock import locked
 
     try:
-        with locked(run_dir):
+        with ExitStack() as locks:
+            for folder in {run_dir, *trainer.folders(run_dir)}:
+                locks.enter_context(locked(folder))
             if not options:
                 _check_new(run_dir)  # once more, now that nobody else can
             summary = trainer.fit(run_dir, **options)
@@ -154,7 +159,7 @@ def _fit(trainer: Trainer, run_dir: Path, **options: Any) -> dict[str, Any]:
     if summary["status"] == "interrupted":
         raise Stopped(run_dir, summary["signal"])
     if summary["status"] == "diverged":
-        raise Refused(f"diverged by step {summary['steps']}: a loss is not finite", FAILURE)
+        raise Refused(f"diverged {_when(summary)}: a loss is not finite", FAILURE)
     return summary
 
 
@@ -186,7 +191,9 @@ def _exit(message: str, status: int) -> NoReturn:
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    print(f"gan-run: warning: {message}", file=sys.stderr)
+    if str(message) not in _warned:  # once, however many replicas it holds for
+        print(f"gan-run: warning: {message}", file=sys.stderr)
+    _warned.add(str(message))
 
 
 def _check_new(run_dir: Path) -> None:
@@ -212,25 +219,43 @@ def _remove_if_empty(run_dir: Path) -> None:
             return
 
 
-def _print_opening(what: str, trainer: Trainer, run_dir: Path) -> None:
+def _print_opening(what: str, trainer: Trainer | Pack, run_dir: Path) -> None:
     facts = trainer.facts
     sizes = ", ".join(f"{player} {count:,}" for player, count in facts["parameters"].items())
     print(f"gan-run {what} seed={facts['seed']}\n  data        {facts['data']}")
-    print(f"  parameters  {sizes}\n  device      {facts['device']}\n  directory   {run_dir}")
+    print(f"  parameters  {sizes}\n  device      {facts['device']}, {facts['precision']}")
+    print(f"  directory   {run_dir}")
 
 
 def _print_closing(summary: dict[str, Any], run_dir: Path) -> None:
-    pictures = sorted((run_dir / "samples").glob("step_*.png"))
+    first = run_dir / next(iter(summary.get("replicas", {".": None})))
+    pictures = sorted((first / "samples").glob("step_*.png"))
     seconds = summary["seconds"]["total"]
     if pictures and _shows_pictures():
         from gan_runner.metrics.pictures import half_blocks
 
         print(half_blocks(pictures[-1], width=80, share=0.3))
     print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
+    if summary["accelerate"]["iterations_per_second"]:
+        print(f"  executed    {_mode(summary['accelerate'])}")
     if pictures:
         print(f"  samples     {pictures[-1]}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")
-    print(f"  more        gan-sample {run_dir} --count 100 --out samples.png")
+    print(f"  more        gan-sample {first} --count 100 --out samples.png")
+
+
+def _when(summary: dict[str, Any]) -> str:
+    """By which step, and in a pack, which of the replicas."""
+    replicas = summary.get("replicas", {})
+    which = [f"{k} by step {v['steps']}" for k, v in replicas.items() if v["status"] == "diverged"]
+    return f"({', '.join(which)})" if which else f"by step {summary['steps']}"
+
+
+def _mode(mode: dict[str, Any]) -> str:
+    """How the iterations were executed and, where auto measured, why."""
+    speeds = [f"{name} {speed}" for name, speed in mode["iterations_per_second"].items()]
+    measured = f", the fastest of {', '.join(speeds)} iterations a second" if speeds else ""
+    return f"{mode['mode']}{measured}"
 
 
 def _shows_pictures() -> bool:

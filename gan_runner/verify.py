@@ -51,15 +51,25 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
         ValueError: the run has fewer than two checkpoints.
         Damaged: one of them cannot be read.
     """
-    paths = checkpoints(run_dir)[-2:]
-    if len(paths) < 2:
+    whole = rebuild(run_dir, allow=allow)
+    folders = whole.folders(run_dir)
+    steps = [_step(path) for path in checkpoints(folders[0])[-2:]]
+    if len(steps) < 2:
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
-    steps = [int(path.stem.removeprefix("step_")) for path in paths]
-    trainer = rebuild(run_dir, steps=steps[1], allow=allow)
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer.fit(Path(scratch), resume_from=load_checkpoint(paths[0]))
-        again = load_checkpoint(checkpoint_path(Path(scratch), steps[1]))
-    return steps[0], steps[1], differences(load_checkpoint(paths[1]), again)
+    first, last = ([load_checkpoint(checkpoint_path(f, step)) for f in folders] for step in steps)
+    if first[0]["replicas"] != len(folders):
+        raise ValueError(f"{run_dir} is one of the replicas of a run; verify {run_dir.parent}")
+    again = rebuild(run_dir, steps=steps[1], allow=allow)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        again.fit(scratch, resume_from=first)
+        states = [load_checkpoint(checkpoint_path(f, steps[1])) for f in again.folders(scratch)]
+    different = [differences(mine, other) for mine, other in zip(last, states, strict=True)]
+    return steps[0], steps[1], sorted({name for names in different for name in names})
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))
 
 
 if __name__ == "__main__":

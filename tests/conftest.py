@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 # Small networks and few held-out samples: the arithmetic is the same, only faster.
-TINY = ("trainer.batch_size=16", "trainer.n_eval=64", "device=cpu")
+TINY = ("trainer.batch_size=16", "trainer.n_eval=64", "device=cpu", "trainer.precision=fp32")
 
 
 torch.set_num_threads(1)  # the tensors are tiny: two threads would only wait for each other

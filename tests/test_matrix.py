@@ -15,7 +15,7 @@ from torch import nn
 from gan_runner.core import Batch, Latent, Loss
 from gan_runner.train import config_dir
 from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating, critic_gradients, generator_gradients
+from gan_runner.training.update import alternating, critic_loss, differentiate, generator_loss
 
 
 def options(group: str) -> list[str]:
@@ -57,20 +57,22 @@ def test_one_step_of_each_player(
             build_cell(trainer, colour_images, data, model, f"objective={objective}")
         return
     built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
-    game, nets = built.game, built.game.nets
+    game, nets = built.game, built.nets
     for network in (nets.generator, nets.critic):
         network.double()
-    real = built.stream.next()
+    real = built.stream.serve(*built.stream.next())
     real = Batch(real.x.double(), real.y)
     latent = Latent(built.noise.z[: len(real.x)].double())
+    with torch.no_grad():
+        fake = Batch(nets.generator(latent.z))
 
     def critic() -> tuple[Loss, list[torch.Tensor]]:
         torch.manual_seed(1)  # the same eps for the penalty
-        logs, gradients = critic_gradients(nets, game.objective, real, latent)
+        logs, gradients = differentiate(critic_loss, game, "critic", real, fake)
         return Loss(logs["loss/critic"], logs), list(gradients)
 
     def generator() -> tuple[Loss, list[torch.Tensor]]:
-        logs, gradients = generator_gradients(nets, game.objective, latent)
+        logs, gradients = differentiate(generator_loss, game, "generator", latent)
         return Loss(logs["loss/generator"], logs), list(gradients)
 
     for network, loss_and_gradients in ((nets.critic, critic), (nets.generator, generator)):
@@ -85,7 +87,7 @@ def test_one_step_of_each_player(
 
     # and a whole iteration as it is: every weight with a gradient moves, and clipping holds
     built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
-    nets = built.game.nets
+    nets = built.nets
     before = {name: _weights(getattr(nets, name)) for name in ("critic", "generator")}
     reals = [built.stream.next() for _ in range(built.game.objective.n_critic)]
     logs = alternating(built.game, reals)
@@ -116,7 +118,7 @@ def test_every_optimizer_steps_both_players(
         f"objective={objective}", f"optimizer={optimizer}", "optimizer.lr=1e-3",
         "objective.n_critic=1",
     )  # fmt: skip
-    nets = built.game.nets
+    nets = built.nets
     before = {name: _weights(getattr(nets, name)) for name in ("critic", "generator")}
     alternating(built.game, [built.stream.next()])
     for name, weights in before.items():

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gan_runner import train
 from gan_runner.export import export
-from gan_runner.load import load_generator, rebuild, resume_state
+from gan_runner.load import load_generator, rebuild, resume_states
 from gan_runner.training.checkpoint import (
     best_path,
     checkpoints,
@@ -324,7 +324,7 @@ def test_a_full_disk_at_each_write(
             break
         if checkpoints(run_dir):  # otherwise there was no room to begin
             resumed = rebuild(run_dir)
-            resumed.fit(run_dir, resume_from=resume_state(run_dir, resumed))
+            resumed.fit(run_dir, resume_from=resume_states(run_dir, resumed))
             assert_same(run_dir, whole)
     else:
         pytest.fail("the run never ended")

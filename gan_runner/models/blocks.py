@@ -5,12 +5,33 @@ from __future__ import annotations
 from math import prod, sqrt
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 
 Norm = Literal["none", "batch"]
 Init = Literal["he", "dcgan"]
+
+
+class PiecewiseLinear(nn.Module):
+    """x for x > 0, slope x elsewhere: ReLU (slope 0) and LeakyReLU, with the bits of torch's.
+
+    Written as a product with a mask that is constant to autograd, because its second derivative is
+    zero: under a gradient penalty torch's own layers send those zeros back through the network.
+    """
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return x * torch.where(x.detach() > 0, x.new_ones(()), x.new_full((), self.slope))
+
+    def extra_repr(self) -> str:
+        """For printing."""
+        return f"slope={self.slope}"
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:

@@ -14,7 +14,14 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models.blocks import Init, Norm, image_sides, initialise, norm_layer
+from gan_runner.models.blocks import (
+    Init,
+    Norm,
+    PiecewiseLinear,
+    image_sides,
+    initialise,
+    norm_layer,
+)
 
 PositiveInt = Annotated[int, Ge(1)]
 
@@ -95,11 +102,11 @@ class Critic(nn.Module):
         super().__init__()
         channels, *sides = image_sides(spec, model="dcgan", smallest=8, largest=128)
         widths = _widths(min(sides), filters)
-        self.stages = nn.Sequential(nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2))
+        self.stages = nn.Sequential(nn.Conv2d(channels, widths[0], 4, 2, 1), PiecewiseLinear(0.2))
         for narrow, wide in pairwise(widths):
             self.stages.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=norm == "none"))
             self.stages.append(norm_layer(norm, wide))
-            self.stages.append(nn.LeakyReLU(0.2))
+            self.stages.append(PiecewiseLinear(0.2))
         height, width = (side // 2 ** len(widths) for side in sides)
         self.score = nn.Linear(widths[-1] * height * width, 1)
         initialise(self, init)

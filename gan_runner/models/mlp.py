@@ -13,6 +13,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
+from gan_runner.models.blocks import PiecewiseLinear
 
 PositiveInt = Annotated[int, Ge(1)]
 
@@ -40,7 +41,7 @@ class Generator(nn.Module):
         super().__init__()
         default = _IMAGE_LATENT if spec.is_image else spec.shape[0]
         self.latent_dim = default if latent_dim == "auto" else latent_dim
-        self.layers = _layers(self.latent_dim, width, depth, prod(spec.shape))
+        self.layers = _layers(self.latent_dim, width, depth, prod(spec.shape), nn.ReLU())
         if spec.is_image:
             self.layers.append(nn.Tanh())
         self.layers.append(nn.Unflatten(1, spec.shape))
@@ -55,14 +56,16 @@ class Critic(nn.Module):
 
     def __init__(self, spec: DataSpec, *, width: PositiveInt = 512, depth: PositiveInt = 3) -> None:
         super().__init__()
-        self.layers = _layers(prod(spec.shape), width, depth, 1)
+        self.layers = _layers(prod(spec.shape), width, depth, 1, PiecewiseLinear())
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, *shape) -> scores (N,). Labels are not used."""
         return self.layers(x.flatten(1)).squeeze(1)
 
 
-def _layers(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+def _layers(
+    inputs: int, width: int, depth: int, outputs: int, activation: nn.Module
+) -> nn.Sequential:
     widths = [inputs] + [width] * depth
-    hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+    hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), activation)]
     return nn.Sequential(*hidden, nn.Linear(width, outputs))

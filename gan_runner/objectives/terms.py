@@ -12,7 +12,8 @@ from typing import Annotated, TypeVar
 
 import torch
 from annotated_types import Ge
-from torch import Tensor, autograd
+from torch import Tensor
+from torch.func import grad
 
 from gan_runner.core import Batch, Critic
 
@@ -41,10 +42,18 @@ def gradient_penalty(
         weight: lambda.
     """
     eps = torch.rand(len(real.x), *[1] * (real.x.ndim - 1), device=real.x.device)
-    x_hat = (eps * real.x + (1 - eps) * fake.x).requires_grad_()
-    scores = critic(x_hat, real.y)
-    (gradient,) = autograd.grad(scores.sum(), x_hat, create_graph=True)
+    x_hat = eps * real.x + (1 - eps) * fake.x
+    gradient = input_gradient(critic, x_hat, real.y)
     return weight * (gradient_norm(gradient) - 1).square().mean()
+
+
+def input_gradient(critic: Critic, x: Tensor, y: Tensor | None) -> Tensor:
+    """Gradient of each sample's score in that sample, (N, *shape); differentiable once more.
+
+    `torch.func.grad` gives the bits of `autograd.grad(create_graph=True)`, and unlike it can be
+    compiled and vectorised over replicas.
+    """
+    return grad(lambda at: critic(at, y).sum())(x)
 
 
 def gradient_norm(gradient: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import io
 import pickle
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from gan_runner.core import State
-from gan_runner.training.files import write_whole
+from gan_runner.files import write_whole
 
-_FORMAT = 1
+_FORMAT = 2
 _VOLATILE = ("seconds",)  # differ between two runs that are equal
 
 
@@ -48,19 +48,32 @@ def checkpoints(run_dir: Path) -> list[Path]:
     return sorted((run_dir / "checkpoints").glob("step_*.pt"))
 
 
-def save_checkpoint(path: Path, state: State, *, keep: int | None = None) -> None:
+def save_checkpoint(path: Path, state: State) -> None:
     """Write a checkpoint: to a temporary file, flushed to the disk, then renamed.
 
     Args:
         path: holds, at any instant, all of it or what it held before.
         state: nested dictionaries and lists of tensors and plain values.
-        keep: how many regular checkpoints to leave in the folder; all if None.
     """
     content = io.BytesIO()
-    torch.save({"format": _FORMAT, "checksum": checksum(state), "state": state}, content)
+    torch.save({"format": _FORMAT, "checksum": checksum(state), "state": _own(state)}, content)
     write_whole(path, content.getvalue())
-    for old in checkpoints(path.parents[1])[: -keep if keep else 0]:
+
+
+def prune(run_dir: Path, *, keep: int) -> None:
+    """Remove all regular checkpoints but the newest `keep`."""
+    for old in checkpoints(run_dir)[:-keep]:
         old.unlink()
+
+
+def _own(value: Any) -> Any:
+    """A state whose tensors own their memory: of a view, torch would save all that it views."""
+    if isinstance(value, Tensor):
+        whole = value.untyped_storage().nbytes() == value.numel() * value.element_size()
+        return value if whole else value.clone()
+    if isinstance(value, Mapping):
+        return {key: _own(item) for key, item in value.items()}
+    return type(value)(map(_own, value)) if isinstance(value, list | tuple) else value
 
 
 def load_checkpoint(path: Path) -> State:
@@ -80,18 +93,21 @@ def load_checkpoint(path: Path) -> State:
     return content["state"]
 
 
-def load_latest(run_dir: Path) -> tuple[Path, State]:
-    """The newest checkpoint that is whole; warns of each newer one that is damaged.
+def load_latest(run_dirs: Sequence[Path]) -> list[State]:
+    """The newest step of which every one of some runs has a whole checkpoint: those checkpoints.
+
+    Warns of each newer one that is damaged.
 
     Raises:
         ValueError: there is none.
     """
-    for path in reversed(checkpoints(run_dir)):
+    names = [{path.name for path in checkpoints(run_dir)} for run_dir in run_dirs]
+    for name in sorted(set.intersection(*names), reverse=True):
         try:
-            return path, load_checkpoint(path)
+            return [load_checkpoint(run_dir / "checkpoints" / name) for run_dir in run_dirs]
         except Damaged as damage:
-            warnings.warn(f"{run_dir}: {damage}; using the one before it", stacklevel=2)
-    raise ValueError(f"{run_dir} has no checkpoint that can be read")
+            warnings.warn(f"{run_dirs[0]}: {damage}; using the one before it", stacklevel=2)
+    raise ValueError(f"{run_dirs[0]} has no checkpoint that can be read")
 
 
 def checksum(state: State) -> str:

@@ -19,6 +19,7 @@ class Clock:
         self.start = perf_counter()
         self.spent: dict[str, float] = {}
         self._last = (0, self.start, 0.0)
+        self._speed = 0.0
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -40,11 +41,14 @@ class Clock:
         self._last = (step, perf_counter(), self._measures())
 
     def steps_per_second(self, step: int) -> float:
-        """Speed since this was last asked, measures and pictures apart."""
+        """Speed since this was last asked at another step, measures and pictures apart."""
         now, apart = perf_counter(), self._measures()
         last_step, last_time, last_apart = self._last
-        self._last = (step, now, apart)
-        return (step - last_step) / max(now - last_time - (apart - last_apart), 1e-9)
+        if step != last_step:
+            seconds = now - last_time - (apart - last_apart)
+            self._speed = (step - last_step) / max(seconds, 1e-9)
+            self._last = (step, now, apart)
+        return self._speed
 
     def report(self) -> dict[str, float]:
         """Seconds by name, their total, and the share of the loop that was not spent in updates."""

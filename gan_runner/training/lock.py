@@ -16,6 +16,7 @@ def locked(run_dir: Path) -> Iterator[None]:
     Raises:
         ValueError: another process holds it.
     """
+    run_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_dir / ".lock")
     try:
         lock.acquire(blocking=False)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from gan_runner.core import State
-from gan_runner.training.files import write_whole
+from gan_runner.files import write_whole
 
 Scalars = Mapping[str, float]
 

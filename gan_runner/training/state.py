@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -9,23 +11,38 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from gan_runner.core import State
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
-    """Exponential moving average of weights and of batch-norm statistics.
+class Average:
+    """Exponential moving average of weights and of batch-norm statistics, in place.
 
     average <- d average + (1 - d) network with d = min(decay, (1 + step) / (10 + step)), so that a
     young average forgets its random start; integer buffers are copied.
+
+    Args:
+        averages: the tensors that hold the average.
+        tensors: those that it follows, one for each.
+        decay: d; 0 makes the average a copy.
     """
-    decay = min(decay, (1 + step) / (10 + step))
-    pairs = list(zip(_tensors(average), _tensors(network), strict=True))
-    floats = [(a, n) for a, n in pairs if a.is_floating_point()]
-    get_ema_multi_avg_fn(decay)([a for a, _ in floats], [n for _, n in floats], None)
-    for a, n in pairs:
-        if not a.is_floating_point():
-            a.copy_(n)
+
+    def __init__(
+        self, averages: Iterable[Tensor], tensors: Iterable[Tensor], *, decay: float
+    ) -> None:
+        pairs = list(zip(averages, tensors, strict=True))
+        self.floats = [(a, n) for a, n in pairs if a.is_floating_point()]
+        self.others = [(a, n) for a, n in pairs if not a.is_floating_point()]
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take one step of the average, after `step` steps before it."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        averages, tensors = zip(*self.floats, strict=True)
+        get_ema_multi_avg_fn(decay)(list(averages), list(tensors), None)
+        for average, tensor in self.others:
+            average.copy_(tensor)
 
 
-def _tensors(network: nn.Module) -> list[Tensor]:
+def tensors_of(network: nn.Module) -> list[Tensor]:
+    """Parameters, then buffers."""
     return [*network.parameters(), *network.buffers()]
 
 

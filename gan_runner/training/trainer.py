@@ -1,45 +1,49 @@
-"""The training loop: setup, step, tick.
+"""One run: its players, its settings, its log, and what it writes when.
 
-A step is one generator iteration and touches device tensors only. A tick happens on the steps that
-the settings name: there, and only there, numbers come to the host, pictures are painted and
+`loop` drives it: setup, step, tick. A step touches device tensors only. A tick happens on the steps
+that the settings name: there, and only there, numbers come to the host, pictures are painted and
 checkpoints written.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from math import isfinite, nan
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
-from tqdm import tqdm
+from torch.optim import Optimizer
 
-from gan_runner.core import Batch, DataSpec, Evaluator, Latent, Painter, State, View
+from gan_runner.core import Batch, DataSpec, Evaluator, Latent, Nets, Painter, Pick, State, View
 from gan_runner.data.stream import Stream
-from gan_runner.training.checkpoint import best_path, checkpoint_path, save_checkpoint
+from gan_runner.files import write_whole
+from gan_runner.training.accelerate import Accelerate, Mode
+from gan_runner.training.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
 from gan_runner.training.clock import Clock
-from gan_runner.training.files import write_whole
-from gan_runner.training.interrupt import Interrupt
 from gan_runner.training.log import Meter, RunLog, write_json
+from gan_runner.training.loop import fit_together
+from gan_runner.training.precision import Precision
 from gan_runner.training.sampling import generate
-from gan_runner.training.state import random_state, set_random_state, update_average
+from gan_runner.training.state import Average, random_state, set_random_state, tensors_of
 from gan_runner.training.update import Game
 
-Iteration = Callable[[Game, Sequence[Batch]], dict[str, Tensor]]
+Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How long and how often.
+    """How long, how often and how fast.
 
     Attributes:
         steps: generator iterations.
         batch_size: samples of a batch.
+        precision: of convolutions and matrix products; see `precision.resolve_precision`.
+        accelerate: how an iteration is executed; see `accelerate`.
+        replicas: runs with the seeds seed, seed + 1, ... that are trained as one; see `replicas`.
+        replica_lrs: learning rate of each replica, for both players; None: the optimizer's.
         ema_decay: of the averaged generator; 0 makes it a copy.
         log_every: steps between points of the curves.
         evaluate_every: steps between runs of the evaluators.
@@ -52,6 +56,10 @@ class Settings:
 
     steps: Annotated[int, Ge(0)] = 2500
     batch_size: Annotated[int, Gt(0)] = 64
+    precision: Precision = "auto"
+    accelerate: Accelerate = "auto"
+    replicas: Annotated[int, Ge(1)] = 1
+    replica_lrs: list[Annotated[float, Gt(0)]] | None = None
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.999
     log_every: Annotated[int, Gt(0)] = 50
     evaluate_every: Annotated[int, Gt(0)] = 250
@@ -67,21 +75,28 @@ class Trainer:
     """Everything a run needs, built; `fit` runs it.
 
     Attributes:
-        game: the players and what they minimise.
-        iteration: one generator iteration of the game; see `update`.
+        nets: the players and the averaged generator.
+        optimizers: of "critic" and "generator".
+        game: the players as training calls them, and what they minimise.
+        iteration: one generator iteration of the game; see `update` and `accelerate`.
+        mode: how the iteration is executed.
         stream: of training batches.
         heldout: samples for the evaluators, on the device.
         noise: the fixed noise of evaluators and pictures.
         spec: facts about the data.
-        settings: how long and how often.
+        settings: how long, how often and how fast.
         evaluators: measures, run every `evaluate_every` steps.
         painter: the picture, painted every `sample_every` steps.
         facts: about the run, for its summary: seed, versions, parameters ...
         config: the configuration as YAML text, for the record.
+        replicas: how many runs are trained as one with this one; see `replicas`.
     """
 
+    nets: Nets
+    optimizers: Mapping[str, Optimizer]
     game: Game
     iteration: Iteration
+    mode: Mode
     stream: Stream
     heldout: Batch
     noise: Latent
@@ -91,8 +106,9 @@ class Trainer:
     painter: Painter
     facts: dict[str, Any]
     config: str
+    replicas: int = 1
 
-    def fit(self, run_dir: Path, *, resume_from: State | None = None) -> dict[str, Any]:
+    def fit(self, run_dir: Path, *, resume_from: Sequence[State] | None = None) -> dict[str, Any]:
         """Train into a run directory; returns what its summary.json says.
 
         The summary's `status` is "completed", "interrupted" (`signal` says by what; all up to that
@@ -100,73 +116,146 @@ class Trainer:
 
         Args:
             run_dir: this trainer's own.
-            resume_from: a checkpoint of the same run, to continue there instead of at step 0.
+            resume_from: a checkpoint of the same run, to continue there instead of at step 0; in a
+                list, as a pack has several.
 
         Raises:
             OSError: something could not be written. The checkpoints written before are intact.
         """
-        self.run_dir, self.step, self.status = run_dir, 0, "failed"
-        self.signal: str | None = None
-        self.clock, self.meter = Clock(), Meter()
-        if resume_from is not None:
-            self.load_state_dict(resume_from)
-        keep_before = None if resume_from is None else self.step
-        write_whole(run_dir / "config.yaml", self.config.encode())
-        with Interrupt() as interrupt, RunLog(run_dir, keep_before=keep_before) as self.log:
-            try:
-                with self._bar() as self.bar:
-                    self._play(interrupt)
-            except KeyboardInterrupt:  # a second signal: at once, and without another checkpoint
-                self.status, self.signal = "interrupted", interrupt.received or "SIGINT"
-                self._write_point(evaluate=False)
-            finally:
-                summary = self._summary()
-                write_json(run_dir / "summary.json", summary)
-        return summary
+        return fit_together(self, self.folders(run_dir), resume_from=resume_from)[0]
 
-    def _play(self, interrupt: Interrupt) -> None:
-        settings, game = self.settings, self.game
-        if self.step == 0:
-            self.log.text("config", self.config)
-            self._paint()
-            self._save()
-        else:
-            self._tick()
-        while self.step < settings.steps and not (self.signal or self.status == "diverged"):
-            with self.clock("data"):
-                reals = [self.stream.next() for _ in range(game.objective.n_critic)]
-            with self.clock("update"):
-                logs = self.iteration(game, reals)
-                average, decay = game.nets.average, settings.ema_decay
-                update_average(average, game.nets.generator, decay=decay, step=self.step)
+    def folders(self, run_dir: Path) -> list[Path]:
+        """The run directory of each run."""
+        return [run_dir]
+
+    # What the loop asks of whoever advances: here a run by itself.
+
+    @property
+    def runs(self) -> list[Trainer]:
+        """The runs that a step advances."""
+        return [self]
+
+    def picks(self) -> list[Pick]:
+        """What the stream hands out for one iteration."""
+        return [self.stream.next() for _ in range(self.game.objective.n_critic)]
+
+    def advance(self, picks: Sequence[Pick]) -> list[dict[str, Tensor]]:
+        """One iteration and one step of the average; the logs of each run."""
+        logs = self.iteration(self.game, picks)
+        self.average.update(self.step)
+        return [logs]
+
+    def adopt(self) -> None:
+        """Called when the state has been loaded."""
+        nets, decay = self.nets, self.settings.ema_decay
+        self.average = Average(tensors_of(nets.average), tensors_of(nets.generator), decay=decay)
+
+    def publish(self) -> None:
+        """Called before the state is looked at."""
+
+    # What the loop asks of each run.
+
+    def open(self, run_dir: Path, clock: Clock, state: State | None) -> None:
+        """Start at step 0, or where a state was taken."""
+        self.run_dir, self.clock, self.meter = run_dir, clock, Meter()
+        self.step, self.status = 0, "failed"
+        self.signal: str | None = None
+        if state is not None:
+            self.load_state_dict(state)
+        write_whole(run_dir / "config.yaml", self.config.encode())
+        self.log = RunLog(run_dir, keep_before=None if state is None else self.step)
+
+    def begin(self) -> None:
+        """What a run shows and saves before its first step, or once more where it continues."""
+        if self.step:
+            self.tick()
+            return
+        self.log.text("config", self.config)
+        self._paint()
+        self._save()
+        self.prune()
+
+    @property
+    def running(self) -> bool:
+        """Whether there are steps to take, and nothing forbids them."""
+        return self.step < self.settings.steps and not (self.signal or self.status == "diverged")
+
+    def took_step(self, logs: Mapping[str, Tensor], signal: str | None) -> None:
+        """Count a step; a run that has diverged stays where it was."""
+        if self.status != "diverged":
             self.step += 1
             self.meter.add(logs)
-            self.signal = interrupt.received
-            self.bar.update()
-            # The checkpoint comes first: what the tick then writes, a resumed run writes again.
-            if self.signal or self._due(settings.checkpoint_every):
-                self._save()
-            self._tick()
+            self.signal = signal
+
+    @property
+    def looks(self) -> bool:
+        """Whether anything is due that reads the state."""
+        if self.status == "diverged":
+            return False
+        every = self.settings
+        intervals = (
+            every.log_every, every.evaluate_every, every.sample_every, every.checkpoint_every,
+        )  # fmt: skip
+        return bool(self.signal) or any(self._due(interval) for interval in intervals)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the evaluators are due."""
+        return self._due(self.settings.evaluate_every)
+
+    def save(self) -> None:
+        """Write the checkpoint of this step, if one is due."""
+        if self.status != "diverged" and (self.signal or self._due(self.settings.checkpoint_every)):
+            self._save()
+
+    def prune(self) -> None:
+        """Remove the checkpoints that are not to be kept."""
+        prune(self.run_dir, keep=self.settings.keep_checkpoints)
+
+    def tick(self) -> dict[str, float]:
+        """Log, measure and paint what is due; returns the values of a new point."""
+        settings, ends_early = self.settings, self.signal or self.status == "diverged"
+        values = {}
+        if self.evaluates or self._due(settings.log_every) or ends_early:
+            values = self._write_point(evaluate=self.evaluates)
+        if self._due(settings.sample_every) and self.status != "diverged":
+            self._paint()
+        return values
+
+    def stop_at_once(self, signal: str) -> None:
+        """Write what is known, without another checkpoint."""
+        self.status, self.signal = "interrupted", signal
+        self._write_point(evaluate=False)
+
+    def end(self) -> None:
+        """The loop has ended as it should."""
         if self.status != "diverged":
-            self.status = "completed" if self.step == settings.steps else "interrupted"
+            self.status = "completed" if self.step == self.settings.steps else "interrupted"
+
+    def close(self) -> dict[str, Any]:
+        """Write and return the summary."""
+        summary = {
+            "status": self.status,
+            "signal": self.signal,
+            "steps": self.step,
+            "seconds": self.clock.report(),
+            "final": self.log.final,
+            "best": self.log.best,
+            **self.facts,
+            "accelerate": self.mode.describe(),
+            "settings": asdict(self.settings),
+        }
+        write_json(self.run_dir / "summary.json", summary)
+        return summary
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
 
-    def _tick(self) -> None:
-        settings = self.settings
-        evaluate = self._due(settings.evaluate_every)
-        ends_early = self.signal or self.status == "diverged"
-        if evaluate or self._due(settings.log_every) or ends_early:
-            self._write_point(evaluate=evaluate)
-        if self._due(settings.sample_every) and self.status != "diverged":
-            self._paint()
-
-    def _write_point(self, *, evaluate: bool) -> None:
+    def _write_point(self, *, evaluate: bool) -> dict[str, float]:
         with self.clock("update"):  # an accelerator may still be at work on it
             values: dict[str, float] = self.meter.read()  # the one synchronisation with the device
         if not values:
-            return
+            return {}
         if not all(isfinite(value) for tag, value in values.items() if tag.startswith("loss/")):
             self.status = "diverged"
         if evaluate:
@@ -177,13 +266,13 @@ class Trainer:
             values["speed/steps_per_second"] = speed
         with self.clock("log"):
             self.log.scalars(self.step, values)
-            self._show(values, evaluate)
         best_by = self.settings.best_by
         if best_by in values and self.log.best.get(best_by, {}).get("step") == self.step:
             self._save_best()
+        return values
 
     def _view(self) -> View:
-        nets, batch = self.game.nets, self.settings.batch_size
+        nets, batch = self.nets, self.settings.batch_size
         raw = generate(nets.generator, self.noise, batch_size=batch)
         averaged = generate(nets.average, self.noise, batch_size=batch)
         return View(nets, self.spec, self.heldout, raw=raw, averaged=averaged)
@@ -198,8 +287,7 @@ class Trainer:
             return
         with self.clock("checkpoints"):
             self.log.flush()
-            path = checkpoint_path(self.run_dir, self.step)
-            save_checkpoint(path, self.state_dict(), keep=self.settings.keep_checkpoints)
+            save_checkpoint(checkpoint_path(self.run_dir, self.step), self.state_dict())
 
     def _save_best(self) -> None:
         with self.clock("checkpoints"):
@@ -207,7 +295,7 @@ class Trainer:
 
     def state_dict(self) -> State:
         """Everything that the rest of the run depends on."""
-        game, nets = self.game, self.game.nets
+        nets = self.nets
         return {
             "step": self.step,
             "shape": list(self.spec.shape),
@@ -215,52 +303,27 @@ class Trainer:
             "generator": nets.generator.state_dict(),
             "critic": nets.critic.state_dict(),
             "average": nets.average.state_dict(),
-            "generator_optimizer": game.generator_optimizer.state_dict(),
-            "critic_optimizer": game.critic_optimizer.state_dict(),
+            "generator_optimizer": self.optimizers["generator"].state_dict(),
+            "critic_optimizer": self.optimizers["critic"].state_dict(),
             "stream": self.stream.state_dict(),
             "random": random_state(self.noise.z.device),
+            "mode": self.mode.state_dict(),
+            "replicas": self.replicas,
             "meter": self.meter.state_dict(),
             "seconds": self.clock.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state` was taken."""
-        game, nets = self.game, self.game.nets
+        nets = self.nets
         self.step = state["step"]
         nets.generator.load_state_dict(state["generator"])
         nets.critic.load_state_dict(state["critic"])
         nets.average.load_state_dict(state["average"])
-        game.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        game.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
+        self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
         self.stream.load_state_dict(state["stream"])
+        self.mode.load_state_dict(state["mode"])
         self.meter.load_state_dict(state["meter"])
         self.clock.load_state_dict(state["seconds"], step=self.step)
         set_random_state(state["random"], self.noise.z.device)
-
-    def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.settings.steps, initial=self.step, unit="step", dynamic_ncols=True,
-            mininterval=0.2, file=sys.stderr, disable=not sys.stderr.isatty() or None,
-        )  # fmt: skip
-
-    def _show(self, values: Mapping[str, float], evaluated: bool) -> None:
-        """The bar's estimate; where there is no terminal for a bar, a line an evaluation."""
-        estimate = values.get("wasserstein/critic", nan)
-        self.bar.set_postfix(W=f"{estimate:.3f}", refresh=False)
-        if self.bar.disable and evaluated:
-            speed = values.get("speed/steps_per_second", 0.0)
-            where = f"step {self.step:,}/{self.settings.steps:,}"
-            with suppress(BrokenPipeError):  # that nobody reads on is no reason to stop
-                print(f"{where}  W={estimate:.3f}  {speed:.1f} steps/s", flush=True)
-
-    def _summary(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            "signal": self.signal,
-            "steps": self.step,
-            "seconds": self.clock.report(),
-            "final": self.log.final,
-            "best": self.log.best,
-            **self.facts,
-            "settings": asdict(self.settings),
-        }

@@ -1,23 +1,27 @@
 """One generator iteration: the only place that differentiates, and the only one that steps.
 
-`critic_gradients` and `generator_gradients` are pure functions of networks and tensors; gradients
-are assigned, never accumulated, so nothing leaks from one player to the other.
+`critic_loss` and `generator_loss` are pure functions of networks and tensors; gradients are
+assigned, never accumulated, so nothing leaks from one player to the other. How they are
+differentiated is `Game.differentiate`: here directly, compiled in `accelerate`, for several
+replicas at once in `replicas`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, autograd, nn
-from torch.optim import Optimizer
+from torch.func import functional_call
 
-from gan_runner.core import Batch, Critic, Latent, Loss, Nets
+from gan_runner.core import Batch, Critic, Generator, Latent, Loss, Pick
 
 Gradients = Sequence[Tensor]
 Logs = dict[str, Tensor]
+Side = Literal["critic", "generator"]
 
 
 class Objective(Protocol):
@@ -36,60 +40,185 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Game:
-    """The players, what they minimise, how they descend, and where the noise comes from."""
+class Player:
+    """A network as training calls it: in some precision inside, float32 outside.
 
-    nets: Nets
-    objective: Objective
-    critic_optimizer: Optimizer
-    generator_optimizer: Optimizer
-    prior: Callable[[int], Latent]
-
-
-def critic_gradients(
-    nets: Nets, objective: Objective, real: Batch, latent: Latent
-) -> tuple[Logs, Gradients]:
-    """Loss of the critic and its gradients, at a generator that is held fixed."""
-    with torch.no_grad():
-        fake = Batch(nets.generator(latent.z, latent.y), latent.y)
-    loss = objective.critic_loss(nets.critic, real, fake)
-    return _differentiate(loss, nets.critic)
-
-
-def generator_gradients(nets: Nets, objective: Objective, latent: Latent) -> tuple[Logs, Gradients]:
-    """Loss of the generator and its gradients; none are computed for the critic's weights."""
-    fake = Batch(nets.generator(latent.z, latent.y), latent.y)
-    loss = objective.generator_loss(nets.critic, fake)
-    return _differentiate(loss, nets.generator)
-
-
-def alternating(game: Game, reals: Sequence[Batch]) -> Logs:
-    """One critic update a batch of `reals`, then one generator update (WGAN, Algorithm 1).
-
-    Returns the logs of the generator and of the last critic update, as 0-d device tensors.
+    Attributes:
+        network: critic or generator.
+        by_row: it promises that no row of its output depends on another row of its input, so that
+            batches may be joined; see `core.rows_are_independent`.
+        dtype: of the convolutions and matrix products inside; None: that of the weights.
+        weights: parameters and buffers to use in place of the network's own, by name.
     """
-    for real in reals:
-        latent = game.prior(len(real.x))
-        critic_logs, critic_grads = critic_gradients(game.nets, game.objective, real, latent)
-        _step(game.nets.critic, game.critic_optimizer, critic_grads)
-        if game.objective.constraint is not None:
-            game.objective.constraint(game.nets.critic)
-    latent = game.prior(len(reals[-1].x))
-    generator_logs, generator_grads = generator_gradients(game.nets, game.objective, latent)
-    _step(game.nets.generator, game.generator_optimizer, generator_grads)
-    norms = {
-        "grad_norm/critic": nn.utils.get_total_norm(critic_grads),
-        "grad_norm/generator": nn.utils.get_total_norm(generator_grads),
-    }
-    return {**critic_logs, **generator_logs, **norms}
+
+    network: nn.Module
+    by_row: bool = False
+    dtype: torch.dtype | None = None
+    weights: Mapping[str, Tensor] | None = None
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The network's output, never in half precision: what follows are norms and means."""
+        with torch.autocast(
+            x.device.type,
+            dtype=self.dtype or torch.bfloat16,
+            enabled=self.dtype is not None,
+            cache_enabled=False,  # a cast that is kept would outlive a captured graph's memory
+        ):
+            if self.weights is None:
+                out = self.network(x, y)
+            else:
+                out = functional_call(self.network, dict(self.weights), (x, y))
+        return out.to(torch.promote_types(out.dtype, torch.float32))
+
+    def using(self, weights: Mapping[str, Tensor]) -> Player:
+        """The same network with other weights."""
+        return replace(self, weights=weights)
+
+    @cached_property
+    def parameters(self) -> list[Tensor]:
+        """What its optimizer moves."""
+        return list(self.network.parameters())
+
+    @cached_property
+    def networks(self) -> list[nn.Module]:
+        """The networks that a constraint is applied to."""
+        return [self.network]
+
+    def assign(self, gradients: Gradients) -> None:
+        """Hand gradients to the optimizer."""
+        assign(self.parameters, gradients)
 
 
-def _differentiate(loss: Loss, player: nn.Module) -> tuple[Logs, Gradients]:
-    gradients = autograd.grad(loss.total, list(player.parameters()))
-    return {tag: value.detach() for tag, value in loss.logs.items()}, gradients
+def assign(parameters: Sequence[Tensor], gradients: Gradients) -> None:
+    """Set gradients, not add them, in the memory layout of their parameters.
 
-
-def _step(player: nn.Module, optimizer: Optimizer, gradients: Gradients) -> None:
-    for parameter, gradient in zip(player.parameters(), gradients, strict=True):
+    Fused optimizers walk both as flat arrays, and would pair the wrong numbers otherwise.
+    """
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient.stride() != parameter.stride():
+            gradient = torch.empty_like(parameter).copy_(gradient)
         parameter.grad = gradient
-    optimizer.step()
+
+
+LossFunction = Callable[..., Loss]
+Differentiate = Callable[..., tuple[Logs, Gradients]]
+"""(loss, game, side, *inputs) -> its logs, and its gradients in the parameters of one side."""
+
+
+def differentiate(
+    loss: LossFunction, game: Game, side: Side, *inputs: Any
+) -> tuple[Logs, Gradients]:
+    """Gradients of `loss(objective, critic, generator, *inputs)` in one side's parameters."""
+    value = loss(game.objective, game.critic, game.generator, *inputs)
+    gradients = autograd.grad(value.total, getattr(game, side).parameters)
+    norm = {f"grad_norm/{side}": nn.utils.get_total_norm(gradients)}
+    return {tag: v.detach() for tag, v in value.logs.items()} | norm, gradients
+
+
+class Plays(Protocol):
+    """What the update asks of a player: `Player`, or `replicas.StackedPlayer`."""
+
+    @property
+    def by_row(self) -> bool:
+        """See `Player`."""
+        ...
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """The networks that a constraint is applied to."""
+        ...
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Scores of samples, or samples of noise."""
+        ...
+
+    def assign(self, gradients: Gradients) -> None:
+        """Hand gradients to the optimizer."""
+        ...
+
+
+class Steps(Protocol):
+    """What the update asks of an optimizer."""
+
+    def step(self) -> Any:
+        """Move the parameters by the gradients that they were assigned."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """The players, what they minimise, how they descend, and where data and noise come from.
+
+    Attributes:
+        critic: the network that scores.
+        generator: the network that makes samples.
+        objective: what they minimise.
+        critic_optimizer: of the critic's parameters.
+        generator_optimizer: of the generator's.
+        prior: n -> noise for n samples.
+        serve: from what the stream hands out to samples, normalised and on the device.
+        batch_size: samples of a batch.
+        differentiate: how gradients are found.
+        batch_dim: the dimension that runs over the samples of a batch.
+    """
+
+    critic: Plays
+    generator: Plays
+    objective: Objective
+    critic_optimizer: Steps
+    generator_optimizer: Steps
+    prior: Callable[[int], Latent]
+    serve: Callable[..., Batch]
+    batch_size: int
+    differentiate: Differentiate = differentiate
+    batch_dim: int = 0
+
+
+def critic_loss(
+    objective: Objective, critic: Critic, generator: Generator, real: Batch, fake: Batch
+) -> Loss:
+    """The critic's loss, at a generator that is held fixed."""
+    return objective.critic_loss(critic, real, fake)
+
+
+def generator_loss(
+    objective: Objective, critic: Critic, generator: Generator, latent: Latent
+) -> Loss:
+    """The generator's loss; its gradients are asked for in the generator's weights alone."""
+    return objective.generator_loss(critic, Batch(generator(latent.z, latent.y), latent.y))
+
+
+def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
+    """One critic update a batch, then one generator update (WGAN, Algorithm 1).
+
+    Returns the logs of the generator and of the last critic update, as device tensors.
+    """
+    reals = [game.serve(*pick) for pick in picks]
+    for real, fake in zip(reals, _fakes(game, len(reals)), strict=True):
+        critic_logs, gradients = game.differentiate(critic_loss, game, "critic", real, fake)
+        game.critic.assign(gradients)
+        game.critic_optimizer.step()
+        if game.objective.constraint is not None:
+            for network in game.critic.networks:
+                game.objective.constraint(network)
+    latent = game.prior(game.batch_size)
+    logs, gradients = game.differentiate(generator_loss, game, "generator", latent)
+    game.generator.assign(gradients)
+    game.generator_optimizer.step()
+    return {**critic_logs, **logs}
+
+
+@torch.no_grad()
+def _fakes(game: Game, count: int) -> list[Batch]:
+    """Generated batches for the critic's steps, during which the generator does not move.
+
+    They are made in one pass, unless it mixes the rows of a batch (batch norm).
+    """
+    latents = [game.prior(game.batch_size) for _ in range(count)]
+    if not game.generator.by_row:
+        return [Batch(game.generator(latent.z, latent.y), latent.y) for latent in latents]
+    dim = game.batch_dim
+    z = torch.cat([latent.z for latent in latents], dim)
+    ys = [latent.y for latent in latents if latent.y is not None]
+    samples = game.generator(z, torch.cat(ys, dim) if ys else None).split(game.batch_size, dim)
+    return [Batch(x, latent.y) for x, latent in zip(samples, latents, strict=True)]

@@ -17,8 +17,12 @@ def stream(n: int = 12, batch_size: int = 4, seed: int = 0) -> Stream:
     return Stream(table, batch_size=batch_size, seed=seed, device=CPU)
 
 
+def batch(s: Stream) -> Batch:
+    return s.serve(*s.next())
+
+
 def rows(s: Stream, batches: int) -> list[int]:
-    return [int(v) for _ in range(batches) for v in s.next().x]
+    return [int(v) for _ in range(batches) for v in batch(s).x]
 
 
 def test_an_epoch_is_a_permutation() -> None:
@@ -29,15 +33,15 @@ def test_an_epoch_is_a_permutation() -> None:
 
 
 def test_labels_stay_with_their_samples() -> None:
-    batch = stream().next()
-    assert batch.x[:, 0].tolist() == batch.y.tolist()
+    x, y = batch(stream())
+    assert x[:, 0].tolist() == y.tolist()
 
 
 def test_the_partial_batch_is_dropped() -> None:
     s = stream(n=10, batch_size=4)
     assert len(set(rows(s, 2))) == 8
-    assert s.epoch == 0
-    assert len(s.next().x) == 4 and s.epoch == 1
+    assert s.state_dict()["epoch"] == 0
+    assert len(batch(s).x) == 4 and s.state_dict()["epoch"] == 1
 
 
 def test_resuming_continues_the_order() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models import dcgan, mlp
-from gan_runner.models.blocks import initialise
+from gan_runner.models.blocks import PiecewiseLinear, initialise
 
 POINTS = DataSpec("points", (2,))
 
@@ -101,7 +101,7 @@ def test_mlp_of_the_toys() -> None:
     assert generator.latent_dim == 2
     assert count(generator) == hidden + 512 * 2 + 2
     assert count(critic) == hidden + 512 + 1
-    assert [type(m) for m in critic.layers] == [nn.Linear, nn.ReLU] * 3 + [nn.Linear]
+    assert [type(m) for m in critic.layers] == [nn.Linear, PiecewiseLinear] * 3 + [nn.Linear]
     assert generator(torch.randn(7, 2)).shape == (7, 2)
 
 

@@ -16,6 +16,7 @@ from gan_runner.training.checkpoint import (
     fingerprint,
     load_checkpoint,
     load_latest,
+    prune,
     save_checkpoint,
 )
 
@@ -73,7 +74,8 @@ def test_timings_are_not_part_of_what_a_run_is() -> None:
 
 def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
     for step in (1, 2, 9, 10):
-        save_checkpoint(checkpoint_path(tmp_path, step), STATE, keep=2)
+        save_checkpoint(checkpoint_path(tmp_path, step), STATE)
+        prune(tmp_path, keep=2)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["step_00000009.pt", "step_00000010.pt"]
 
@@ -93,15 +95,15 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_one_is_detected_and_the_one_before_it_is_used(path: Path, how: str) -> None:
     run_dir = path.parents[1]
     save_checkpoint(checkpoint_path(run_dir, 2), {**STATE, "step": 2})
-    assert load_latest(run_dir)[1]["step"] == 3
+    assert load_latest([run_dir])[0]["step"] == 3
     damage(path, how)
     with pytest.raises(Damaged, match=r"step_00000003\.pt"):
         load_checkpoint(path)
     with pytest.warns(UserWarning, match=r"step_00000003\.pt .*; using the one before it"):
-        assert load_latest(run_dir)[1]["step"] == 2
+        assert load_latest([run_dir])[0]["step"] == 2
     damage(checkpoint_path(run_dir, 2), how)
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="no checkpoint that can be"):
-        load_latest(run_dir)
+        load_latest([run_dir])
 
 
 def test_nothing_in_a_checkpoint_is_executed(path: Path, tmp_path: Path) -> None:

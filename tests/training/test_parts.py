@@ -15,7 +15,11 @@ from torch import nn
 from gan_runner.core import Latent, call_unchanged
 from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.sampling import generate
-from gan_runner.training.state import update_average
+from gan_runner.training.state import Average, tensors_of
+
+
+def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
+    Average(tensors_of(average), tensors_of(network), decay=decay).update(step)
 
 
 def test_average_in_closed_form() -> None:

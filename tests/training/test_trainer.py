@@ -110,7 +110,7 @@ def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> 
 def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> None:
     built = trainer(*RHYTHM, "trainer.steps=20")
     with torch.no_grad():
-        next(built.game.nets.critic.parameters()).fill_(float("nan"))
+        next(built.nets.critic.parameters()).fill_(float("nan"))
     summary = built.fit(tmp_path)
     assert (summary["status"], summary["steps"]) == ("diverged", 2)
     assert json.loads((tmp_path / "summary.json").read_text())["final"]["loss/critic"] is None
@@ -126,12 +126,12 @@ def test_a_diverged_run_keeps_its_good_checkpoints(trainer, tmp_path: Path) -> N
     def poisoned(*args: Any) -> dict[str, torch.Tensor]:
         if built.step == 2:
             with torch.no_grad():
-                next(built.game.nets.critic.parameters()).fill_(float("nan"))
+                next(built.nets.critic.parameters()).fill_(float("nan"))
         return iteration(*args)
 
     built.iteration = poisoned
     assert built.fit(tmp_path)["status"] == "diverged"
-    _, state = load_latest(tmp_path)
+    (state,) = load_latest([tmp_path])
     assert state["step"] == 2
     assert all(torch.isfinite(value).all() for value in state["average"].values())
     assert lines(tmp_path)[-1]["step"] == 4 and lines(tmp_path)[-1]["loss/critic"] is None

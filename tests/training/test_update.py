@@ -6,11 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from gan_runner.core import Batch, Latent, Loss, Nets
+from gan_runner.core import Batch, Latent, Loss
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
-from gan_runner.training.update import Game, alternating, critic_gradients, generator_gradients
+from gan_runner.training.update import (
+    Game,
+    Player,
+    alternating,
+    critic_loss,
+    differentiate,
+    generator_loss,
+)
 
 
 class Shift(nn.Module):
@@ -50,13 +57,16 @@ class Bilinear:
 
 
 def game(objective: object, *, theta: float, w: float, lr: float) -> Game:
-    nets = Nets(Shift(theta), Slope(w), Shift(theta))
+    critic, generator = Player(Slope(w), by_row=True), Player(Shift(theta), by_row=True)
     return Game(
-        nets=nets,
+        critic=critic,
+        generator=generator,
         objective=objective,  # type: ignore[arg-type]
-        critic_optimizer=torch.optim.SGD(nets.critic.parameters(), lr=lr),
-        generator_optimizer=torch.optim.SGD(nets.generator.parameters(), lr=lr),
+        critic_optimizer=torch.optim.SGD(critic.parameters, lr=lr),
+        generator_optimizer=torch.optim.SGD(generator.parameters, lr=lr),
         prior=lambda n: Latent(torch.zeros(n, 1)),
+        serve=lambda x: Batch(x),
+        batch_size=4,
     )
 
 
@@ -70,9 +80,9 @@ def test_one_iteration_by_hand() -> None:
     # Data at 3, generator at 1, critic slope 0.5. Two critic steps: w <- w + lr (3 - 1) each, so
     # w = 0.5 + 0.1 * 2 * 2 = 0.9; then theta <- theta + lr w = 1.09.
     g = game(wasserstein(n_critic=2), theta=1.0, w=0.5, lr=0.1)
-    logs = alternating(g, [Batch(torch.full((4, 1), 3.0))] * 2)
-    assert g.nets.critic.w.item() == pytest.approx(0.9)
-    assert g.nets.generator.theta.item() == pytest.approx(1.09)
+    logs = alternating(g, [(torch.full((4, 1), 3.0),)] * 2)
+    assert g.critic.network.w.item() == pytest.approx(0.9)
+    assert g.generator.network.theta.item() == pytest.approx(1.09)
     assert {tag: v.item() for tag, v in logs.items()} == pytest.approx({
         "loss/critic": 0.7 * (1 - 3),  # before the second critic step
         "wasserstein/critic": 0.7 * 2,
@@ -85,9 +95,9 @@ def test_one_iteration_by_hand() -> None:
 def test_clipping_follows_every_critic_step() -> None:
     objective = wasserstein(n_critic=3, constraint=lambda critic: clip_weights(critic, c=0.01))
     g = game(objective, theta=1.0, w=0.5, lr=0.1)
-    alternating(g, [Batch(torch.full((4, 1), 3.0))] * 3)
-    assert g.nets.critic.w.item() == pytest.approx(0.01)
-    assert g.nets.generator.theta.item() == pytest.approx(1.001)
+    alternating(g, [(torch.full((4, 1), 3.0),)] * 3)
+    assert g.critic.network.w.item() == pytest.approx(0.01)
+    assert g.generator.network.theta.item() == pytest.approx(1.001)
 
 
 def test_alternating_descent_circles_on_the_bilinear_game() -> None:
@@ -95,25 +105,25 @@ def test_alternating_descent_circles_on_the_bilinear_game() -> None:
     # grows for good; from (1, -1) with a = 0.1 it is 1.377 after 400 steps (it starts at 1.414).
     g = game(Bilinear(), theta=1.0, w=-1.0, lr=0.1)
     for _ in range(400):
-        alternating(g, [Batch(torch.zeros(1, 1))])
-    x, y = g.nets.generator.theta.item(), g.nets.critic.w.item()
+        alternating(g, [(torch.zeros(4, 1),)])
+    x, y = g.generator.network.theta.item(), g.critic.network.w.item()
     assert (x * x + y * y) ** 0.5 == pytest.approx(1.3775, abs=5e-4)
     assert x * x + y * y + 0.1 * x * y == pytest.approx(1.9, rel=1e-4)
 
 
 def test_nothing_leaks_between_the_players() -> None:
     g = game(wasserstein(), theta=1.0, w=0.5, lr=0.1)
-    real, latent = Batch(torch.full((4, 1), 3.0)), Latent(torch.zeros(4, 1))
-    _, critic_grads = critic_gradients(g.nets, g.objective, real, latent)
-    _, generator_grads = generator_gradients(g.nets, g.objective, latent)
+    real, fake = Batch(torch.full((4, 1), 3.0)), Batch(torch.full((4, 1), 1.0))
+    _, critic_grads = differentiate(critic_loss, g, "critic", real, fake)
+    _, generator_grads = differentiate(generator_loss, g, "generator", Latent(torch.zeros(4, 1)))
     assert [v.item() for v in critic_grads] == pytest.approx([1.0 - 3.0])
     assert [v.item() for v in generator_grads] == pytest.approx([-0.5])
-    assert g.nets.critic.w.grad is None and g.nets.generator.theta.grad is None
+    assert g.critic.network.w.grad is None and g.generator.network.theta.grad is None
 
 
 def test_gradients_are_assigned_not_accumulated() -> None:
     g = game(wasserstein(), theta=1.0, w=0.5, lr=0.0)
     for _ in range(3):
-        alternating(g, [Batch(torch.full((4, 1), 3.0))])
-    assert g.nets.critic.w.grad.item() == pytest.approx(-2.0)
-    assert g.nets.generator.theta.grad.item() == pytest.approx(-0.5)
+        alternating(g, [(torch.full((4, 1), 3.0),)])
+    assert g.critic.network.w.grad.item() == pytest.approx(-2.0)
+    assert g.generator.network.theta.grad.item() == pytest.approx(-0.5)

@@ -1,0 +1,242 @@
+"""How an iteration is executed: eagerly, compiled, or as one captured CUDA graph.
+
+Each wraps the same functions of `update` from outside and takes the same steps: eager and
+cuda_graph run the same kernels, compile agrees to the rounding of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad
+
+from gan_runner.core import Loss, Pick, State
+from gan_runner.training.update import (
+    Game,
+    Gradients,
+    Logs,
+    LossFunction,
+    Player,
+    Side,
+    alternating,
+)
+
+Accelerate = Literal["auto", "eager", "compile", "cuda_graph"]
+
+_WARM_UP, _TIMED = 4, 16  # iterations of each candidate of auto
+
+
+@dataclass
+class Mode:
+    """What was asked for, what is in use, and the speeds that decided it.
+
+    Attributes:
+        asked: one of `Accelerate`.
+        chosen: the mode in use; None while auto is still measuring.
+        speeds: iterations a second of each candidate of auto.
+    """
+
+    asked: Accelerate
+    chosen: str | None = None
+    speeds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.asked != "auto":
+            self.chosen = self.asked
+
+    def choose(self, name: str) -> None:
+        """Settle on a mode."""
+        self.chosen = name
+
+    def describe(self) -> dict[str, Any]:
+        """For the summary."""
+        return {"asked": self.asked, "mode": self.chosen, "iterations_per_second": self.speeds}
+
+    def state_dict(self) -> State:
+        """A resumed run must not measure again: it would round differently."""
+        return {"chosen": self.chosen, "speeds": dict(self.speeds)}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state` was taken, unless a mode is asked for."""
+        if self.asked == "auto":
+            self.chosen, self.speeds = state["chosen"], dict(state["speeds"])
+
+
+def check_mode(asked: Accelerate, device: torch.device, *, replicas: int) -> None:
+    """Refuse what cannot be.
+
+    Raises:
+        ValueError: with the key and the fix.
+    """
+    if asked == "cuda_graph" and device.type != "cuda":
+        raise ValueError(
+            f"trainer.accelerate=cuda_graph needs an NVIDIA GPU, not {device};"
+            " set trainer.accelerate=auto"
+        )
+    if asked == "compile" and replicas > 1:
+        raise ValueError(
+            "trainer.accelerate=compile does not go with trainer.replicas, which are vectorised;"
+            " set trainer.accelerate=auto"
+        )
+
+
+class Accelerated:
+    """An iteration in the mode that is asked for, or with auto in the one that proves fastest.
+
+    auto has one candidate on a CPU, eager: compiling takes longer than it earns there. On a GPU it
+    takes some iterations of the run itself with each of eager and cuda_graph, then goes on with the
+    faster.
+
+    Args:
+        mode: what is asked for; told what was chosen.
+        device: where the game is played.
+    """
+
+    def __init__(self, mode: Mode, device: torch.device) -> None:
+        self.mode, self.device = mode, device
+        self.iterations: dict[str, Callable[[Game, Sequence[Pick]], Logs]] = {
+            "eager": alternating,
+            "compile": Compiled(),
+            "cuda_graph": Captured(),
+        }
+        self.candidates = ["eager", "cuda_graph"] if device.type == "cuda" else ["eager"]
+        self.taken, self.start = 0, 0.0
+
+    def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
+        """One iteration."""
+        if self.mode.chosen is None:
+            self._look_at_the_clock()
+        name = self.mode.chosen or self.candidates[self.taken // (_WARM_UP + _TIMED)]
+        self.taken += 1
+        return self.iterations[name](game, picks)
+
+    def _look_at_the_clock(self) -> None:
+        """While auto measures: time each candidate over its last iterations, then choose."""
+        if len(self.candidates) == 1:
+            self.mode.choose(self.candidates[0])
+            return
+        index, step = divmod(self.taken, _WARM_UP + _TIMED)
+        if step == 0 and index > 0:
+            self._finish(self.candidates[index - 1])
+        if index == len(self.candidates):
+            self.mode.choose(max(self.mode.speeds, key=self.mode.speeds.__getitem__))
+        elif step == _WARM_UP:
+            torch.cuda.synchronize(self.device)
+            self.start = perf_counter()
+
+    def _finish(self, name: str) -> None:
+        torch.cuda.synchronize(self.device)
+        self.mode.speeds[name] = round(_TIMED / (perf_counter() - self.start), 1)
+
+
+class Compiled:
+    """The iteration with both gradients compiled by torch.compile, each as a whole.
+
+    The gradient is `torch.func.grad`: autograd's own cannot be traced through a penalty's second
+    derivative. Random numbers are torch's (`fallback_random`), so that a compiled iteration draws
+    what an eager one draws.
+    """
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+    def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
+        """One iteration."""
+        return alternating(replace(game, differentiate=self.differentiate), picks)
+
+    def differentiate(
+        self, loss: LossFunction, game: Game, side: Side, *inputs: Any
+    ) -> tuple[Logs, Gradients]:
+        """As of `update.differentiate`."""
+        if side not in self.functions:
+            function = grad(partial(_of_weights, loss, game, side), has_aux=True)
+            self.functions[side] = torch.compile(
+                function, fullgraph=True, dynamic=False, options={"fallback_random": True}
+            )
+        networks = {"critic": game.critic.networks[0], "generator": game.generator.networks[0]}
+        moved = _detached(dict(networks[side].named_parameters()))
+        rest = {name: _detached(_state(network)) for name, network in networks.items()}
+        by_name, logs = self.functions[side](moved, rest, *inputs)
+        gradients = list(by_name.values())
+        return {**logs, f"grad_norm/{side}": nn.utils.get_total_norm(gradients)}, gradients
+
+
+def _of_weights(
+    loss: LossFunction,
+    game: Game,
+    side: Side,
+    moved: dict[str, Tensor],
+    rest: dict[str, dict[str, Tensor]],
+    *inputs: Any,
+) -> tuple[Tensor, Logs]:
+    """A loss as a function of one side's parameters; everything it reads is an argument."""
+    weights = {name: {**its, **moved} if name == side else its for name, its in rest.items()}
+    assert isinstance(game.critic, Player) and isinstance(game.generator, Player)
+    critic = game.critic.using(weights["critic"])
+    generator = game.generator.using(weights["generator"])
+    value: Loss = loss(game.objective, critic, generator, *inputs)
+    return value.total, {tag: v.detach() for tag, v in value.logs.items()}
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+
+def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+class Captured:
+    """The iteration as one CUDA graph: all critic steps, penalty and optimizers, without Python.
+
+    The first iterations run eagerly on a stream of their own, so that libraries choose their
+    algorithms and optimizers make their state; they are steps of the run like any other. Then one
+    iteration is captured, which executes nothing, and from there on replayed. The random numbers of
+    a replay continue those of the device's generator.
+    """
+
+    def __init__(self) -> None:
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.warm = 0
+
+    def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
+        """One iteration."""
+        if self.graph is None and self.warm < _WARM_UP - 1:
+            self.warm += 1
+            return _on_side_stream(game, picks)
+        if self.graph is None:
+            self._capture(game, picks)
+        assert self.graph is not None
+        for kept, new in zip(self.inputs, _flat(picks), strict=True):
+            kept.copy_(new, non_blocking=True)
+        self.graph.replay()
+        # The graph writes its outputs to the same memory every time: hand out a copy.
+        return dict(zip(self.tags, self.values.clone().unbind(), strict=True))
+
+    def _capture(self, game: Game, picks: Sequence[Pick]) -> None:
+        self.inputs = [part.clone() for part in _flat(picks)]
+        parts = iter(self.inputs)
+        static = [tuple(next(parts) for _ in pick) for pick in picks]
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            logs = alternating(game, static)
+            self.tags, self.values = list(logs), torch.stack(list(logs.values()))
+
+
+def _on_side_stream(game: Game, picks: Sequence[Pick]) -> Logs:
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        logs = alternating(game, picks)
+    torch.cuda.current_stream().wait_stream(stream)
+    return logs
+
+
+def _flat(picks: Sequence[Pick]) -> list[Tensor]:
+    return [part for pick in picks for part in pick]

@@ -1,0 +1,56 @@
+"""The number format of convolutions and matrix products. Everything else is float32."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+
+_AMPERE = (8, 0)  # the first NVIDIA architecture with TF32 and bfloat16
+
+
+def resolve_precision(asked: Precision, device: torch.device, *networks: nn.Module) -> str:
+    """The precision for what was asked: "fp32", "tf32" or "bf16".
+
+    auto: bfloat16 for convolutional networks where the hardware multiplies it (AVX512-BF16 or AMX
+    on a CPU, Ampere or later on a GPU). Networks without convolutions get TF32 on such a GPU, else
+    float32: points in the plane need more than bfloat16's 8 bits, and such networks are too small
+    to be bound by arithmetic.
+
+    Raises:
+        ValueError: the device does not have it.
+    """
+    if asked == "auto":
+        convolves = any(isinstance(m, _CONVOLUTIONS) for n in networks for m in n.modules())
+        if convolves and _multiplies_bf16(device):
+            return "bf16"
+        return "tf32" if _has_tf32(device) else "fp32"
+    if asked == "tf32" and not _has_tf32(device):
+        raise ValueError(
+            f"trainer.precision=tf32 needs an NVIDIA GPU of compute capability 8.0, not {device};"
+            " set trainer.precision=auto"
+        )
+    return asked
+
+
+def use_precision(precision: str) -> torch.dtype | None:
+    """Make float32 products mean what `precision` says; returns the dtype to autocast to."""
+    torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    return torch.bfloat16 if precision == "bf16" else None
+
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AMPERE
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _AMPERE
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
