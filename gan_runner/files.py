@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,20 +14,30 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: nothing has changed at `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path, *, suffix: str = ".partial") -> Iterator[Path]:
+    """A temporary path to write to, which becomes `path` at the end, flushed to the disk.
+
+    Args:
+        path: untouched if anything is raised.
+        suffix: of the temporary path; processes that write the same file need their own.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + suffix)
+    yield partial
+    _flush(partial)
     partial.replace(path)
-    _flush_folder(path.parent)
+    _flush(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system lets folders be opened."""
+def _flush(path: Path) -> None:
+    """Make writes, or a folder's renames, survive a power cut, where the system lets us."""
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
         return
     try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +25,8 @@ SHARED = ROOT.parent / "shared" / "data"
 TINY = ("trainer.batch_size=16", "trainer.n_eval=64", "device=cpu", "trainer.precision=fp32")
 
 
+os.environ["GAN_RUNNER_CACHE"] = tempfile.mkdtemp(prefix="gan_runner_tests_")
+atexit.register(shutil.rmtree, os.environ["GAN_RUNNER_CACHE"], ignore_errors=True)
 torch.set_num_threads(1)  # the tensors are tiny: two threads would only wait for each other
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from os import cpu_count
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gan_runner.core import Dataset, DataSpec
+from gan_runner.core import Batch, Dataset, DataSpec
+from gan_runner.data.cache import Table, cached
 from gan_runner.data.split import hold_out
 
 _BAD_NAMED = 5  # bad files that a message names; it counts the others
@@ -26,7 +30,10 @@ _UNREADABLE = (  # what decoders and archives raise for files that are broken, l
     EOFError, RuntimeError, NotImplementedError, SyntaxError, ValueError,
 )  # fmt: skip
 
+_TABLE_VERSION = 1  # of what decoding does to an image
+
 Reader = Callable[[str], bytes]
+Digest = Callable[[str], str]
 
 
 def image_folder(
@@ -36,6 +43,7 @@ def image_folder(
     channels: Literal["auto", 1, 3] = "auto",
     on_bad_file: Literal["refuse", "skip"] = "refuse",
     heldout: Annotated[float, Gt(0), Lt(1)] = 0.1,
+    cache: str | None = None,
 ) -> Dataset:
     """Every image below a directory, or in a zip; nothing is extracted.
 
@@ -49,37 +57,68 @@ def image_folder(
         on_bad_file: "refuse" to start, or "skip", files that are not readable images; both name
             them.
         heldout: share kept from training.
+        cache: folder for the decoded table, a memory-mapped file named by a hash of the images'
+            contents and of these arguments; None: decode every time.
 
     Raises:
         ValueError: no such path, fewer than two images, unequal sizes, or bad files to refuse.
     """
-    names, read = _open(path)
-    images, kept = _decode_all(names, read, image_size, on_bad_file, path)
-    if len(images) < 2:
-        raise ValueError(f"dataset.path={path} has {len(images)} images; at least 2 are needed")
-    mode = _mode(channels, images)
-    x = torch.stack([_pixels(image, mode) for image in images])
-    classes, labels = _classes(kept)
-    train, rest = hold_out(x, labels, heldout)
-    return Dataset(
-        DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(classes)), train, rest
-    )
+    names, read, digest = _open(path)
+
+    def decode() -> Table:
+        return _decode_all(names, read, image_size, channels, on_bad_file, path, heldout)
+
+    if cache is None:
+        table = decode()
+    else:
+        options = [image_size, channels, on_bad_file, heldout]
+        key = _content_hash(names, digest, options)
+        table = cached(Path(cache).expanduser() / "images" / f"{key}.safetensors", decode)
+    if table.facts["bad"]:
+        warnings.warn(f"{table.facts['bad']}; skipped", stacklevel=2)
+    x, y, facts = table
+    parts = slice(0, facts["n_train"]), slice(facts["n_train"], None)
+    train, rest = (Batch(x[rows], None if y is None else y[rows]) for rows in parts)
+    spec = DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(facts["classes"]))
+    return Dataset(spec, train, rest)
 
 
-def _open(path: str) -> tuple[list[str], Reader]:
-    """List the files of a directory or zip by their relative names, and a function to read one."""
+def _content_hash(names: Sequence[str], digest: Digest, options: list[Any]) -> str:
+    """A hash of the files' names and contents, and of what else the table depends on."""
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        contents = list(pool.map(digest, names))
+    text = json.dumps([_TABLE_VERSION, options, list(zip(names, contents, strict=True))])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _open(path: str) -> tuple[list[str], Reader, Digest]:
+    """List a directory or zip by relative names; how to read one file, and hash its content."""
     source = Path(path).expanduser()
     if source.is_dir():
         found = [p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()]
         names, read = found, lambda name: (source / name).read_bytes()
+        digest = partial(_hash_of_file, source)
     elif zipfile.is_zipfile(source):
         archive = zipfile.ZipFile(source)
         names, read = [i.filename for i in archive.infolist() if not i.is_dir()], archive.read
+        digest = partial(_hash_in_archive, archive)  # checksums that the archive carries
     elif source.exists():
         raise ValueError(f"dataset.path={path} is neither a directory nor a zip file")
     else:
         raise ValueError(f"dataset.path={path} does not exist; name a directory or a zip of images")
-    return sorted(n for n in names if not _is_clutter(n)), read
+    return sorted(n for n in names if not _is_clutter(n)), read, digest
+
+
+def _hash_of_file(folder: Path, name: str) -> str:
+    try:
+        return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    except OSError as error:  # decoding will say what to do about it
+        return type(error).__name__
+
+
+def _hash_in_archive(archive: zipfile.ZipFile, name: str) -> str:
+    info = archive.getinfo(name)
+    return f"{info.CRC:08x}-{info.file_size}"
 
 
 def _is_clutter(name: str) -> bool:
@@ -90,8 +129,39 @@ def _is_clutter(name: str) -> bool:
 
 
 def _decode_all(
-    names: Sequence[str], read: Reader, size: int | None, on_bad_file: str, path: str
-) -> tuple[list[Image.Image], list[str]]:
+    names: Sequence[str],
+    read: Reader,
+    size: int | None,
+    channels: Literal["auto", 1, 3],
+    on_bad_file: str,
+    path: str,
+    heldout: float,
+) -> Table:
+    """All images as one table, the training split first."""
+    images, kept, bad = _decode(names, read, size)
+    message = ""
+    if bad:
+        more = f" and {len(bad) - _BAD_NAMED} more" if len(bad) > _BAD_NAMED else ""
+        named = ", ".join(bad[:_BAD_NAMED])
+        message = f"dataset.path={path}: not readable as images: {named}{more}"
+        if on_bad_file == "refuse":
+            raise ValueError(f"{message}; remove them or set dataset.on_bad_file=skip")
+    _check_sizes(images, size)
+    if len(images) < 2:
+        raise ValueError(f"dataset.path={path} has {len(images)} images; at least 2 are needed")
+    mode = _mode(channels, images)
+    classes, labels = _classes(kept)
+    train, rest = hold_out(torch.stack([_pixels(i, mode) for i in images]), labels, heldout)
+    y = None if train.y is None or rest.y is None else torch.cat([train.y, rest.y])
+    facts = {"n_train": len(train.x), "classes": classes, "bad": message}
+    return Table(torch.cat([train.x, rest.x]), y, facts)
+
+
+def _decode(
+    names: Sequence[str], read: Reader, size: int | None
+) -> tuple[list[Image.Image], list[str], list[str]]:
+    """The images, their names, and what is wrong with the files that are none."""
+
     def decode(name: str) -> Image.Image | str:
         try:
             image = ImageOps.exif_transpose(Image.open(io.BytesIO(read(name))))
@@ -101,17 +171,9 @@ def _decode_all(
 
     with ThreadPoolExecutor(cpu_count()) as pool:  # PIL releases the GIL while it decodes
         results = list(pool.map(decode, names))
-    bad = [r for r in results if isinstance(r, str)]
-    if bad:
-        rest = f" and {len(bad) - _BAD_NAMED} more" if len(bad) > _BAD_NAMED else ""
-        what = f"dataset.path={path}: not readable as images: {', '.join(bad[:_BAD_NAMED])}{rest}"
-        if on_bad_file == "refuse":
-            raise ValueError(f"{what}; remove them or set dataset.on_bad_file=skip")
-        warnings.warn(f"{what}; skipped", stacklevel=2)
     good = [(r, n) for r, n in zip(results, names, strict=True) if not isinstance(r, str)]
-    images = [image for image, _ in good]
-    _check_sizes(images, size)
-    return images, [name for _, name in good]
+    bad = [r for r in results if isinstance(r, str)]
+    return [image for image, _ in good], [name for _, name in good], bad
 
 
 def _fit(image: Image.Image, size: int | None) -> Image.Image:

@@ -7,7 +7,7 @@ import torch
 
 from gan_runner.core import Batch
 from gan_runner.data.split import hold_out
-from gan_runner.data.stream import Stream, held_out, to_unit
+from gan_runner.data.stream import Stream, _ReadAhead, held_out, to_unit
 
 CPU = torch.device("cpu")
 
@@ -82,3 +82,34 @@ def test_splitting_is_a_partition() -> None:
     assert (train.y == 2 * train.x).all()
     assert (hold_out(x, y, 0.3)[0].x == train.x).all()
     assert [len(part.x) for part in hold_out(x[:2], None, 0.01)] == [1, 1]
+
+
+class Elsewhere(Stream):
+    """A stream whose table does not lie on the device, as where it does not fit there."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self.ahead = _ReadAhead(self._read)
+
+
+def test_reading_ahead_serves_the_same_batches() -> None:
+    table = Batch(torch.arange(12, dtype=torch.uint8)[:, None], torch.arange(12))
+    options = {"table": table, "batch_size": 4, "seed": 2, "device": CPU}
+    ahead, plain = Elsewhere(**options), Stream(**options)
+    for _ in range(8):
+        one, other = batch(ahead), batch(plain)
+        assert torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
+        assert ahead.state_dict() == plain.state_dict()  # what was read ahead does not count
+
+
+def test_reading_ahead_resumes_where_batches_were_handed_out() -> None:
+    table = Batch(torch.arange(12.0)[:, None])
+    options = {"table": table, "batch_size": 4, "seed": 2, "device": CPU}
+    first = Elsewhere(**options)
+    rows(first, 4)
+    state = first.state_dict()
+    rest = rows(first, 5)
+    resumed = Elsewhere(**options)
+    rows(resumed, 1)
+    resumed.load_state_dict(state)
+    assert rows(resumed, 5) == rest
