@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models import dcgan, mlp
+from gan_runner.models import dcgan, mlp, resnet
 from gan_runner.models.blocks import PiecewiseLinear, initialise
 
 POINTS = DataSpec("points", (2,))
@@ -113,3 +113,68 @@ def test_mlp_on_images() -> None:
     assert mlp.Critic(image(3, 8), width=16)(generator(x)).shape == (5,)
     # points are not squashed
     assert mlp.Generator(POINTS)(1000 * torch.randn(9, 2)).abs().max() > 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 9, 16, 20, 28, 32, 33, 64, 128])
+def test_resnet_follows_the_data(channels: int, side: int) -> None:
+    spec = image(channels, side)
+    x = resnet.Generator(spec, latent_dim=5, filters=2)(torch.randn(3, 5))
+    assert x.shape == (3, channels, side, side) and x.abs().max() <= 1
+    assert resnet.Critic(spec, filters=2)(x).shape == (3,)
+
+
+@pytest.mark.parametrize("upsample", ["first", "second"])
+def test_resnet_has_the_parameters_of_the_paper(upsample: resnet.Upsample) -> None:
+    # Gulrajani et al. 2017, table 3: 32x32x3, 128 filters
+    assert count(resnet.Generator(image(3, 32), upsample=upsample)) == 1_204_483
+    assert count(resnet.Critic(image(3, 32))) == 1_053_825
+
+
+def test_resnet_upsamples_where_it_says() -> None:
+    """Before the first convolution both of a block run at the double size, else only the second."""
+
+    def sides(upsample: resnet.Upsample) -> list[int]:
+        seen: list[int] = []
+        generator = resnet.Generator(image(3, 32), filters=2, upsample=upsample)
+        for block in generator.blocks:
+            for layer in block.residual:
+                if isinstance(layer, nn.Conv2d):
+                    layer.register_forward_hook(lambda _, x, y: seen.append(y.shape[-1]))
+        generator(torch.randn(1, 128))
+        return seen
+
+    assert sides("first") == [8, 8, 16, 16, 32, 32]
+    assert sides("second") == [4, 8, 8, 16, 16, 32]
+
+
+def test_resnet_shortcuts_commute_with_resampling() -> None:
+    """The 1x1 convolution is run on the smaller grid; the paper's code runs it on the larger."""
+    block = resnet.UpBlock(4, "none", upsample="first")
+    for layer in block.residual:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    x = torch.randn(2, 4, 5, 5)
+    conv, double = block.shortcut
+    torch.testing.assert_close(block(x), conv(double(x)))
+
+
+def test_resnet_critic_is_normalised_only_if_asked() -> None:
+    norms = [
+        sum(isinstance(m, nn.BatchNorm2d) for m in resnet.Critic(image(3, 32), norm=norm).modules())
+        for norm in ("none", "batch")
+    ]
+    assert norms == [0, 6]  # two in each block but the first
+
+
+def test_piecewise_linear_has_the_bits_of_torch() -> None:
+    x = torch.randn(1000, requires_grad=True)
+    for slope in (0.0, 0.2):
+        ours, theirs = PiecewiseLinear(slope)(x), nn.functional.leaky_relu(x, slope)
+        assert torch.equal(ours, theirs)
+        weights = torch.randn(1000)
+        grads = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (ours, theirs)]
+        assert torch.equal(*grads)
+    half = PiecewiseLinear(0.2)(torch.randn(8).bfloat16())
+    assert half.dtype == torch.bfloat16
