@@ -127,12 +127,16 @@ class Accelerated:
         if index == len(self.candidates):
             self.mode.choose(max(self.mode.speeds, key=self.mode.speeds.__getitem__))
         elif step == _WARM_UP:
-            torch.cuda.synchronize(self.device)
+            self._wait()
             self.start = perf_counter()
 
     def _finish(self, name: str) -> None:
-        torch.cuda.synchronize(self.device)
+        self._wait()
         self.mode.speeds[name] = round(_TIMED / (perf_counter() - self.start), 1)
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 class Compiled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Mapping
 from math import inf, isfinite
 from pathlib import Path
@@ -77,6 +78,7 @@ class RunLog:
             self._note(point)
         write_whole(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
         self._lines = path.open("a", encoding="utf-8")
+        _wait_for_a_later_name(run_dir)
         self._board = SummaryWriter(str(run_dir), purge_step=keep_before)
 
     def __enter__(self) -> Self:
@@ -144,6 +146,13 @@ class RunLog:
         if tag.startswith("speed/"):
             return value > best
         return value < best and (value > 0 or not tag.startswith("wasserstein/"))
+
+
+def _wait_for_a_later_name(run_dir: Path) -> None:
+    """TensorBoard reads event files in the order of their names, which begin with the second."""
+    seconds = [path.name.split(".")[3] for path in run_dir.glob("events.out.tfevents.*")]
+    while f"{int(time.time())}" in seconds:
+        time.sleep(0.02)
 
 
 def _points_before(path: Path, step: int) -> list[dict[str, Any]]:

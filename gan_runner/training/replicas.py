@@ -258,7 +258,7 @@ def differentiate(
     totals, logs = vectorised(critic.weights, generator.weights, *inputs)
     # The replicas' losses have no weights in common: the gradient of their sum is that of each.
     mover = critic if side == "critic" else generator
-    gradients = autograd.grad(totals.sum(), mover.parameters)
+    gradients = autograd.grad(totals.sum(), mover.parameters, materialize_grads=True)
     norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients])
     detached = {tag: value.detach() for tag, value in logs.items()}
     return detached | {f"grad_norm/{side}": norms.norm(dim=0)}, gradients

@@ -110,7 +110,8 @@ def differentiate(
 ) -> tuple[Logs, Gradients]:
     """Gradients of `loss(objective, critic, generator, *inputs)` in one side's parameters."""
     value = loss(game.objective, game.critic, game.generator, *inputs)
-    gradients = autograd.grad(value.total, getattr(game, side).parameters)
+    parameters = getattr(game, side).parameters
+    gradients = autograd.grad(value.total, parameters, materialize_grads=True)  # 0 where unused
     norm = {f"grad_norm/{side}": nn.utils.get_total_norm(gradients)}
     return {tag: v.detach() for tag, v in value.logs.items()} | norm, gradients
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
-from gan_runner.training.accelerate import Compiled
+from gan_runner.training.accelerate import Accelerated, Compiled, Mode
 from gan_runner.training.trainer import Trainer
 from gan_runner.training.update import alternating
 
@@ -40,3 +42,45 @@ def test_compiled_equals_eager(trainer: Callable[..., Trainer], workload: str) -
     moved = (after - start).norm()
     assert moved > 1e-3
     assert (compiled_after - after).norm() < 1e-4 * moved
+
+
+def test_auto_is_eager_on_a_cpu_and_says_so(
+    trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    summary = trainer("model.filters=4", "trainer.steps=2").fit(tmp_path)
+    assert summary["accelerate"] == {
+        "asked": "auto", "mode": "eager", "iterations_per_second": {},
+    }  # fmt: skip
+
+
+def test_auto_takes_the_fastest() -> None:
+    """Two candidates of known speed; each is given its warm-up, and no step is lost."""
+    mode, taken = Mode("auto"), []
+
+    def at(seconds: float, name: str) -> Callable:
+        def iteration(game: object, picks: object) -> dict:
+            taken.append(name)
+            time.sleep(seconds)
+            return {}
+
+        return iteration
+
+    accelerated = Accelerated(mode, torch.device("cpu"))
+    accelerated.candidates = ["eager", "cuda_graph"]
+    accelerated.iterations = {"eager": at(0.004, "eager"), "cuda_graph": at(0.001, "cuda_graph")}
+    for _ in range(45):
+        accelerated(None, [])  # type: ignore[arg-type]
+    assert mode.chosen == "cuda_graph"
+    assert taken == ["eager"] * 20 + ["cuda_graph"] * 25
+    assert 0 < mode.speeds["eager"] < mode.speeds["cuda_graph"]
+    resumed = Mode("auto")
+    resumed.load_state_dict(mode.state_dict())
+    assert resumed == mode
+    pinned = Mode("eager")
+    pinned.load_state_dict(mode.state_dict())
+    assert pinned.chosen == "eager"
+
+
+def test_a_graph_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(ValueError, match=r"accelerate=cuda_graph needs an NVIDIA GPU, not cpu"):
+        trainer("trainer.accelerate=cuda_graph")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from gan_runner.training.update import (
     Game,
     Player,
     alternating,
+    assign,
     critic_loss,
     differentiate,
     generator_loss,
@@ -127,3 +130,48 @@ def test_gradients_are_assigned_not_accumulated() -> None:
         alternating(g, [(torch.full((4, 1), 3.0),)])
     assert g.critic.network.w.grad.item() == pytest.approx(-2.0)
     assert g.generator.network.theta.grad.item() == pytest.approx(-0.5)
+
+
+def test_samples_for_all_critic_steps_in_one_pass_or_several() -> None:
+    """A generator that promises to map row by row is called once; the samples are the same."""
+    calls = []
+
+    def iteration(by_row: bool) -> tuple[float, float]:
+        torch.manual_seed(0)
+        g = game(wasserstein(n_critic=3), theta=1.0, w=0.5, lr=0.1)
+        generator = replace(g.generator, by_row=by_row)
+        generator.network.register_forward_hook(lambda _, inputs, out: calls.append(len(out)))
+        g = replace(g, generator=generator, prior=lambda n: Latent(torch.randn(n, 1)))
+        alternating(g, [(torch.full((4, 1), 3.0),)] * 3)
+        return g.critic.network.w.item(), g.generator.network.theta.item()
+
+    assert iteration(by_row=True) == pytest.approx(iteration(by_row=False))
+    assert calls == [12, 4, 4, 4, 4, 4]
+
+
+def test_gradients_meet_their_parameters_whatever_the_layout() -> None:
+    """Fused optimizers walk parameter and gradient as flat arrays."""
+    parameter = nn.Parameter(torch.zeros(2, 3, 2, 2).to(memory_format=torch.channels_last))
+    gradient = torch.arange(24.0).reshape(2, 3, 2, 2)
+    assert parameter.stride() != gradient.stride()
+    assign([parameter], [gradient])
+    torch.optim.SGD([parameter], lr=1.0, fused=True).step()
+    assert torch.equal(parameter.detach(), -gradient)
+
+
+def test_one_pass_over_real_and_fake_scores_them_alike() -> None:
+    network = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
+    seen = []
+
+    class Scores(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+            seen.append(len(x))
+            return network(x)
+
+    real, fake = Batch(torch.randn(4, 1)), Batch(torch.randn(4, 1))
+    losses = [
+        wasserstein().critic_loss(Player(Scores(), by_row=by_row), real, fake)
+        for by_row in (True, False)
+    ]
+    assert seen == [8, 4, 4]
+    assert losses[0].total.item() == pytest.approx(losses[1].total.item())

@@ -1,0 +1,419 @@
+"""How fast is this runner? Times its update against a textbook loop, in turn, in one process.
+
+python scripts/bench.py [--device cpu|cuda] [--workload NAME ...] [--seconds S] [--out FILE.json]
+
+Every workload is WGAN-GP with 5 critic steps and batch 64 (the toy: 256). For each it prints
+
+  textbook   iterations a second of plain PyTorch as tutorials write it: float32 data through a
+             DataLoader, three backward calls, `.item()` every step, default layouts
+  fp32, auto iterations a second of this runner in float32, and as it would run by itself, with
+             their ratios to the textbook loop
+  outside    share of a run's time that is not spent in updates: batches, log and checkpoints at
+             the default intervals
+  of peak    FLOP/s of its convolutions and matrix products over that of a large matrix product
+  memory     peak of one iteration, beyond what was there before
+
+then what packed replicas gain over runs in sequence, and how cost grows with batch, filters, depth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import io
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.flop_counter import flop_registry
+from torchvision.utils import save_image
+
+from gan_runner.build import build
+from gan_runner.data.stream import to_unit
+from gan_runner.files import write_whole
+from gan_runner.train import config_dir
+from gan_runner.training.device import device_name
+from gan_runner.training.replicas import Pack
+from gan_runner.training.trainer import Trainer
+
+WORKLOADS = {
+    "gaussians8": ["dataset=gaussians8", "model=mlp", "trainer.batch_size=256"],
+    "digits": ["dataset=digits", "model=dcgan"],
+    "dcgan32": ["dataset=image_folder", "+side=32", "model=dcgan"],
+    "dcgan32_128": ["dataset=image_folder", "+side=32", "model=dcgan", "model.filters=128"],
+    "resnet32": ["dataset=image_folder", "+side=32", "model=resnet"],
+    "dcgan64": ["dataset=image_folder", "+side=64", "model=dcgan"],
+}
+CONVOLUTIONAL = tuple(name for name in WORKLOADS if name != "gaussians8")
+GROWTH = {
+    "batch": [("digits", f"trainer.batch_size={n}") for n in (16, 32, 64, 128, 256)],
+    "filters": [("digits", f"model.filters={n}") for n in (16, 32, 64, 128)],
+    "depth": [("gaussians8", f"model.depth={n}") for n in (2, 3, 6, 12)],
+}
+Step = Callable[[], object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workload", nargs="*", choices=[*WORKLOADS, "replicas", "growth"])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each contender")
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    chosen = options.workload or [*WORKLOADS, "replicas", "growth"]
+    report: dict[str, Any] = {"machine": machine(device), "seconds": options.seconds}
+    for key, value in report["machine"].items():
+        print(f"{key}: {value}")
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(device, options.seconds, Path(scratch), report["machine"])
+        names = [name for name in WORKLOADS if name in chosen]
+        if names:
+            print(f"\n{HEADER}")
+            report["workloads"] = {name: bench.workload(name) for name in names}
+        if "replicas" in chosen:
+            report["replicas"] = [bench.replicas(k) for k in bench.packs()]
+        if "growth" in chosen:
+            report["growth"] = {name: bench.growth(name) for name in GROWTH}
+    if options.out is not None:
+        write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+
+
+HEADER = (
+    f"{'workload':12s} {'textbook':>9s} {'fp32':>9s} {'ratio':>6s} {'auto':>9s} {'ratio':>6s} "
+    f"{'as':>16s} {'outside':>8s} {'of peak':>8s} {'memory':>9s} {'textbook':>9s}"
+)
+
+
+class Bench:
+    """Builds contenders and times them in turn."""
+
+    def __init__(
+        self, device: torch.device, seconds: float, scratch: Path, machine: dict[str, Any]
+    ) -> None:
+        self.device, self.seconds, self.scratch, self.machine = device, seconds, scratch, machine
+
+    def build(self, name: str, *overrides: str) -> Trainer | Pack:
+        """This runner's trainer for a workload."""
+        command = [*WORKLOADS[name], "objective=wgan_gp", f"device={self.device}", *overrides]
+        side = next((int(c.removeprefix("+side=")) for c in command if c.startswith("+side")), 0)
+        if side:
+            command = [c for c in command if not c.startswith("+side")]
+            command += [f"dataset.path={self.images(side)}", "dataset.cache=null"]
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return build(compose("config", overrides=command))
+
+    def images(self, side: int) -> Path:
+        """Coloured noise to train on: the arithmetic does not depend on what it shows."""
+        folder = self.scratch / f"images{side}"
+        if not folder.exists():
+            folder.mkdir()
+            noise = torch.Generator().manual_seed(0)
+            for k in range(1200):
+                save_image(torch.rand(3, side, side, generator=noise), folder / f"{k}.png")
+        return folder
+
+    def workload(self, name: str) -> dict[str, Any]:
+        """One row of the table."""
+        fp32, auto = self.build(name, "trainer.precision=fp32"), self.build(name)
+        # A run's precision is the process's: what differs is set before each contender's turn.
+        same = fp32.facts["precision"] == auto.facts["precision"]
+        contenders: dict[str, Step] = {
+            "textbook": textbook(self.build(name, "trainer.precision=fp32"), self.device),
+            "fp32": stepper(fp32, precise=True),
+        }
+        if not same or self.device.type == "cuda":
+            contenders["auto"] = stepper(auto, precise=False)
+        times = interleaved(contenders, self.seconds, self.device)
+        times.setdefault("auto", times["fp32"])
+        speeds = {key: 1 / median(value) for key, value in times.items()}
+        best = stepper(auto, precise=False)
+        flops = count_flops(stepper(fp32, precise=True))
+        precision = auto.facts["precision"]
+        share = outside(auto, 1 / speeds["auto"], self.scratch)
+        peak = self.machine["peak_gflops"][precision]
+        row = {
+            "iterations_per_second": {key: round(speed, 3) for key, speed in speeds.items()},
+            "ratio_fp32": round(speeds["fp32"] / speeds["textbook"], 3),
+            "ratio_auto": round(speeds["auto"] / speeds["textbook"], 3),
+            "precision": precision,
+            "mode": auto.mode.chosen,
+            "samples": {key: len(value) for key, value in times.items()},
+            "share_outside_update": round(share, 5),
+            "gflop_per_iteration": round(flops / 1e9, 3),
+            "share_of_peak": round(flops * speeds["auto"] / 1e9 / peak, 3),
+            "peak_memory_mib": peak_memory(best, self.device),
+            "peak_memory_mib_textbook": peak_memory(contenders["textbook"], self.device),
+        }
+        print(
+            f"{name:12s} {speeds['textbook']:9.2f} {speeds['fp32']:9.2f} {row['ratio_fp32']:6.2f} "
+            f"{speeds['auto']:9.2f} {row['ratio_auto']:6.2f} {precision + ' ' + row['mode']:>16s} "
+            f"{row['share_outside_update']:8.2%} {row['share_of_peak']:8.1%} "
+            f"{row['peak_memory_mib']:>5} MiB {row['peak_memory_mib_textbook']:>5} MiB",
+            flush=True,
+        )
+        return row
+
+    def packs(self) -> list[int]:
+        """Sizes of packs to measure."""
+        return [8, 32] if self.device.type == "cuda" else [2, 4, 8, 16]
+
+    def replicas(self, k: int) -> dict[str, Any]:
+        """k runs as one against k in sequence: 8 Gaussians, MLP of 3x64, batch 128."""
+        small = ("model.width=64", "trainer.batch_size=128")
+        pack = self.build("gaussians8", *small, f"trainer.replicas={k}")
+        runs = [self.build("gaussians8", *small, f"seed={seed}") for seed in range(k)]
+        alone = [stepper(run, precise=False) for run in runs]
+        contenders = {
+            "sequence": lambda: [step() for step in alone],
+            "packed": stepper(pack, precise=False),
+        }
+        times = interleaved(contenders, self.seconds / 2, self.device)
+        speeds = {key: 1 / median(value) for key, value in times.items()}
+        ratio = speeds["packed"] / speeds["sequence"]
+        print(
+            f"replicas={k}: packed {speeds['packed']:.2f}, in sequence {speeds['sequence']:.2f} "
+            f"iterations of all a second, ratio {ratio:.2f}",
+            flush=True,
+        )
+        rounded = {key: round(speed, 3) for key, speed in speeds.items()}
+        return {"replicas": k, "iterations_per_second": rounded, "ratio": round(ratio, 3)}
+
+    def growth(self, name: str) -> list[dict[str, Any]]:
+        """Milliseconds an iteration along one axis."""
+        print(f"\ncost with {name}:")
+        rows = []
+        for workload, override in GROWTH[name]:
+            step = stepper(self.build(workload, override), precise=False)
+            times = interleaved({"it": step}, self.seconds / 4, self.device)["it"]
+            rows.append(
+                {"workload": workload, "set": override, "ms": round(median(times) * 1e3, 2)}
+            )
+            print(f"  {workload} {override}: {rows[-1]['ms']:.2f} ms an iteration", flush=True)
+        return rows
+
+
+def stepper(trainer: Trainer | Pack, *, precise: bool) -> Step:
+    """One iteration of a run, batches and running average included."""
+    if isinstance(trainer, Trainer):
+        trainer.adopt()
+    for run in trainer.runs:
+        run.step = 0
+
+    def step() -> object:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not precise
+        return trainer.advance(trainer.picks())
+
+    return step
+
+
+def textbook(built: Trainer | Pack, device: torch.device) -> Step:
+    """WGAN-GP as tutorials write it, on the same networks with their default memory layout."""
+    assert isinstance(built, Trainer)
+    generator = built.nets.generator.to(memory_format=torch.contiguous_format)
+    critic = plain_activations(built.nets.critic).to(memory_format=torch.contiguous_format)
+    optimizer_g = torch.optim.Adam(generator.parameters(), lr=1e-4, betas=(0.0, 0.9))
+    optimizer_c = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.9))
+    data = TensorDataset(to_unit(built.stream.table.x).contiguous().cpu())
+    loader = DataLoader(data, batch_size=built.settings.batch_size, shuffle=True, drop_last=True)
+    batches, latent_dim = endless(loader), int(built.nets.generator.latent_dim)
+
+    def step() -> None:
+        for _ in range(5):
+            real = next(batches).to(device)
+            z = torch.randn(len(real), latent_dim, device=device)
+            optimizer_c.zero_grad()
+            fake = generator(z).detach()
+            loss_real = -critic(real).mean()
+            loss_real.backward()
+            loss_fake = critic(fake).mean()
+            loss_fake.backward()
+            eps = torch.rand(len(real), *[1] * (real.dim() - 1), device=device)
+            mixed = (eps * real + (1 - eps) * fake).requires_grad_(True)
+            scores = critic(mixed)
+            gradient = torch.autograd.grad(
+                scores, mixed, grad_outputs=torch.ones_like(scores), create_graph=True,
+                retain_graph=True,
+            )[0]  # fmt: skip
+            penalty = 10 * ((gradient.view(len(real), -1).norm(2, dim=1) - 1) ** 2).mean()
+            penalty.backward()
+            optimizer_c.step()
+            loss_real.item() + loss_fake.item() + penalty.item()
+        optimizer_g.zero_grad()
+        loss = -critic(generator(torch.randn(len(real), latent_dim, device=device))).mean()
+        loss.backward()
+        optimizer_g.step()
+        loss.item()
+
+    return step
+
+
+def plain_activations(network: nn.Module) -> nn.Module:
+    """Put torch's own activations back."""
+    for name, child in network.named_children():
+        if hasattr(child, "slope"):
+            setattr(network, name, nn.LeakyReLU(child.slope) if child.slope else nn.ReLU())
+        else:
+            plain_activations(child)
+    return network
+
+
+def endless(loader: DataLoader) -> Iterator[torch.Tensor]:
+    while True:
+        for (batch,) in loader:
+            yield batch
+
+
+def interleaved(
+    contenders: dict[str, Step], seconds: float, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds an iteration of each, timed in turn so that all see the same machine."""
+    chunk, times = {}, {name: [] for name in contenders}
+    for name, step in contenders.items():
+        for _ in range(45 if device.type == "cuda" else 1):  # until auto has chosen
+            step()
+        chunk[name] = max(1, round(0.5 / timed(step, 2, device)))
+    end = time.perf_counter() + seconds * len(contenders)
+    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+        for name, step in contenders.items():
+            times[name].append(timed(step, chunk[name], device))
+    return times
+
+
+def timed(step: Step, count: int, device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    synchronise(device)
+    return (time.perf_counter() - start) / count
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def outside(trainer: Trainer | Pack, seconds: float, scratch: Path) -> float:
+    """Share of a run at the default intervals that updates do not take, measures apart.
+
+    Seconds a step of fetching batches and of the log, and seconds a checkpoint, are taken from a
+    short run; `seconds` are an iteration's.
+    """
+    run = trainer.runs[0]
+    steps = max(4, min(100, round(5 / seconds)))
+    for name, value in {"steps": steps, "log_every": 1, "checkpoint_every": steps}.items():
+        object.__setattr__(run.settings, name, value)
+    silence = contextlib.redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, silence:
+        spent = run.fit(Path(folder))["seconds"]
+    saves = 2 + 1  # the first, the last and the best
+    attributed = sum(spent.get(name, 0.0) for name in SPENT)
+    a_step = (spent["data"] + spent["total"] - attributed) / steps + spent["log"] / steps / 50
+    extra = a_step + spent["checkpoints"] / saves / 1000
+    return extra / (extra + seconds)
+
+
+SPENT = ("data", "update", "log", "checkpoints", "metrics", "pictures")
+
+
+def count_flops(step: Step) -> int:
+    """Of the convolutions and matrix products of one iteration."""
+    with Flops() as counter:
+        step()
+    return counter.total
+
+
+class Flops(TorchDispatchMode):
+    """Adds up what torch's own table says of every operation. Its FlopCounterMode cannot be used:
+    it hooks into modules, which autograd.grad does not allow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        self.total += formula(*args, **(kwargs or {}), out_val=out) if formula else 0
+        return out
+
+
+def peak_memory(step: Step, device: torch.device) -> int | None:
+    """MiB that one iteration needs beyond what is allocated; on a CPU from Linux's own account."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        step()
+        return round((torch.cuda.max_memory_allocated(device) - before) / 2**20)
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # hands back what earlier iterations have freed
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        before = status("VmRSS")
+        step()
+        return max(0, round((status("VmHWM") - before) / 2**10))
+    except OSError:
+        return None
+
+
+def status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the numbers belong to, with the speed of a large matrix product."""
+    formats = {"fp32": torch.float32}
+    natively = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    if natively:
+        formats["bf16"] = torch.bfloat16
+    peaks = {name: peak(device, dtype) for name, dtype in formats.items()}
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        peaks["tf32"] = peak(device, torch.float32)
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return {
+        "device": device_name(device),
+        "processor": processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16_in_hardware": natively,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "peak_gflops": peaks,
+    }
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), "")
+
+
+def peak(device: torch.device, dtype: torch.dtype) -> float:
+    """GFLOP/s of a large matrix product, the best of several."""
+    n = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    best = min(timed(lambda: a @ b, 1, device) for _ in range(12))
+    return round(2 * n**3 / best / 1e9, 1)
+
+
+if __name__ == "__main__":
+    main()

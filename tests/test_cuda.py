@@ -1,0 +1,112 @@
+"""What only a GPU can show. Skipped where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gan_runner.core import Batch
+from gan_runner.data.stream import Stream
+from gan_runner.training.accelerate import Captured
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import alternating
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+GPU = ("device=cuda",)
+WORKLOADS = {
+    "points": ("dataset=gaussians8", "model=mlp", "model.width=32"),
+    "images": ("model.filters=8",),
+    "resnet": ("model=resnet", "model.filters=8"),
+    "rmsprop": ("model.filters=8", "objective=wgan"),
+}
+
+
+def play(built: Any, iteration: Callable, steps: int) -> list[dict[str, float]]:
+    torch.cuda.manual_seed(3)
+    logs = [iteration(built.game, built.picks()) for _ in range(steps)]
+    return [{tag: v.item() for tag, v in its.items()} for its in logs]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_captured_graph_takes_the_steps_of_eager(
+    trainer: Callable[..., Trainer], workload: str
+) -> None:
+    command = (*WORKLOADS[workload], *GPU)
+    expected = play(trainer(*command), alternating, 12)
+    found = play(trainer(*command), Captured(), 12)
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_the_update_never_waits_for_the_device(
+    trainer: Callable[..., Trainer], precision: str
+) -> None:
+    built = trainer("model.filters=8", *GPU, f"trainer.precision={precision}")
+    built.step = 0
+    built.adopt()
+    built.advance(built.picks())  # what libraries set up once may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            built.advance(built.picks())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("accelerate", ["auto", "eager", "cuda_graph"])
+def test_a_run_on_the_gpu(trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str) -> None:
+    built = trainer("model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "trainer.steps=60")
+    summary = built.fit(tmp_path)
+    assert summary["status"] == "completed"
+    mode = summary["accelerate"]
+    assert mode["mode"] in ({"eager", "cuda_graph"} if accelerate == "auto" else {accelerate})
+    assert set(mode["iterations_per_second"]) == (
+        {"eager", "cuda_graph"} if accelerate == "auto" else set()
+    )
+
+
+@pytest.mark.parametrize("accelerate", ["eager", "cuda_graph"])
+def test_a_resumed_run_on_the_gpu(
+    trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str
+) -> None:
+    from gan_runner.training.checkpoint import differences, load_latest
+
+    command = (
+        "model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
+        "trainer.checkpoint_every=10",
+    )  # fmt: skip
+    try:
+        trainer(*command, "trainer.steps=20").fit(tmp_path / "whole")
+        trainer(*command, "trainer.steps=10").fit(tmp_path / "cut")
+        states = load_latest([tmp_path / "cut"])
+        trainer(*command, "trainer.steps=20").fit(tmp_path / "cut", resume_from=states)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    (one,), (other,) = load_latest([tmp_path / "whole"]), load_latest([tmp_path / "cut"])
+    assert differences(one, other) == []
+
+
+def test_replicas_on_the_gpu(trainer: Callable[..., Any], tmp_path: Path) -> None:
+    pack = trainer(
+        *WORKLOADS["points"], *GPU, "trainer.replicas=3", "trainer.accelerate=cuda_graph",
+        "trainer.steps=12",
+    )  # fmt: skip
+    summary = pack.fit(tmp_path)
+    assert [its["status"] for its in summary["replicas"].values()] == ["completed"] * 3
+
+
+def test_a_table_that_does_not_fit_is_streamed() -> None:
+    device = torch.device("cuda")
+    table = Batch(torch.arange(4096, dtype=torch.uint8).reshape(64, 1, 8, 8), torch.arange(64))
+    resident = Stream(Batch(*(t.to(device) for t in table)), batch_size=16, seed=1, device=device)
+    streamed = Stream(table, batch_size=16, seed=1, device=device)
+    assert resident.ahead is None and streamed.ahead is not None
+    for _ in range(9):
+        one, other = (s.serve(*s.next()) for s in (resident, streamed))
+        assert other.x.is_cuda and torch.equal(one.x, other.x) and torch.equal(one.y, other.y)

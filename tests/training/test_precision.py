@@ -1,0 +1,72 @@
+"""bfloat16 stays inside the networks, and only where the hardware is good at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from gan_runner.core import Batch, DataSpec
+from gan_runner.models import dcgan, mlp
+from gan_runner.objectives.terms import gradient_penalty, input_gradient
+from gan_runner.training import precision
+from gan_runner.training.precision import resolve_precision
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import Player
+
+CPU = torch.device("cpu")
+SPEC = DataSpec("images", (1, 8, 8))
+
+
+def convolutional() -> nn.Module:
+    return dcgan.Critic(SPEC, filters=8, norm="none", init="he")
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+def test_auto_follows_the_hardware_and_the_network(
+    monkeypatch: pytest.MonkeyPatch, hardware: bool
+) -> None:
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: hardware)
+    points = mlp.Critic(DataSpec("points", (2,)), width=4)
+    assert resolve_precision("auto", CPU, convolutional()) == ("bf16" if hardware else "fp32")
+    assert resolve_precision("auto", CPU, points) == "fp32"
+    assert resolve_precision("bf16", CPU, points) == "bf16"  # what is asked for is done
+
+
+def test_tf32_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(ValueError, match=r"trainer\.precision=tf32 needs an NVIDIA GPU .* not cpu"):
+        trainer("trainer.precision=tf32")
+
+
+def test_bfloat16_stays_inside() -> None:
+    critic, x = convolutional(), torch.rand(16, 1, 8, 8) * 2 - 1
+    seen = []
+    critic.stages[0].register_forward_hook(lambda _, inputs, out: seen.append(out.dtype))
+    exact, rounded = Player(critic), Player(critic, dtype=torch.bfloat16)
+    assert seen == [] and rounded(x).dtype == torch.float32 and seen == [torch.bfloat16]
+    error = (rounded(x) - exact(x)).norm() / exact(x).norm()
+    assert 1e-4 < error < 2e-2  # 8 bits: 2^-9 a rounding
+    gradient = input_gradient(rounded, x, None)
+    assert gradient.dtype == torch.float32  # so are its norm, the penalty and the means
+    penalty = gradient_penalty(rounded, Batch(x), Batch(-x), weight=10.0)
+    gradients = torch.autograd.grad(penalty, rounded.parameters, materialize_grads=True)
+    assert penalty.dtype == torch.float32
+    assert {g.dtype for g in gradients} == {torch.float32}
+
+
+def test_double_precision_is_kept() -> None:
+    critic = convolutional().double()
+    assert Player(critic)(torch.rand(2, 1, 8, 8).double()).dtype == torch.float64
+
+
+def test_a_bfloat16_iteration_is_close_to_an_exact_one(trainer: Callable[..., Trainer]) -> None:
+    def losses(name: str) -> list[float]:
+        built = trainer("model.filters=8", "model.init=he", f"trainer.precision={name}")
+        assert built.facts["precision"] == name
+        logs = [built.iteration(built.game, built.picks()) for _ in range(3)]
+        return [its["loss/critic"].item() for its in logs]
+
+    exact, rounded = losses("fp32"), losses("bf16")
+    assert rounded != exact and rounded == pytest.approx(exact, rel=0.02, abs=0.01)
