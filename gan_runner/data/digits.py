@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -17,10 +19,26 @@ def digits(*, heldout: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Dataset:
 
     The 17 grey levels 0..16 are stretched to 0..255. `heldout` is the share kept from training.
     """
+    images, labels = _table()
+    pixels = np.round(images * (255 / 16)).astype(np.uint8)
+    x = torch.from_numpy(pixels)[:, None]
+    train, rest = hold_out(x, torch.from_numpy(labels.astype(np.int64)), heldout)
+    return Dataset(DataSpec("digits", (1, 8, 8), n_classes=10), train, rest)
+
+
+def _table() -> tuple[np.ndarray, np.ndarray]:
+    """Images (1797, 8, 8) of 0..16 and labels.
+
+    Read from scikit-learn's file where it is as we know it: importing scikit-learn takes longer
+    than everything else that happens before the first step, torch's import apart.
+    """
+    package = find_spec("sklearn")
+    origin = Path(package.origin).parent if package and package.origin else Path()
+    file = origin / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
     from sklearn.datasets import load_digits
 
     table = load_digits()
-    pixels = np.round(table.images * (255 / 16)).astype(np.uint8)
-    x = torch.from_numpy(pixels)[:, None]
-    train, rest = hold_out(x, torch.from_numpy(table.target.astype(np.int64)), heldout)
-    return Dataset(DataSpec("digits", (1, 8, 8), n_classes=10), train, rest)
+    return table.images, table.target

@@ -32,7 +32,8 @@ def be_deterministic(on: bool) -> None:
     if on:  # cuBLAS reads this when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(on)
+    if on != torch.are_deterministic_algorithms_enabled():  # setting it imports a compiler: 2 s
+        torch.use_deterministic_algorithms(on)
 
 
 def device_name(device: torch.device) -> str:
