@@ -20,31 +20,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
-import gc
 import io
 import json
-import platform
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.data import DataLoader, TensorDataset
-from torch.utils.flop_counter import flop_registry
+from measure import Step, count_flops, interleaved, machine, peak_memory, start_up
+from textbook import textbook
 from torchvision.utils import save_image
 
 from gan_runner.build import build
-from gan_runner.data.stream import to_unit
 from gan_runner.files import write_whole
 from gan_runner.train import config_dir
-from gan_runner.training.device import device_name
 from gan_runner.training.replicas import Pack
 from gan_runner.training.trainer import Trainer
 
@@ -62,7 +53,6 @@ GROWTH = {
     "filters": [("digits", f"model.filters={n}") for n in (16, 32, 64, 128)],
     "depth": [("gaussians8", f"model.depth={n}") for n in (2, 3, 6, 12)],
 }
-Step = Callable[[], object]
 
 
 def main() -> None:
@@ -70,12 +60,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workload", nargs="*", choices=[*WORKLOADS, "replicas", "growth"])
+    everything = [*WORKLOADS, "replicas", "start", "growth"]
+    parser.add_argument("--workload", nargs="*", choices=everything)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each contender")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     device = torch.device(options.device)
-    chosen = options.workload or [*WORKLOADS, "replicas", "growth"]
+    chosen = options.workload or everything
     report: dict[str, Any] = {"machine": machine(device), "seconds": options.seconds}
     for key, value in report["machine"].items():
         print(f"{key}: {value}")
@@ -87,6 +78,8 @@ def main() -> None:
             report["workloads"] = {name: bench.workload(name) for name in names}
         if "replicas" in chosen:
             report["replicas"] = [bench.replicas(k) for k in bench.packs()]
+        if "start" in chosen:
+            report["start"] = start_up()
         if "growth" in chosen:
             report["growth"] = {name: bench.growth(name) for name in GROWTH}
     if options.out is not None:
@@ -221,93 +214,6 @@ def stepper(trainer: Trainer | Pack, *, precise: bool) -> Step:
     return step
 
 
-def textbook(built: Trainer | Pack, device: torch.device) -> Step:
-    """WGAN-GP as tutorials write it, on the same networks with their default memory layout."""
-    assert isinstance(built, Trainer)
-    generator = built.nets.generator.to(memory_format=torch.contiguous_format)
-    critic = plain_activations(built.nets.critic).to(memory_format=torch.contiguous_format)
-    optimizer_g = torch.optim.Adam(generator.parameters(), lr=1e-4, betas=(0.0, 0.9))
-    optimizer_c = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.9))
-    data = TensorDataset(to_unit(built.stream.table.x).contiguous().cpu())
-    loader = DataLoader(data, batch_size=built.settings.batch_size, shuffle=True, drop_last=True)
-    batches, latent_dim = endless(loader), int(built.nets.generator.latent_dim)
-
-    def step() -> None:
-        for _ in range(5):
-            real = next(batches).to(device)
-            z = torch.randn(len(real), latent_dim, device=device)
-            optimizer_c.zero_grad()
-            fake = generator(z).detach()
-            loss_real = -critic(real).mean()
-            loss_real.backward()
-            loss_fake = critic(fake).mean()
-            loss_fake.backward()
-            eps = torch.rand(len(real), *[1] * (real.dim() - 1), device=device)
-            mixed = (eps * real + (1 - eps) * fake).requires_grad_(True)
-            scores = critic(mixed)
-            gradient = torch.autograd.grad(
-                scores, mixed, grad_outputs=torch.ones_like(scores), create_graph=True,
-                retain_graph=True,
-            )[0]  # fmt: skip
-            penalty = 10 * ((gradient.view(len(real), -1).norm(2, dim=1) - 1) ** 2).mean()
-            penalty.backward()
-            optimizer_c.step()
-            loss_real.item() + loss_fake.item() + penalty.item()
-        optimizer_g.zero_grad()
-        loss = -critic(generator(torch.randn(len(real), latent_dim, device=device))).mean()
-        loss.backward()
-        optimizer_g.step()
-        loss.item()
-
-    return step
-
-
-def plain_activations(network: nn.Module) -> nn.Module:
-    """Put torch's own activations back."""
-    for name, child in network.named_children():
-        if hasattr(child, "slope"):
-            setattr(network, name, nn.LeakyReLU(child.slope) if child.slope else nn.ReLU())
-        else:
-            plain_activations(child)
-    return network
-
-
-def endless(loader: DataLoader) -> Iterator[torch.Tensor]:
-    while True:
-        for (batch,) in loader:
-            yield batch
-
-
-def interleaved(
-    contenders: dict[str, Step], seconds: float, device: torch.device
-) -> dict[str, list[float]]:
-    """Seconds an iteration of each, timed in turn so that all see the same machine."""
-    chunk, times = {}, {name: [] for name in contenders}
-    for name, step in contenders.items():
-        for _ in range(45 if device.type == "cuda" else 1):  # until auto has chosen
-            step()
-        chunk[name] = max(1, round(0.5 / timed(step, 2, device)))
-    end = time.perf_counter() + seconds * len(contenders)
-    while time.perf_counter() < end or min(map(len, times.values())) < 5:
-        for name, step in contenders.items():
-            times[name].append(timed(step, chunk[name], device))
-    return times
-
-
-def timed(step: Step, count: int, device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    for _ in range(count):
-        step()
-    synchronise(device)
-    return (time.perf_counter() - start) / count
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def outside(trainer: Trainer | Pack, seconds: float, scratch: Path) -> float:
     """Share of a run at the default intervals that updates do not take, measures apart.
 
@@ -329,90 +235,6 @@ def outside(trainer: Trainer | Pack, seconds: float, scratch: Path) -> float:
 
 
 SPENT = ("data", "update", "log", "checkpoints", "metrics", "pictures")
-
-
-def count_flops(step: Step) -> int:
-    """Of the convolutions and matrix products of one iteration."""
-    with Flops() as counter:
-        step()
-    return counter.total
-
-
-class Flops(TorchDispatchMode):
-    """Adds up what torch's own table says of every operation. Its FlopCounterMode cannot be used:
-    it hooks into modules, which autograd.grad does not allow.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func.overloadpacket)
-        self.total += formula(*args, **(kwargs or {}), out_val=out) if formula else 0
-        return out
-
-
-def peak_memory(step: Step, device: torch.device) -> int | None:
-    """MiB that one iteration needs beyond what is allocated; on a CPU from Linux's own account."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        step()
-        return round((torch.cuda.max_memory_allocated(device) - before) / 2**20)
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # hands back what earlier iterations have freed
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        before = status("VmRSS")
-        step()
-        return max(0, round((status("VmHWM") - before) / 2**10))
-    except OSError:
-        return None
-
-
-def status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """What the numbers belong to, with the speed of a large matrix product."""
-    formats = {"fp32": torch.float32}
-    natively = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    if natively:
-        formats["bf16"] = torch.bfloat16
-    peaks = {name: peak(device, dtype) for name, dtype in formats.items()}
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        peaks["tf32"] = peak(device, torch.float32)
-        torch.backends.cuda.matmul.allow_tf32 = False
-    return {
-        "device": device_name(device),
-        "processor": processor(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "bf16_in_hardware": natively,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "peak_gflops": peaks,
-    }
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), "")
-
-
-def peak(device: torch.device, dtype: torch.dtype) -> float:
-    """GFLOP/s of a large matrix product, the best of several."""
-    n = 8192 if device.type == "cuda" else 2048
-    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    best = min(timed(lambda: a @ b, 1, device) for _ in range(12))
-    return round(2 * n**3 / best / 1e9, 1)
 
 
 if __name__ == "__main__":

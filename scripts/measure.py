@@ -1,0 +1,182 @@
+"""Time, arithmetic, memory and the machine they belong to, for scripts/bench.py."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from gan_runner.training.device import device_name
+
+Step = Callable[[], object]
+
+
+def interleaved(
+    contenders: dict[str, Step], seconds: float, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds an iteration of each, timed in turn so that all see the same machine."""
+    chunk, times = {}, {name: [] for name in contenders}
+    for name, step in contenders.items():
+        for _ in range(45 if device.type == "cuda" else 1):  # until auto has chosen
+            step()
+        chunk[name] = max(1, round(0.5 / timed(step, 2, device)))
+    end = time.perf_counter() + seconds * len(contenders)
+    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+        for name, step in contenders.items():
+            times[name].append(timed(step, chunk[name], device))
+    return times
+
+
+def timed(step: Step, count: int, device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    synchronise(device)
+    return (time.perf_counter() - start) / count
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def count_flops(step: Step) -> int:
+    """Of the convolutions and matrix products of one iteration."""
+    with Flops() as counter:
+        step()
+    return counter.total
+
+
+class Flops(TorchDispatchMode):
+    """Adds up what torch's own table says of every operation. Its FlopCounterMode cannot be used:
+    it hooks into modules, which autograd.grad does not allow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        self.total += formula(*args, **(kwargs or {}), out_val=out) if formula else 0
+        return out
+
+
+def peak_memory(step: Step, device: torch.device) -> int | None:
+    """MiB that one iteration needs beyond what is allocated; on a CPU from Linux's own account."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        step()
+        return round((torch.cuda.max_memory_allocated(device) - before) / 2**20)
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # hands back what earlier iterations have freed
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        before = status("VmRSS")
+        step()
+        return max(0, round((status("VmHWM") - before) / 2**10))
+    except OSError:
+        return None
+
+
+def status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the numbers belong to, with the speed of a large matrix product."""
+    formats = {"fp32": torch.float32}
+    natively = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    if natively:
+        formats["bf16"] = torch.bfloat16
+    peaks = {name: peak(device, dtype) for name, dtype in formats.items()}
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        peaks["tf32"] = peak(device, torch.float32)
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return {
+        "device": device_name(device),
+        "processor": processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16_in_hardware": natively,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "peak_gflops": peaks,
+    }
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), "")
+
+
+def peak(device: torch.device, dtype: torch.dtype) -> float:
+    """GFLOP/s of a large matrix product, the best of several."""
+    n = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    best = min(timed(lambda: a @ b, 1, device) for _ in range(12))
+    return round(2 * n**3 / best / 1e9, 1)
+
+
+FIRST_UPDATE = """
+import sys, time
+start = time.time()
+from gan_runner import train
+import gan_runner.training.accelerate as accelerate
+class First(BaseException): pass
+def first(self, game, picks):
+    accelerate.alternating(game, picks)
+    raise First(time.time() - start)
+accelerate.Accelerated.__call__ = first
+sys.argv[1:] = ["trainer.steps=2", f"hydra.run.dir={sys.argv[1]}"]
+try:
+    train.main()
+except First as seconds:
+    print(f"first update after {seconds}")
+"""
+
+
+def start_up() -> dict[str, float]:
+    """Seconds until a command answers, the median of five; of digits, until its first update."""
+    answers = {name: ["-m", "gan_runner.train", *args] for name, args in ANSWERS.items()}
+    seconds = {}
+    print()
+    for name, arguments in answers.items():
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+            times.append(time.perf_counter() - start)
+        seconds[name] = round(median(times), 3)
+    firsts = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-c", FIRST_UPDATE, folder + "/run"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            firsts.append(float(done.stdout.rpartition(" ")[2]))
+    seconds["first update"] = round(median(firsts), 3)
+    for name, value in seconds.items():
+        print(f"{name}: {value:.2f} s", flush=True)
+    return seconds
+
+
+ANSWERS = {"--help": ["--help"], "a typo": ["objectiv=wgan"], "--cfg job": ["--cfg", "job"]}
