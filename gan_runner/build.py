@@ -34,7 +34,12 @@ from gan_runner.objectives.priors import gaussian
 from gan_runner.schema import Tree
 from gan_runner.training import update
 from gan_runner.training.accelerate import Accelerated, Mode, check_mode
-from gan_runner.training.device import be_deterministic, device_name, resolve_device
+from gan_runner.training.device import (
+    be_deterministic,
+    device_name,
+    keep_freed_memory,
+    resolve_device,
+)
 from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.provenance import versions
 from gan_runner.training.replicas import Pack
@@ -53,6 +58,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     config = checked(cfg)
     device = resolve_device(config["device"])
     be_deterministic(config["deterministic"])
+    keep_freed_memory()
     settings: Settings = _make(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)

@@ -36,6 +36,7 @@ from torchvision.utils import save_image
 from gan_runner.build import build
 from gan_runner.files import write_whole
 from gan_runner.train import config_dir
+from gan_runner.training.device import keep_freed_memory
 from gan_runner.training.replicas import Pack
 from gan_runner.training.trainer import Trainer
 
@@ -208,6 +209,7 @@ def stepper(trainer: Trainer | Pack, *, precise: bool) -> Step:
         run.step = 0
 
     def step() -> object:
+        keep_freed_memory()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not precise
         return trainer.advance(trainer.picks())
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gan_runner.data.stream import to_unit
+from gan_runner.training.device import keep_freed_memory
 from gan_runner.training.trainer import Trainer
 
 
@@ -23,6 +24,7 @@ def textbook(built: Trainer, device: torch.device) -> Callable[[], None]:
     batches, latent_dim = endless(loader), int(built.nets.generator.latent_dim)
 
     def step() -> None:
+        keep_freed_memory(False)
         for _ in range(5):
             real = next(batches).to(device)
             z = torch.randn(len(real), latent_dim, device=device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod, sqrt
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
@@ -27,7 +26,7 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return x * torch.where(x.detach() > 0, x.new_ones(()), x.new_full((), self.slope))
+        return x * x.detach().sign().clamp_(min=self.slope)
 
     def extra_repr(self) -> str:
         """For printing."""
