@@ -223,7 +223,7 @@ def outside(trainer: Trainer | Pack, seconds: float, scratch: Path) -> float:
     short run; `seconds` are an iteration's.
     """
     run = trainer.runs[0]
-    steps = max(4, min(100, round(5 / seconds)))
+    steps = max(2, min(100, round(5 / seconds)))
     for name, value in {"steps": steps, "log_every": 1, "checkpoint_every": steps}.items():
         object.__setattr__(run.settings, name, value)
     silence = contextlib.redirect_stdout(io.StringIO())

@@ -29,11 +29,11 @@ def interleaved(
     """Seconds an iteration of each, timed in turn so that all see the same machine."""
     chunk, times = {}, {name: [] for name in contenders}
     for name, step in contenders.items():
-        for _ in range(45 if device.type == "cuda" else 1):  # until auto has chosen
+        for _ in range(45 if device.type == "cuda" else 0):  # until auto has chosen
             step()
-        chunk[name] = max(1, round(0.5 / timed(step, 2, device)))
+        chunk[name] = max(1, round(0.5 / timed(step, 1, device)))
     end = time.perf_counter() + seconds * len(contenders)
-    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+    while time.perf_counter() < end or min(map(len, times.values())) < 3:
         for name, step in contenders.items():
             times[name].append(timed(step, chunk[name], device))
     return times

@@ -24,7 +24,9 @@ def textbook(built: Trainer, device: torch.device) -> Callable[[], None]:
     batches, latent_dim = endless(loader), int(built.nets.generator.latent_dim)
 
     def step() -> None:
+        # what PyTorch does unless it is told otherwise
         keep_freed_memory(False)
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
         for _ in range(5):
             real = next(batches).to(device)
             z = torch.randn(len(real), latent_dim, device=device)

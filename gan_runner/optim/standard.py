@@ -27,9 +27,11 @@ def adam(
 ) -> optim.Optimizer:
     """Adam (Kingma & Ba 2015, Algorithm 1). `weight_decay` adds an L2 penalty to the gradient."""
     first, second = betas  # a list from YAML would do for us, but not for torch
+    parameters = list(params)
     return optim.Adam(
-        params, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay, fused=True
-    )
+        parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
+        fused=True, capturable=_on_gpu(parameters),
+    )  # fmt: skip
 
 
 def rmsprop(
@@ -42,9 +44,10 @@ def rmsprop(
     weight_decay: NonNegative = 0.0,
 ) -> optim.Optimizer:
     """RMSProp (Tieleman & Hinton 2012): lr g / sqrt(v), v a running mean of g^2, decay `alpha`."""
+    parameters = list(params)
     return optim.RMSprop(
-        params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay,
-        foreach=True,
+        parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay,
+        foreach=True, capturable=_on_gpu(parameters),
     )  # fmt: skip
 
 
@@ -57,3 +60,8 @@ def sgd(
 ) -> optim.Optimizer:
     """Stochastic gradient descent (Robbins & Monro 1951) with Polyak's momentum."""
     return optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+
+
+def _on_gpu(parameters: list[Parameter]) -> bool:
+    """Whether the optimizer's step may become part of a CUDA graph."""
+    return any(parameter.is_cuda for parameter in parameters)

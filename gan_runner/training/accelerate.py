@@ -60,7 +60,7 @@ class Mode:
 
     def state_dict(self) -> State:
         """A resumed run must not measure again: it would round differently."""
-        return {"chosen": self.chosen, "speeds": dict(self.speeds)}
+        return {"chosen": self.chosen, "speeds": self.speeds}
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state` was taken, unless a mode is asked for."""

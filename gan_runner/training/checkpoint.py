@@ -22,7 +22,7 @@ from gan_runner.core import State
 from gan_runner.files import write_whole
 
 _FORMAT = 2
-_VOLATILE = ("seconds",)  # differ between two runs that are equal
+_VOLATILE = ("seconds", "mode")  # may differ between two runs that are equal
 
 
 class _Hash(Protocol):

@@ -16,18 +16,15 @@ def resolve_precision(asked: Precision, device: torch.device, *networks: nn.Modu
     """The precision for what was asked: "fp32", "tf32" or "bf16".
 
     auto: bfloat16 for convolutional networks where the hardware multiplies it (AVX512-BF16 or AMX
-    on a CPU, Ampere or later on a GPU). Networks without convolutions get TF32 on such a GPU, else
-    float32: points in the plane need more than bfloat16's 8 bits, and such networks are too small
-    to be bound by arithmetic.
+    on a CPU, Ampere or later on a GPU), else float32: points in the plane need more bits than
+    bfloat16 and TF32 have, and networks without convolutions are too small for it to matter.
 
     Raises:
         ValueError: the device does not have it.
     """
     if asked == "auto":
         convolves = any(isinstance(m, _CONVOLUTIONS) for n in networks for m in n.modules())
-        if convolves and _multiplies_bf16(device):
-            return "bf16"
-        return "tf32" if _has_tf32(device) else "fp32"
+        return "bf16" if convolves and _multiplies_bf16(device) else "fp32"
     if asked == "tf32" and not _has_tf32(device):
         raise ValueError(
             f"trainer.precision=tf32 needs an NVIDIA GPU of compute capability 8.0, not {device};"
