@@ -90,6 +90,8 @@ def load_generator(
     What the run directory's configuration allows does not count: it may come from a stranger.
     """
     saved = saved_config(run_dir)["model"]["generator"]
+    if (run_dir / "replica_0").is_dir():
+        raise ValueError(f"{run_dir} holds several replicas; name one, such as {run_dir}/replica_0")
     node, problems = schema.check(saved, allow=allow, at="model.generator")
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))

@@ -26,7 +26,7 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return x * x.detach().sign().clamp_(min=self.slope)
+        return x * x.detach().sign().clamp(min=self.slope)
 
     def extra_repr(self) -> str:
         """For printing."""

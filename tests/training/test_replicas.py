@@ -134,6 +134,8 @@ def test_a_replica_is_a_run_directory(trainer: Callable[..., Any], tmp_path: Pat
     state = load_checkpoint(checkpoint_path(folder, 8))
     # not the stack of all replicas, of which its tensors are views
     assert all(t.untyped_storage().nbytes() == t.nbytes for t in state["critic"].values())
+    with pytest.raises(ValueError, match=r"several replicas; name one, such as .*/replica_0"):
+        draw(tmp_path, 5, device="cpu")
     alone = rebuild(folder, steps=10)
     assert isinstance(alone, Trainer)
     resumed = alone.fit(folder, resume_from=resume_states(folder, alone))
