@@ -6,24 +6,22 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import partial, reduce
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from annotated_types import Ge
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch import nn
 from torch.optim import Optimizer
 
-from gan_runner import checks, schema
+from gan_runner import checks
+from gan_runner.config import checked, follows_seed
 from gan_runner.core import Batch, Dataset, DataSpec, Evaluator, Nets, rows_are_independent
 from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
@@ -43,9 +41,8 @@ from gan_runner.training.device import (
 from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.provenance import versions
 from gan_runner.training.replicas import Pack
-from gan_runner.training.trainer import Iteration, Settings, Trainer
-
-_INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
+from gan_runner.training.settings import Settings
+from gan_runner.training.trainer import Iteration, Trainer
 
 
 def build(cfg: DictConfig) -> Trainer | Pack:
@@ -69,7 +66,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     runs = [
         _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
     ]
-    return Pack(runs, config=yaml.safe_dump(_follows_seed(config, cfg), sort_keys=False))
+    return Pack(runs, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 
 
 def _trainer(
@@ -167,84 +164,6 @@ def _replicas(cfg: DictConfig, config: Tree, settings: Settings) -> list[Tree]:
     return made
 
 
-def _follows_seed(config: Tree, cfg: DictConfig) -> Tree:
-    """A checked configuration in which what repeats the seed says so, as each replica has its own.
-
-    Otherwise a pack that is built again would draw all its data sets from the first seed.
-    """
-    config = deepcopy(config)
-    for path, source in _sources(OmegaConf.to_container(cfg, resolve=False)).items():
-        if source == "seed":
-            *parents, key = path.split(".")
-            node = reduce(lambda tree, name: tree[name], parents, config)
-            node[key] = "${seed}"
-    return config
-
-
-def checked(cfg: DictConfig) -> Tree:
-    """The configuration as a plain tree: resolved, checked against signatures, without helper keys.
-
-    Raises:
-        ValueError: with every problem found, a line each.
-    """
-    try:
-        tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    # Constants of the objective's paper: by now in the nodes that they are defaults of.
-    tree.pop("published", None)
-    allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
-    _check_nodes(tree)
-    _choose_critic_norm(tree, allow)
-    groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
-    top, problems = schema.check_arguments(_top_level, {**tree, **{key: {} for key in groups}})
-    for name, group in groups.items():
-        top[name], found = schema.check(group, allow=allow, at=name)
-        problems += found
-    if problems:
-        sources = _sources(OmegaConf.to_container(cfg, resolve=False))
-        raise ValueError(
-            "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
-        )
-    return {key: _without_helpers(value) for key, value in top.items()}
-
-
-_NODES = (
-    "dataset", "trainer", "objective", "model.generator", "model.critic", "optimizer.generator",
-    "optimizer.critic",
-)  # fmt: skip
-
-
-def _check_nodes(tree: Tree) -> None:
-    """Each of the parts that a run is built from must say what it is."""
-    for path in _NODES:
-        node: Any = tree
-        for key in path.split("."):
-            node = node.get(key) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or "_target_" not in node:
-            raise ValueError(
-                f"{path}: should be a node that names a class or function in {path}._target_;"
-                f" choose one with {path.partition('.')[0]}=OPTION"
-            )
-
-
-def _top_level(
-    *,
-    seed: Annotated[int, Ge(0)],
-    device: str,
-    deterministic: bool,
-    allow_targets: list[str],
-    dataset: dict[str, Any],
-    model: dict[str, Any],
-    objective: dict[str, Any],
-    optimizer: dict[str, Any],
-    trainer: dict[str, Any],
-) -> None:
-    """The keys of conf/config.yaml, as a signature to check against."""
-
-
 def network(node: Tree, spec: DataSpec) -> nn.Module:
     """Instantiate a network's node for data of some shape."""
     return _make(node, spec)
@@ -291,22 +210,6 @@ def _facts(seed: int, device: torch.device, spec: DataSpec, nets: Nets) -> dict[
     }
 
 
-def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
-    """`norm: auto` of a critic is batch, but none where a term needs scores sample by sample."""
-    critic, terms = tree["model"]["critic"], tree["objective"].get("critic_terms")
-    if critic.get("norm") != "auto":
-        return
-    marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
-    critic["norm"] = "none" if any(marks) else "batch"
-
-
-def _needs_per_sample_scores(name: str, allow: list[str]) -> bool:
-    try:
-        return getattr(schema.locate(name, allow), "needs_per_sample_scores", False)
-    except ValueError:  # reported by the check that follows
-        return False
-
-
 def _make(node: Tree, *args: Any) -> Any:
     """Instantiate a checked node; errors of the target come as they were raised."""
     try:
@@ -328,35 +231,3 @@ def _seeds(seed: int, names: tuple[str, ...]) -> dict[str, int]:
 
 def _count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
-def _without_helpers(value: Any) -> Any:
-    """Drop the keys that only served interpolations, so that a saved value is a used value."""
-    if not isinstance(value, dict) or "_target_" in value:
-        return value
-    return {key: _without_helpers(child) for key, child in value.items() if isinstance(child, dict)}
-
-
-def _sources(raw: Any, at: str = "") -> dict[str, str]:
-    """For each key that merely repeats another (`lr: ${..lr}`): that other key."""
-    found = {}
-    for key, value in raw.items() if isinstance(raw, dict) else ():
-        path = f"{at}.{key}" if at else str(key)
-        if isinstance(value, str) and (match := _INTERPOLATION.match(value)):
-            dots, name = match.groups()
-            base = path.split(".")[: -len(dots)] if dots else []
-            found[path] = ".".join([*base, name])
-        found |= _sources(value, path)
-    return found
-
-
-def _message(where: str, what: str, sources: Mapping[str, str]) -> str:
-    key, equals, value = where.partition("=")
-    key = sources.get(key, key)
-    return (
-        f"{key}{equals}{value}: {what}"
-        if equals
-        else f"{key} {what}"
-        if what.startswith("is")
-        else f"{key}: {what}"
-    )

@@ -14,7 +14,7 @@ from gan_runner.core import Evaluator, Nets
 from gan_runner.models.blocks import has_batch_norm, has_spectral_norm
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
-from gan_runner.training.trainer import Settings
+from gan_runner.training.settings import Settings
 
 _ALWAYS_LOGGED = (
     "loss/critic", "loss/generator", "grad_norm/critic", "grad_norm/generator",

@@ -17,7 +17,7 @@ from gan_runner.objectives import scores
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.objectives.terms import gradient_penalty
-from gan_runner.training.trainer import Settings
+from gan_runner.training.settings import Settings
 
 PENALTY = {"critic_terms": {"gradient_penalty": partial(gradient_penalty, weight=10.0)}}
 CLIPPING = {"constraint": partial(clip_weights, c=0.01)}

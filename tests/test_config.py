@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from gan_runner import schema
-from gan_runner.build import checked
+from gan_runner.config import checked
 from gan_runner.train import config_dir
 
 BAD = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod, sqrt
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 
+PositiveInt = Annotated[int, Ge(1)]
 Norm = Literal["none", "batch"]
 Init = Literal["he", "dcgan"]
 
@@ -62,6 +65,13 @@ def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     if isinstance(layer, nn.ConvTranspose2d):
         return layer.in_channels * prod(layer.kernel_size) / prod(layer.stride)
     return prod(layer.weight.shape[1:])
+
+
+def crop(images: Tensor, sides: Sequence[int]) -> Tensor:
+    """The centre of (N, C, H, W) images, of the given height and width."""
+    (height, width), (rows, columns) = sides, images.shape[2:]
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return images[:, :, top : top + height, left : left + width]
 
 
 def has_batch_norm(network: nn.Module) -> bool:

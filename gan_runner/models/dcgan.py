@@ -8,9 +8,7 @@ generator's output and the critic's input.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
@@ -18,12 +16,12 @@ from gan_runner.models.blocks import (
     Init,
     Norm,
     PiecewiseLinear,
+    PositiveInt,
+    crop,
     image_sides,
     initialise,
     norm_layer,
 )
-
-PositiveInt = Annotated[int, Ge(1)]
 
 
 class Generator(nn.Module):
@@ -75,10 +73,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise -> (N, C, H, W) in [-1, 1]. Labels are not used."""
-        image = self.to_image(self.stages(self.project(z)))
-        (height, width), (rows, columns) = self.sides, image.shape[2:]
-        top, left = (rows - height) // 2, (columns - width) // 2
-        return image[:, :, top : top + height, left : left + width]
+        return crop(self.to_image(self.stages(self.project(z))), self.sides)
 
 
 class Critic(nn.Module):

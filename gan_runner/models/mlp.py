@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import prod
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models.blocks import PiecewiseLinear
-
-PositiveInt = Annotated[int, Ge(1)]
+from gan_runner.models.blocks import PiecewiseLinear, PositiveInt
 
 _IMAGE_LATENT = 128
 

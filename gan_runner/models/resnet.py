@@ -7,9 +7,8 @@ these are the networks of table 3: 1,204,483 and 1,053,825 trainable parameters.
 from __future__ import annotations
 
 from math import ceil, log2
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
@@ -17,12 +16,13 @@ from gan_runner.models.blocks import (
     Init,
     Norm,
     PiecewiseLinear,
+    PositiveInt,
+    crop,
     image_sides,
     initialise,
     norm_layer,
 )
 
-PositiveInt = Annotated[int, Ge(1)]
 Upsample = Literal["first", "second"]
 
 
@@ -71,10 +71,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise -> (N, C, H, W) in [-1, 1]. Labels are not used."""
-        image = self.to_image(self.blocks(self.project(z)))
-        (height, width), (rows, columns) = self.sides, image.shape[2:]
-        top, left = (rows - height) // 2, (columns - width) // 2
-        return image[:, :, top : top + height, left : left + width]
+        return crop(self.to_image(self.blocks(self.project(z))), self.sides)
 
 
 class Critic(nn.Module):

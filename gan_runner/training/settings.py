@@ -1,0 +1,48 @@
+"""The keys of the trainer group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Lt
+
+from gan_runner.training.accelerate import Accelerate
+from gan_runner.training.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How long, how often and how fast.
+
+    Attributes:
+        steps: generator iterations.
+        batch_size: samples of a batch.
+        precision: of convolutions and matrix products; see `precision.resolve_precision`.
+        accelerate: how an iteration is executed; see `accelerate`.
+        replicas: runs with the seeds seed, seed + 1, ... that are trained as one; see `replicas`.
+        replica_lrs: learning rate of each replica, for both players; None: the optimizer's.
+        ema_decay: of the averaged generator; 0 makes it a copy.
+        log_every: steps between points of the curves.
+        evaluate_every: steps between runs of the evaluators.
+        sample_every: steps between pictures.
+        checkpoint_every: steps between checkpoints.
+        n_eval: held-out and generated samples that evaluators see, at most.
+        keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
+        best_by: the scalar whose best value decides which checkpoint is kept as `best.pt`.
+    """
+
+    steps: Annotated[int, Ge(0)] = 2500
+    batch_size: Annotated[int, Gt(0)] = 64
+    precision: Precision = "auto"
+    accelerate: Accelerate = "auto"
+    replicas: Annotated[int, Ge(1)] = 1
+    replica_lrs: list[Annotated[float, Gt(0)]] | None = None
+    ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.999
+    log_every: Annotated[int, Gt(0)] = 50
+    evaluate_every: Annotated[int, Gt(0)] = 250
+    sample_every: Annotated[int, Gt(0)] = 500
+    checkpoint_every: Annotated[int, Gt(0)] = 1000
+    n_eval: Annotated[int, Ge(8)] = 1000
+    keep_checkpoints: Annotated[int, Ge(1)] = 2
+    best_by: str = "jsd/probe"
