@@ -53,7 +53,7 @@ def test_the_update_never_waits_for_the_device(
     built.advance(built.picks())  # what libraries set up once may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(3):
+        for _ in range(25):  # more than an epoch
             built.advance(built.picks())
     finally:
         torch.cuda.set_sync_debug_mode("default")

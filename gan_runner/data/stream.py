@@ -102,8 +102,10 @@ class _Order:
 
     def seek(self, position: Position) -> None:
         epoch, _ = self.position = position
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.n)
-        self.rows = torch.from_numpy(order).to(self.device)
+        order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(self.n))
+        if self.device.type == "cuda":  # an epoch begins without waiting for the device
+            order = order.pin_memory()
+        self.rows = order.to(self.device, non_blocking=True)
 
     def next(self) -> tuple[Tensor, Position]:
         """The rows, and where the order stands after them."""
