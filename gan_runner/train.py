@@ -69,6 +69,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("gan-run: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # whoever reads has seen enough: gan-run --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         message = explain(error, sys.argv[1:], config_dir())
         if message is None:

@@ -257,3 +257,15 @@ def test_images_of_ones_own(tmp_path: Path) -> None:
         422,
         296,
     )  # all 64 of n_eval
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    """gan-run --help | head -1"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "gan_runner.train", "--help"],
+            stdout=nobody, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
