@@ -6,6 +6,7 @@ cuda_graph run the same kernels, compile agrees to the rounding of float32.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -114,7 +115,15 @@ class Accelerated:
             self._look_at_the_clock()
         name = self.mode.chosen or self.candidates[self.taken // (_WARM_UP + _TIMED)]
         self.taken += 1
-        return self.iterations[name](game, picks)
+        try:
+            return self.iterations[name](game, picks)
+        except RuntimeError as error:  # what CUDA raises for what it cannot capture
+            if self.mode.asked != "auto" or name == "eager":
+                raise
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"trainer.accelerate={name} failed ({reason}); eager it is", stacklevel=2)
+            self.mode.choose("eager")
+        return self.iterations["eager"](game, picks)
 
     def _look_at_the_clock(self) -> None:
         """While auto measures: time each candidate over its last iterations, then choose."""

@@ -84,3 +84,27 @@ def test_auto_takes_the_fastest() -> None:
 def test_a_graph_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
     with pytest.raises(ValueError, match=r"accelerate=cuda_graph needs an NVIDIA GPU, not cpu"):
         trainer("trainer.accelerate=cuda_graph")
+
+
+def test_auto_goes_on_eagerly_where_capturing_fails() -> None:
+    taken = []
+
+    def eager(game: object, picks: object) -> dict:
+        taken.append("eager")
+        return {}
+
+    def fails(game: object, picks: object) -> dict:
+        raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+
+    mode = Mode("auto")
+    accelerated = Accelerated(mode, torch.device("cpu"))
+    accelerated.candidates = ["eager", "cuda_graph"]
+    accelerated.iterations = {"eager": eager, "cuda_graph": fails}
+    with pytest.warns(UserWarning, match=r"accelerate=cuda_graph failed \(operation not permitted"):
+        for _ in range(30):
+            accelerated(None, [])  # type: ignore[arg-type]
+    assert mode.chosen == "eager" and len(taken) == 30
+    asked = Accelerated(Mode("cuda_graph"), torch.device("cpu"))
+    asked.iterations = accelerated.iterations
+    with pytest.raises(RuntimeError):  # who asks for it wants to know
+        asked(None, [])  # type: ignore[arg-type]
