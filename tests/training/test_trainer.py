@@ -89,6 +89,7 @@ def test_looking_does_not_change_a_run(trainer, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
     built = trainer(*RHYTHM, "trainer.steps=1000")
     iteration, calls = built.iteration, []
 
@@ -104,7 +105,7 @@ def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> 
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 5]
     assert (tmp_path / "checkpoints" / "step_00000005.pt").is_file()
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> None:
