@@ -59,10 +59,9 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     settings: Settings = _make(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
-    iteration = Accelerated(mode, device)
+    iteration, tables = Accelerated(mode, device), _Tables(device)
     if settings.replicas == 1:
-        return _trainer(config, device, mode, iteration, _Tables(device))
-    tables = _Tables(device)
+        return _trainer(config, device, mode, iteration, tables)
     runs = [
         _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
     ]

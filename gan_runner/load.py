@@ -42,6 +42,11 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
     return config
 
 
+def holds_replicas(run_dir: Path) -> bool:
+    """Whether a run directory is that of a pack, whose runs lie in folders of it."""
+    return (run_dir / "replica_0").is_dir()
+
+
 def rebuild(
     run_dir: Path, *, steps: int | None = None, allow: Sequence[str] = ()
 ) -> Trainer | Pack:
@@ -90,7 +95,7 @@ def load_generator(
     What the run directory's configuration allows does not count: it may come from a stranger.
     """
     saved = saved_config(run_dir)["model"]["generator"]
-    if (run_dir / "replica_0").is_dir():
+    if holds_replicas(run_dir):
         raise ValueError(f"{run_dir} holds several replicas; name one, such as {run_dir}/replica_0")
     node, problems = schema.check(saved, allow=allow, at="model.generator")
     if problems:

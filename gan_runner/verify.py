@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_runner.load import rebuild
+from gan_runner.load import holds_replicas, rebuild
 from gan_runner.training.checkpoint import (
     Damaged,
     checkpoint_path,
@@ -51,15 +51,15 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
         ValueError: the run has fewer than two checkpoints.
         Damaged: one of them cannot be read.
     """
-    whole = rebuild(run_dir, allow=allow)
-    folders = whole.folders(run_dir)
-    steps = [_step(path) for path in checkpoints(folders[0])[-2:]]
+    one = run_dir / "replica_0" if holds_replicas(run_dir) else run_dir
+    steps = [_step(path) for path in checkpoints(one)[-2:]]
     if len(steps) < 2:
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
+    again = rebuild(run_dir, steps=steps[1], allow=allow)
+    folders = again.folders(run_dir)
     first, last = ([load_checkpoint(checkpoint_path(f, step)) for f in folders] for step in steps)
     if first[0]["replicas"] != len(folders):
         raise ValueError(f"{run_dir} is one of the replicas of a run; verify {run_dir.parent}")
-    again = rebuild(run_dir, steps=steps[1], allow=allow)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         again.fit(scratch, resume_from=first)

@@ -51,10 +51,6 @@ class Mode:
         if self.asked != "auto":
             self.chosen = self.asked
 
-    def choose(self, name: str) -> None:
-        """Settle on a mode."""
-        self.chosen = name
-
     def describe(self) -> dict[str, Any]:
         """For the summary."""
         return {"asked": self.asked, "mode": self.chosen, "iterations_per_second": self.speeds}
@@ -122,19 +118,19 @@ class Accelerated:
                 raise
             reason = str(error).partition("\n")[0]
             warnings.warn(f"trainer.accelerate={name} failed ({reason}); eager it is", stacklevel=2)
-            self.mode.choose("eager")
+            self.mode.chosen = "eager"
         return self.iterations["eager"](game, picks)
 
     def _look_at_the_clock(self) -> None:
         """While auto measures: time each candidate over its last iterations, then choose."""
         if len(self.candidates) == 1:
-            self.mode.choose(self.candidates[0])
+            self.mode.chosen = self.candidates[0]
             return
         index, step = divmod(self.taken, _WARM_UP + _TIMED)
         if step == 0 and index > 0:
             self._finish(self.candidates[index - 1])
         if index == len(self.candidates):
-            self.mode.choose(max(self.mode.speeds, key=self.mode.speeds.__getitem__))
+            self.mode.chosen = max(self.mode.speeds, key=self.mode.speeds.__getitem__)
         elif step == _WARM_UP:
             self._wait()
             self.start = perf_counter()
