@@ -97,12 +97,12 @@ def follows_seed(config: Tree, cfg: DictConfig) -> Tree:
 
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
-    """`norm: auto` of a critic is batch, but none where a term needs scores sample by sample."""
+    """A critic's norm is batch, but another where a term needs scores sample by sample."""
     critic, terms = tree["model"]["critic"], tree["objective"].get("critic_terms")
-    if critic.get("norm") != "auto":
-        return
-    marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
-    critic["norm"] = "none" if any(marks) else "batch"
+    instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
+    if instead is not None:
+        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
+        critic["norm"] = instead if any(marks) else "batch"
 
 
 def _needs_per_sample_scores(name: str, allow: list[str]) -> bool:

@@ -33,11 +33,12 @@ class CriticOnHeldOut:
         """Measure a view."""
         critic, (x, y) = view.nets.critic, view.heldout
         fake = view.raw[: len(x)]
+        labels = y if view.labels is None else view.labels[: len(x)]
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         x_hat = eps * x + (1 - eps) * fake
         with torch.no_grad():
-            estimate = self._scores(critic, x, y).mean() - self._scores(critic, fake, y).mean()
+            estimate = self._scores(critic, x, y).mean() - self._scores(critic, fake, labels).mean()
         return {
             "wasserstein/critic_heldout": estimate.item(),
             "critic/input_gradient_norm": self._gradient_norms(critic, x_hat, y).mean().item(),
