@@ -60,7 +60,7 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     out = gan("train", "--help", cwd=tmp_path).stdout
     assert "objective: gan, hinge, lsgan, ns_gan, wgan, wgan_gp" in out
     assert re.search("model: dcgan, .*mlp, .*random, resnet", out)
-    assert "optimizer: adam, rmsprop, sgd" in out
+    assert "optimizer: adam, rmsprop, sgd, sghmc" in out
     assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
     assert not list(tmp_path.iterdir())
 

@@ -126,10 +126,11 @@ def test_every_optimizer_steps_both_players(
     trainer: Callable[..., Trainer], optimizer: str, objective: str
 ) -> None:
     """Adam and RMSProp first move each weight by about lr; SGD by lr times the gradient."""
+    calm = ["optimizer.temperature=0"] if optimizer == "sghmc" else []
     built = trainer(
         "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1",
         f"objective={objective}", f"optimizer={optimizer}", "optimizer.lr=1e-3",
-        "objective.n_critic=1",
+        "objective.n_critic=1", *calm,
     )  # fmt: skip
     nets = built.nets
     before = {name: _weights(getattr(nets, name)) for name in ("critic", "generator")}
@@ -139,7 +140,9 @@ def test_every_optimizer_steps_both_players(
         moved = (weights - _weights(network)).abs()
         gradient = torch.cat([p.grad.flatten() for p in network.parameters()]).abs()
         # lr |g| for SGD; lr g / |g| for Adam; lr g / sqrt((1 - alpha) g^2) for RMSProp
-        size = {"sgd": gradient, "adam": torch.ones(()), "rmsprop": torch.tensor(10.0)}[optimizer]
+        size = {
+            "sgd": gradient, "adam": torch.ones(()), "rmsprop": torch.tensor(10.0), "sghmc": gradient
+        }[optimizer]  # fmt: skip
         clipped = objective == "wgan" and name == "critic"
         active = gradient > 0.01 * gradient.max()
         assert active.any()
