@@ -6,7 +6,7 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.metrics.pictures import paint_images, paint_points
+from gan_runner.models.head import has_minibatch_statistics
 from gan_runner.models.summary import summarise
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import gaussian
@@ -76,7 +77,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     runs = [
         _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
     ]
-    checks.check_replicas(runs[0].nets)
+    checks.check_replicas([run.nets for run in runs])
     return Pack(runs, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 
 
@@ -100,30 +101,25 @@ def _trainer(
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
-    latent_dim = int(nets.generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
-    fixed = torch.Generator().manual_seed(seeds["noise"])
-    labels = _labels(nets.generator, dataset)
-    noise = gaussian(
-        settings.n_eval, latent_dim, device=torch.device("cpu"), generator=fixed, labels=labels
-    )
-    labels = None if labels is None else labels.to(device)
-    noise = Latent(noise.z.to(device), None if noise.y is None else noise.y.to(device))
+    random = torch.Generator().manual_seed(seeds["noise"])
+    noise = _fixed_noise(nets.generator, settings.n_eval, heldout, random=random)
     dtype = use_precision(precision)
     if dataset.spec.is_image:
         _lay_out(nets, device, dtype)
     few = Latent(noise.z[:_PROBE], None if noise.y is None else noise.y[:_PROBE])
-    probe = Batch(torch.randn(len(few.z), *dataset.spec.shape, generator=fixed).to(device), few.y)
+    x = torch.randn(len(few.z), *dataset.spec.shape, generator=random).to(device)
+    inputs = {"generator": few, "critic": Batch(x, few.y)}
     summaries = {
-        "generator": summarise(nets.generator, *few, batch_size=settings.batch_size),
-        "critic": summarise(nets.critic, *probe, batch_size=settings.batch_size),
+        name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
+        for name, given in inputs.items()
     }
     game = update.Game(
-        critic=update.Player(nets.critic, rows_are_independent(nets.critic, *probe), dtype),
-        generator=update.Player(nets.generator, rows_are_independent(nets.generator, *few), dtype),
+        critic=_player(nets.critic, *inputs["critic"], dtype=dtype),
+        generator=_player(nets.generator, *inputs["generator"], dtype=dtype),
         objective=objective,
         critic_optimizer=optimizers["critic"],
         generator_optimizer=optimizers["generator"],
-        prior=partial(gaussian, latent_dim=latent_dim, device=device, labels=labels),
+        prior=_prior(nets.generator, dataset, device),
         serve=stream.serve,
         batch_size=settings.batch_size,
     )
@@ -223,9 +219,44 @@ def _optimizers(nodes: Tree, nets: Nets) -> dict[str, Optimizer]:
     return made
 
 
-def _labels(generator: nn.Module, dataset: Dataset) -> Tensor | None:
-    """The labels that samples are made for, as frequent as they are there; None for none."""
-    return dataset.train.y if getattr(generator, "n_classes", 0) else None
+def _prior(generator: nn.Module, dataset: Dataset, device: torch.device) -> Callable[..., Latent]:
+    """Noise for training; labels as frequent as in the data, for a generator that takes them."""
+    labels = dataset.train.y if _takes_labels(generator) else None
+    return partial(
+        gaussian,
+        latent_dim=_latent_dim(generator),
+        device=device,
+        labels=None if labels is None else labels.to(device),
+    )
+
+
+def _fixed_noise(
+    generator: nn.Module, count: int, heldout: Batch, *, random: torch.Generator
+) -> Latent:
+    """The noise of evaluators and pictures; labels are those of the held-out samples, in turn.
+
+    So a held-out and a generated sample in the same row have the same label.
+    """
+    z, _ = gaussian(count, _latent_dim(generator), device=torch.device("cpu"), generator=random)
+    device, y = heldout.x.device, heldout.y
+    if y is None or not _takes_labels(generator):
+        return Latent(z.to(device))
+    return Latent(z.to(device), y[torch.arange(count, device=device) % len(y)])
+
+
+def _latent_dim(generator: nn.Module) -> int:
+    return int(generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
+
+
+def _takes_labels(generator: nn.Module) -> bool:
+    return bool(getattr(generator, "n_classes", 0))
+
+
+def _player(
+    network: nn.Module, x: Tensor, y: Tensor | None, *, dtype: torch.dtype | None
+) -> update.Player:
+    by_row = not has_minibatch_statistics(network) and rows_are_independent(network, x, y)
+    return update.Player(network, by_row, dtype)
 
 
 def _facts(seed: int, device: torch.device, spec: DataSpec) -> dict[str, Any]:

@@ -52,14 +52,20 @@ def check(
     _check_best(objective, settings, evaluators, n_heldout)
 
 
-def check_replicas(nets: Nets) -> None:
-    """Look at one of several runs that are to be trained as one.
+def check_replicas(nets: Sequence[Nets]) -> None:
+    """Look at the networks of several runs that are to be trained as one.
 
     Raises:
-        ValueError: its networks cannot be stacked.
+        ValueError: they cannot be stacked.
     """
     for player in ("generator", "critic"):
-        if has_spectral_norm(getattr(nets, player)):
+        first, *others = (getattr(its, player) for its in nets)
+        if any(str(other) != str(first) for other in others):
+            raise ValueError(
+                f"trainer.replicas={len(nets)}: the {player}s differ in architecture, but replicas"
+                " are one network with several weights; give all the same (model.seed=N)"
+            )
+        if has_spectral_norm(first):
             raise ValueError(
                 f"model.{player}.norm=spectral cannot be trained in replicas: torch's power"
                 " iteration works on one network at a time; set trainer.replicas=1"

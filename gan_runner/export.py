@@ -36,16 +36,17 @@ def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] 
     """Write the generator of a run's last checkpoint as a safetensors file.
 
     Its metadata, all strings: `generator`, the configuration node as JSON; `shape`, of a sample as
-    JSON; `weights`, "average" or "raw".
+    JSON; `n_classes`, the labels that it was trained with; `weights`, "average" or "raw".
 
     Raises:
         ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
-    generator, shape = load_generator(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
+    generator, spec = load_generator(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
     node = saved_config(run_dir)["model"]["generator"]
     metadata = {
         "generator": json.dumps(node),
-        "shape": json.dumps(list(shape)),
+        "shape": json.dumps(list(spec.shape)),
+        "n_classes": str(spec.n_classes),
         "weights": "raw" if raw else "average",
     }
     out.parent.mkdir(parents=True, exist_ok=True)

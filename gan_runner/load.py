@@ -89,8 +89,8 @@ def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:
 
 def load_generator(
     run_dir: Path, *, raw: bool, device: torch.device, allow: Sequence[str] = ()
-) -> tuple[nn.Module, tuple[int, ...]]:
-    """The generator of a run's last checkpoint in evaluation mode, and the shape of its samples.
+) -> tuple[nn.Module, DataSpec]:
+    """The generator of a run's last checkpoint in evaluation mode, and what its samples are like.
 
     What the run directory's configuration allows does not count: it may come from a stranger.
     """
@@ -104,4 +104,4 @@ def load_generator(
     spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
     generator = network(node, spec).to(device).eval()
     generator.load_state_dict(state["generator" if raw else "average"])
-    return generator, spec.shape
+    return generator, spec

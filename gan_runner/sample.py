@@ -79,9 +79,9 @@ def draw(
         ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
     where = resolve_device(device)
-    generator, shape = load_generator(run_dir, raw=raw, device=where, allow=allow)
+    generator, spec = load_generator(run_dir, raw=raw, device=where, allow=allow)
     labels = _labels(generator, label)
-    samples = np.empty((count, *shape), dtype=np.float32)
+    samples = np.empty((count, *spec.shape), dtype=np.float32)
     chunks = _chunks(generator, labels, seed, where)
     for start, chunk in zip(range(0, count, _CHUNK), chunks, strict=False):
         samples[start : start + _CHUNK] = chunk[: count - start]

@@ -87,7 +87,7 @@ def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("model=dcgan", "dataset=gaussians8"), r"model=dcgan needs images.*use model=mlp"),
+        (("model=dcgan", "dataset=gaussians8"), r"this model needs images.*use model=mlp"),
         (("trainer.batch_size=5000",), r"trainer\.batch_size=5000 is larger than .*1438 samples"),
         (("device=cuda:99",), r"device=cuda:99: this machine has"),
         (("trainer.steps=many",), r"trainer\.steps=many: should be a valid integer"),

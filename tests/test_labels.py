@@ -155,7 +155,40 @@ def test_labels_of_one_player_alone(trainer: Callable[..., Trainer]) -> None:
         trainer("model.filters=4", "model.generator.labels=embedding")
 
 
+def test_the_fixed_noise_has_the_labels_of_the_held_out_samples(
+    trainer: Callable[..., Trainer],
+) -> None:
+    """So that what lies between the two has one label, as in training."""
+    built = trainer(*CONDITIONAL, "trainer.n_eval=400")  # more than the 359 that are held out
+    y = built.heldout.y
+    assert len(y) == 359 and len(built.noise.y) == 400
+    assert torch.equal(built.noise.y[:359], y) and torch.equal(built.noise.y[359:], y[:41])
+
+
+def test_the_average_of_a_spectral_generator_has_its_norm(trainer: Callable[..., Trainer]) -> None:
+    """The mean of unit vectors is shorter: averaged singular vectors gave norms of 13."""
+    built = trainer(
+        "dataset=gaussians8", "model=mlp", "model.width=32", "model.generator.norm=spectral",
+        "objective=ns_gan", "optimizer.lr=2e-3",
+    )  # fmt: skip
+    built.adopt()
+    for built.step in range(400):
+        built.advance(built.picks())
+    average = built.nets.average
+    assert not any(module.training for module in average.modules())
+    for module in average.modules():
+        if isinstance(module, torch.nn.Linear):
+            largest = torch.linalg.svdvals(module.weight)[0].item()
+            assert largest == pytest.approx(1.0, abs=0.02)
+
+
 def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) -> None:
+    with pytest.raises(ValueError, match=r"replicas=2: the critics differ in architecture"):
+        build(
+            config(
+                "model=random", "model.filters=[4,6]", "model.seed=${seed}", "trainer.replicas=2"
+            )
+        )
     with pytest.raises(
         ValueError, match=r"model\.critic\.norm=spectral cannot be trained in replicas"
     ):
@@ -165,5 +198,9 @@ def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) ->
 def test_minibatch_statistics_contradict_a_penalty(trainer: Callable[..., Trainer]) -> None:
     with pytest.raises(ValueError, match=r"model\.critic\.minibatch contradicts objective\."):
         trainer("model.filters=4", "model.critic.minibatch=stddev")
-    built = trainer("model.filters=4", "model.critic.minibatch=stddev", "objective=ns_gan")
-    assert not built.game.critic.by_row  # real and generated samples are scored apart
+    for seed in range(6):  # a small weight of the statistic must not hide it
+        built = trainer(
+            "model=mlp", "model.width=64", "model.critic.minibatch=stddev", "objective=ns_gan", f"seed={seed}"
+        )  # fmt: skip
+        assert not built.game.critic.by_row  # real and generated samples are scored apart
+        assert built.game.generator.by_row

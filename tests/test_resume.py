@@ -354,9 +354,10 @@ def test_exported_weights_are_the_averaged_generator(
 ) -> None:
     for raw in (False, True):
         export(uninterrupted["dir"], tmp_path / "g.safetensors", raw=raw)
-        generator, shape = load_generator(uninterrupted["dir"], raw=raw, device=CPU)
+        generator, spec = load_generator(uninterrupted["dir"], raw=raw, device=CPU)
         with safe_open(tmp_path / "g.safetensors", framework="pt") as file:
-            assert file.metadata()["shape"] == json.dumps(list(shape)) == "[1, 8, 8]"
+            assert file.metadata()["shape"] == json.dumps(list(spec.shape)) == "[1, 8, 8]"
+            assert file.metadata()["n_classes"] == "10"
             assert file.metadata()["weights"] == ("raw" if raw else "average")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         assert all((weights[k] == v).all() for k, v in generator.state_dict().items())

@@ -20,10 +20,10 @@ SMALLEST, LARGEST = 8, 128  # pixels a side
 
 
 def halving(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
-    """A convolution of stride 2 that halves the sides.
+    """A convolution of stride 2 that halves the sides; half of an odd one is rounded down.
 
     kernel - 2 zeros are padded, half of them before; an odd one goes after, as TensorFlow's SAME
-    does.
+    does for even sides.
     """
     before, after = (kernel - 2) // 2, (kernel - 1) // 2
     if before == after:
@@ -39,8 +39,8 @@ def doubling(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> li
     return [layer] if before == after else [layer, nn.ZeroPad2d((0, -1, 0, -1))]
 
 
-class Shortcut(nn.Conv2d):
-    """A convolution beside a residual branch: no activation comes before it."""
+class Unrectified(nn.Conv2d):
+    """A convolution that no activation comes before: a shortcut's, or one that reads the image."""
 
 
 def finish(network: nn.Module, *, init: Init, norm: Norm) -> None:
@@ -56,12 +56,12 @@ def initialise(network: nn.Module, how: Init) -> None:
     "dcgan": N(0, 0.02^2), and N(1, 0.02^2) for the scales of norms (Radford et al. 2015, sec. 4).
     "he": N(0, 2 / fan_in), which keeps the size of activations through ReLU layers (He et al.
     2015), so that a critic starts with a slope near 1; without the 2, which makes up for a ReLU in
-    front, for a `Shortcut`. An output of a transposed convolution sums
+    front, for an `Unrectified`. An output of a transposed convolution sums
     in_channels * kernel^2 / stride^2 products: that is its fan_in.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            gain = 1 if isinstance(module, Shortcut) else 2
+            gain = 1 if isinstance(module, Unrectified) else 2
             std = 0.02 if how == "dcgan" else sqrt(gain / _fan_in(module))
             nn.init.normal_(module.weight, 0.0, std)
         elif isinstance(module, _NORMS) and module.weight is not None and how == "dcgan":

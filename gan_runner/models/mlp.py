@@ -40,7 +40,8 @@ class Generator(nn.Module):
         activation: see `activations`.
         labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
         init: "default" is torch's, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); else see
-            `blocks.initialise`.
+            `blocks.initialise`, but "he" leaves the last layer to Glorot & Bengio 2010, as the
+            authors of WGAN-GP do.
     """
 
     def __init__(
@@ -64,11 +65,14 @@ class Generator(nn.Module):
         self.layers = Labelled(
             *first, *_hidden(inputs, width, depth, norm, activation, n_classes=by_label)
         )
-        self.layers.append(nn.Linear(width, prod(spec.shape)))
+        self.layers.append(last := nn.Linear(width, prod(spec.shape)))
         if spec.is_image:
             self.layers.append(nn.Tanh())
         self.layers.append(nn.Unflatten(1, spec.shape))
-        _finish(self, init, norm)
+        if init == "he":
+            initialise(self, init)
+            nn.init.xavier_normal_(last.weight)  # He's would drive the tanh into saturation
+        _finish(self, "default" if init == "he" else init, norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, *shape)."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import gcd
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import register_parametrization
 
 Norm = Literal["none", "batch", "layer", "instance", "group", "spectral"]
 
@@ -77,8 +79,9 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(N, C, ...) and labels (N,) -> (N, C, ...)."""
-        spread = (*self.scale(y).shape, *[1] * (x.ndim - 2))
-        return self.scale(y).view(spread) * self.plain(x) + self.shift(y).view(spread)
+        scale, shift = self.scale(y), self.shift(y)
+        spread = (*scale.shape, *[1] * (x.ndim - 2))
+        return scale.view(spread) * self.plain(x) + shift.view(spread)
 
 
 class Projection(nn.Embedding):
@@ -94,7 +97,17 @@ def normalise_weights(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | Projection):
-            spectral_norm(module)
+            of_inputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0  # where outputs are
+            register_parametrization(module, "weight", SpectralNorm(module.weight, dim=of_inputs))
+
+
+class SpectralNorm(_SpectralNorm):
+    """torch's parametrization, in float32 also where the layer computes in half precision."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight divided by its spectral norm; in training after one more power iteration."""
+        with torch.autocast(weight.device.type, enabled=False):
+            return super().forward(weight)
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -104,5 +117,4 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 def has_spectral_norm(network: nn.Module) -> bool:
     """True if any weight is divided by its spectral norm (torch's parametrization)."""
-    kinds = (type(m).__name__ for m in network.modules())
-    return "_SpectralNorm" in kinds
+    return any(isinstance(m, _SpectralNorm) for m in network.modules())

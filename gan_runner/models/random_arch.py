@@ -18,6 +18,7 @@ from gan_runner.core import DataSpec
 from gan_runner.models import dcgan
 from gan_runner.models.activations import Activation
 from gan_runner.models.blocks import Init, KernelSize, PositiveInt, image_sides
+from gan_runner.models.head import Minibatch
 from gan_runner.models.labels import CriticLabels, GeneratorLabels
 from gan_runner.models.norms import Norm
 
@@ -107,6 +108,11 @@ def generator(
         ValueError: there are not so many architectures, or the images need more layers.
     """
     _check_depths(spec, depths)
+    if labels == "conditional_norm" and not all(norms):
+        raise ValueError(
+            "model.generator.labels=conditional_norm needs a norm, but some architectures are drawn"
+            " without; set model.norms=[true] or model.generator.labels=embedding"
+        )
     drawn, _ = draw(seed, activations=activations, depths=depths, norms=norms, filters=filters)
     arguments = _arguments(drawn, norm) | {"kernel": kernel, "labels": labels, "init": init}
     network = dcgan.Generator(spec, latent_dim=latent_dim, **arguments)
@@ -125,13 +131,14 @@ def critic(
     norm: Norm = "batch",
     kernel: KernelSize = 5,
     labels: CriticLabels = "none",
+    minibatch: Minibatch = "none",
     init: Init = "he",
 ) -> dcgan.Critic:
     """The critic of a place in the list, as of `generator`."""
     _check_depths(spec, depths)
     _, drawn = draw(seed, activations=activations, depths=depths, norms=norms, filters=filters)
     arguments = _arguments(drawn, norm) | {"kernel": kernel, "labels": labels, "init": init}
-    network = dcgan.Critic(spec, **arguments)
+    network = dcgan.Critic(spec, minibatch=minibatch, **arguments)
     network.architecture = asdict(drawn)  # type: ignore[assignment]
     return network
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_out_of
-from gan_runner.models.blocks import Init, PositiveInt, crop, finish, image_sides
+from gan_runner.models.blocks import Init, PositiveInt, Unrectified, crop, finish, image_sides
 from gan_runner.models.head import Head, Minibatch
 from gan_runner.models.labels import (
     CriticLabels,
@@ -77,8 +77,8 @@ class Generator(nn.Module):
                 for _ in range(doublings)
             )
         )
-        self.to_image = Labelled(
-            *_before_convolution(filters, norm, activation, n_classes=by_label, twice=False),
+        self.to_image = nn.Sequential(
+            *_before_convolution(filters, norm, activation, twice=False),
             nn.Conv2d(channels_out_of(activation, filters), channels, 3, 1, 1),
             nn.Tanh(),
         )
@@ -86,7 +86,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
-        return crop(self.to_image(self.blocks(self.project(z, y), y), y), self.sides)
+        return crop(self.to_image(self.blocks(self.project(z, y), y)), self.sides)
 
 
 class Critic(nn.Module):
@@ -146,15 +146,14 @@ class UpBlock(nn.Module):
         self, filters: int, norm: Norm, name: Activation, *, upsample: Upsample, n_classes: int = 0
     ) -> None:
         super().__init__()
-        double = nn.Upsample(scale_factor=2)
         inside = channels_out_of(name, filters)
-        self.shortcut = nn.Sequential(nn.Conv2d(filters, filters, 1), double)
+        self.shortcut = nn.Sequential(Unrectified(filters, filters, 1), nn.Upsample(scale_factor=2))
         self.residual = Labelled(
             *_before_convolution(filters, norm, name, n_classes=n_classes, twice=False),
-            double if upsample == "first" else nn.Identity(),
+            nn.Upsample(scale_factor=2) if upsample == "first" else nn.Identity(),
             nn.Conv2d(inside, filters, 3, 1, 1),
             *_before_convolution(filters, norm, name, n_classes=n_classes, twice=False),
-            double if upsample == "second" else nn.Identity(),
+            nn.Upsample(scale_factor=2) if upsample == "second" else nn.Identity(),
             nn.Conv2d(inside, filters, 3, 1, 1),
         )
 
@@ -168,9 +167,9 @@ class FirstBlock(nn.Module):
 
     def __init__(self, channels: int, filters: int, name: Activation) -> None:
         super().__init__()
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(channels, filters, 1))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(channels, filters, 1))
         self.residual = nn.Sequential(
-            nn.Conv2d(channels, filters, 3, 1, 1),
+            Unrectified(channels, filters, 3, 1, 1),
             activation_layer(name, twice=True),
             nn.Conv2d(channels_out_of(name, filters), filters, 3, 1, 1),
             nn.AvgPool2d(2),
@@ -186,15 +185,16 @@ class DownBlock(nn.Module):
 
     def __init__(self, filters: int, norm: Norm, name: Activation, *, pool: bool) -> None:
         super().__init__()
-        halve = nn.AvgPool2d(2) if pool else nn.Identity()
         inside = channels_out_of(name, filters)
-        self.shortcut = nn.Sequential(halve, nn.Conv2d(filters, filters, 1)) if pool else halve
+        self.shortcut: nn.Module = nn.Identity()
+        if pool:
+            self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(filters, filters, 1))
         self.residual = nn.Sequential(
             *_before_convolution(filters, norm, name, twice=True),
             nn.Conv2d(inside, filters, 3, 1, 1),
             *_before_convolution(filters, norm, name, twice=True),
             nn.Conv2d(inside, filters, 3, 1, 1),
-            halve,
+            nn.AvgPool2d(2) if pool else nn.Identity(),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Bottlenecks without a norm before the first convolution, and a residual branch t
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from math import ceil, log2
 from typing import Literal
@@ -18,7 +19,7 @@ from gan_runner.models.activations import Activation, activation_layer, channels
 from gan_runner.models.blocks import (
     Init,
     PositiveInt,
-    Shortcut,
+    Unrectified,
     crop,
     doubling,
     finish,
@@ -74,7 +75,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         channels, *self.sides = image_sides(spec)
-        widths = _widths(self.sides, filters)[::-1]
+        widths = _widths(self.sides, filters, activation)[::-1]
         grid = [ceil(side / 2 ** (len(widths) - 1)) for side in self.sides]
         self.latent_dim = latent_dim
         self.n_classes = classes_used(spec, labels, "generator")
@@ -124,10 +125,10 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = image_sides(spec)
-        widths = _widths(sides, filters)
+        widths = _widths(sides, filters, activation)
         self.n_classes = classes_used(spec, labels, "critic")
         first, inputs = sample_input(spec, labels, channels)
-        self.features = Labelled(*first, nn.Conv2d(inputs, widths[0], 1))
+        self.features = Labelled(*first, Unrectified(inputs, widths[0], 1))
         for i, (inside, out) in enumerate(pairwise([*widths, 0])):
             count = _BLOCKS if i else _BLOCKS_AT_THE_IMAGE
             for outputs, resample in _stage(inside, out, count, "down"):
@@ -135,9 +136,8 @@ class Critic(nn.Module):
                     Bottleneck(inside, outputs, resample, norm, activation, twice=True)
                 )
         self.features.append(nn.Flatten())
-        for _ in widths[1:]:
-            sides = [ceil(side / 2) for side in sides]
-        size = widths[-1] * sides[0] * sides[1]
+        height, width = (side // 2 ** (len(widths) - 1) for side in sides)
+        size = widths[-1] * height * width
         projected = self.n_classes if labels == "projection" else 0
         self.score = Head(size, n_classes=projected, minibatch=minibatch)
         finish(self, init=init, norm=norm)
@@ -170,30 +170,29 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         narrow_in, narrow = inputs // 2, outputs // 2
-        act, left = (
-            activation_layer(name, twice=twice),
-            lambda channels: channels_out_of(name, channels),
-        )
+        left, act = partial(channels_out_of, name), partial(activation_layer, name, twice=twice)
         self.shortcut = _shortcut(inputs, outputs, resample)
         self.residual = Labelled(
-            act,
+            act(),
             nn.Conv2d(left(inputs), narrow_in, 1),
-            act,
+            act(),
             *_conv3(left(narrow_in), narrow, resample),
-            act,
+            act(),
             nn.Conv2d(left(narrow), outputs, 1, bias=False),
             norm_layer(norm, outputs, n_classes=n_classes),
         )
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W), half or double the sides."""
-        return self.shortcut(x) + _RESIDUAL * self.residual(x, y)
+        residual = self.residual(x, y)
+        height, width = residual.shape[2:]  # half of an odd side is rounded down
+        return self.shortcut(x)[..., :height, :width] + _RESIDUAL * residual
 
 
 def _shortcut(inputs: int, outputs: int, resample: Resample) -> nn.Module:
     if resample == "up":
-        return nn.Sequential(Shortcut(inputs, 4 * outputs, 1), nn.PixelShuffle(2))
-    return Shortcut(inputs, outputs, 1, 2) if resample == "down" else nn.Identity()
+        return nn.Sequential(Unrectified(inputs, 4 * outputs, 1), nn.PixelShuffle(2))
+    return Unrectified(inputs, outputs, 1, 2) if resample == "down" else nn.Identity()
 
 
 def _conv3(inputs: int, outputs: int, resample: Resample) -> list[nn.Module]:
@@ -212,9 +211,14 @@ def _stage(
     return [*blocks, (out, direction)] if out else blocks
 
 
-def _widths(sides: list[int], filters: int) -> list[int]:
-    """Channels a grid, from the image to one of 4 to 7 pixels."""
-    if filters % 2:
-        raise ValueError(f"model.filters={filters}: this model needs an even number")
+def _widths(sides: list[int], filters: int, name: Activation) -> list[int]:
+    """Channels a grid, from the image to one of 4 to 7 pixels.
+
+    Raises:
+        ValueError: a block's inside would have half a channel.
+    """
+    divisor = 8 if name == "gated" else 4
+    if filters % divisor:
+        raise ValueError(f"model.filters={filters}: this model needs a multiple of {divisor}")
     halvings = int(log2(min(sides) / 4))
     return [filters // 2 * 2**stage for stage in range(halvings + 1)]

@@ -132,14 +132,16 @@ def summarise(
 @contextmanager
 def _watch(network: nn.Module, layers: list[Layer]) -> Iterator[None]:
     """Write down each call of a layer that has no layers inside."""
-    hooks = []
+    hooks, seen = [], set[nn.Parameter]()  # a layer that is called twice has its weights once
     for name, module in network.named_modules():
         inside = {child for child, _ in module.named_children()} - {"parametrizations"}
         if inside or "parametrizations" in name:
             continue
 
         def note(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
-            count = sum(p.numel() for p in module.parameters() if p.requires_grad)
+            new = [p for p in module.parameters() if p.requires_grad and p not in seen]
+            seen.update(new)
+            count = sum(p.numel() for p in new)
             kind = type(module).__name__.removeprefix("Parametrized")
             flops = _flops(module, given[0].shape, output.shape)
             layers.append(Layer(name, kind, tuple(output.shape[1:]), count, flops))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gan_runner.core import State
@@ -21,12 +22,21 @@ class Average:
         averages: the tensors that hold the average.
         tensors: those that it follows, one for each.
         decay: d; 0 makes the average a copy.
+        spectral: see `spectral_parts`, of the network that holds the average. The mean of singular
+            vectors is none; theirs follow the averaged weights by a power iteration a step.
     """
 
     def __init__(
-        self, averages: Iterable[Tensor], tensors: Iterable[Tensor], *, decay: float
+        self,
+        averages: Iterable[Tensor],
+        tensors: Iterable[Tensor],
+        *,
+        decay: float,
+        spectral: Iterable[tuple[nn.Module, Tensor]] = (),
     ) -> None:
-        pairs = list(zip(averages, tensors, strict=True))
+        self.spectral = list(spectral)
+        vectors = {id(v) for part, _ in self.spectral for v in part.buffers()}
+        pairs = [p for p in zip(averages, tensors, strict=True) if id(p[0]) not in vectors]
         self.floats = [(a, n) for a, n in pairs if a.is_floating_point()]
         self.others = [(a, n) for a, n in pairs if not a.is_floating_point()]
         self.decay = decay
@@ -39,11 +49,25 @@ class Average:
         get_ema_multi_avg_fn(decay)(list(averages), list(tensors), None)
         for average, tensor in self.others:
             average.copy_(tensor)
+        for part, weight in self.spectral:
+            part.train()(weight)
+            part.eval()
 
 
 def tensors_of(network: nn.Module) -> list[Tensor]:
     """Parameters, then buffers."""
     return [*network.parameters(), *network.buffers()]
+
+
+def spectral_parts(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
+    """What divides weights by their spectral norms (torch's parametrization), and the weights."""
+    return [
+        (part, module.original)
+        for module in network.modules()
+        if isinstance(module, ParametrizationList)
+        for part in module
+        if hasattr(part, "_power_method")
+    ]
 
 
 def random_state(device: torch.device) -> State:

@@ -26,7 +26,13 @@ from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.loop import fit_together
 from gan_runner.training.sampling import generate
 from gan_runner.training.settings import Settings
-from gan_runner.training.state import Average, random_state, set_random_state, tensors_of
+from gan_runner.training.state import (
+    Average,
+    random_state,
+    set_random_state,
+    spectral_parts,
+    tensors_of,
+)
 from gan_runner.training.update import Game
 
 Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
@@ -114,7 +120,8 @@ class Trainer:
     def adopt(self) -> None:
         """Called when the state has been loaded."""
         nets, decay = self.nets, self.settings.ema_decay
-        self.average = Average(tensors_of(nets.average), tensors_of(nets.generator), decay=decay)
+        pairs = tensors_of(nets.average), tensors_of(nets.generator)
+        self.average = Average(*pairs, decay=decay, spectral=spectral_parts(nets.average))
 
     def publish(self) -> None:
         """Called before the state is looked at."""

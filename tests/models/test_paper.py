@@ -13,7 +13,7 @@ from gan_runner.build import network
 from gan_runner.config import checked
 from gan_runner.core import DataSpec
 from gan_runner.models import random_arch, resnet101
-from gan_runner.models.blocks import doubling, halving
+from gan_runner.models.blocks import doubling, halving, initialise
 from gan_runner.train import config_dir
 from gan_runner.training.trainer import Trainer
 
@@ -101,6 +101,25 @@ def test_every_model_at_every_size(config: Compose, model: str, channels: int, s
     assert critic(x).shape == (3,)
 
 
+@pytest.mark.parametrize(
+    "sides", [(9, 9), (15, 15), (30, 30), (33, 33), (28, 30), (31, 17), (127, 40)]
+)
+@pytest.mark.parametrize("model", ["dcgan", "dcgan_paper", "resnet", "resnet101", "mlp_generator"])
+def test_sides_that_are_odd_or_unequal(config: Compose, model: str, sides: tuple[int, int]) -> None:
+    spec = DataSpec("images", (1, *sides))
+    generator, critic = players(config, spec, f"model={model}", "model.filters=4")
+    x = generator(torch.randn(2, generator.latent_dim))
+    assert x.shape == (2, 1, *sides) and critic(x).shape == (2,)
+
+
+def test_filters_that_cannot_be_halved_are_refused() -> None:
+    for filters, activation in ((6, "relu"), (12, "gated"), (4, "gated")):
+        with pytest.raises(ValueError, match=rf"model\.filters={filters}: .* a multiple of [48]"):
+            resnet101.Generator(image(1, 8), filters=filters, activation=activation)
+    with pytest.raises(ValueError, match=r"set model\.norms=\[true\]"):
+        random_arch.generator(image(1, 32), seed=0, **TABLE_1, labels="conditional_norm")
+
+
 @pytest.mark.parametrize("model", [m for m in MODELS if m not in {"mlp"}])
 def test_points_are_refused(config: Compose, model: str) -> None:
     with pytest.raises(ValueError, match=r"needs images, but the data is points.*use model=mlp"):
@@ -157,19 +176,20 @@ def test_doubling_is_the_adjoint_of_halving(kernel: int) -> None:
     torch.testing.assert_close((down(x) * y).sum(), (x * up(y)).sum())
 
 
-def test_bottlenecks_resample_and_start_near_their_shortcut() -> None:
-    """With a residual branch of zeros, a block is its shortcut, which keeps the size of values."""
-    for resample, side in (("none", 8), ("up", 16), ("down", 4)):
-        outputs = {"none": 16, "up": 8, "down": 32}[resample]
-        block = resnet101.Bottleneck(16, outputs, resample, "none", "relu", twice=False)
-        assert block(torch.randn(2, 16, 8, 8)).shape == (2, outputs, side, side)
-    built = resnet101.Critic(image(3, 16), filters=32, norm="none")
-    x = torch.randn(64, 16, 16, 16)
-    block = next(b for b in built.features if isinstance(b, resnet101.Bottleneck))
-    assert block.shortcut(x).std().item() == pytest.approx(1.0, abs=0.05)
-    downs = [b for b in built.features if isinstance(b, resnet101.Bottleneck)]
-    down = next(b for b in downs if not isinstance(b.shortcut, nn.Identity))
-    assert down.shortcut(x).std().item() == pytest.approx(1.0, abs=0.15)
+@pytest.mark.parametrize(
+    ("resample", "outputs", "side"), [("none", 64, 8), ("up", 32, 16), ("down", 128, 4)]
+)
+def test_bottlenecks_add_to_their_shortcut(resample: str, outputs: int, side: int) -> None:
+    """Shortcut plus 0.3 of the branch; the shortcut keeps the size of values at the start."""
+    block = resnet101.Bottleneck(64, outputs, resample, "none", "relu", twice=False)
+    initialise(block, "he")
+    x = torch.randn(16, 64, 8, 8)
+    y = block(x)
+    assert y.shape == (16, outputs, side, side)
+    torch.testing.assert_close(y, block.shortcut(x) + 0.3 * block.residual(x))
+    assert block.shortcut(x).std().item() == pytest.approx(1.0, abs=0.1)
+    if resample == "none":
+        assert torch.equal(block.shortcut(x), x)
 
 
 def test_seeds_are_different_architectures() -> None:
@@ -225,7 +245,7 @@ def test_there_are_only_so_many() -> None:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_a_random_architecture_takes_a_step(trainer: Callable[..., Trainer], seed: int) -> None:
-    """Of either objective: nothing is infinite, and all weights with a gradient have moved."""
+    """Of either objective: nothing is infinite, and each weight layer but dead ones has moved."""
     for objective in ("wgan_gp", "ns_gan"):
         built = trainer(
             "model=random", f"model.seed={seed}", "model.filters=[4,8,16]", f"objective={objective}",
@@ -233,9 +253,15 @@ def test_a_random_architecture_takes_a_step(trainer: Callable[..., Trainer], see
         )  # fmt: skip
         built.adopt()
         built.step = 0
+        players = [built.nets.generator, built.nets.critic]
+        before = [[p.detach().clone() for p in player.parameters()] for player in players]
         (logs,) = built.advance(built.picks())
         assert all(value.isfinite() for value in logs.values())
-        for player in (built.nets.generator, built.nets.critic):
-            parameters = list(player.parameters())
-            assert all(p.isfinite().all() and p.grad.isfinite().all() for p in parameters)
-            assert any(p.grad.abs().max() > 0 for p in parameters)
+        for player, weights in zip(players, before, strict=True):
+            moved = 0
+            for parameter, old in zip(player.parameters(), weights, strict=True):
+                assert parameter.isfinite().all() and parameter.grad.isfinite().all()
+                steep = parameter.grad.abs() > 1e-5  # Adam's first step is lr g / (|g| + eps)
+                assert (parameter != old)[steep].all()
+                moved += int(steep.any())
+            assert moved > len(weights) / 2
