@@ -16,10 +16,7 @@ from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.training.settings import Settings
 
-_ALWAYS_LOGGED = (
-    "loss/critic", "loss/generator", "grad_norm/critic", "grad_norm/generator",
-    "speed/steps_per_second",
-)  # fmt: skip
+_ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
 
 
 def check(
@@ -35,8 +32,8 @@ def check(
     Raises:
         ValueError: for a contradiction; what is merely unwise is warned about.
     """
-    for term in objective.per_sample_terms:
-        _check_penalty(f"objective.critic_terms.{term}", nets.critic)
+    for part in objective.per_sample_parts:
+        _check_penalty(f"objective.{part}", nets.critic)
     if _clips(objective):
         _check_clipping(nets.critic, optimizers["critic"])
     for player, optimizer in optimizers.items():
@@ -102,8 +99,7 @@ def _check_best(
     needs: dict[str, int] = {}
     for evaluator in evaluators:
         needs |= getattr(evaluator, "tags", {})
-    losses = [f"loss/{name}" for name in objective.critic_terms]
-    known = [*needs, *objective.estimates, *_ALWAYS_LOGGED, *losses]
+    known = [*needs, *objective.tags, *_ALWAYS_LOGGED]
     best_by = settings.best_by
     if best_by not in known:
         raise ValueError(

@@ -24,8 +24,10 @@ def test_wgan_gp_card(config) -> None:
     assert {tag: v.item() for tag, v in logs.items()} == pytest.approx({
         "loss/critic": 34.0, "loss/gradient_penalty": 40.0, "wasserstein/critic": 6.0,
     })  # fmt: skip
-    assert objective.generator_loss(critic, FAKE).total.item() == pytest.approx(-3.0)
-    assert objective.n_critic == 5 and objective.per_sample_terms == ["gradient_penalty"]
+    assert objective.generator_loss(critic, REAL, FAKE).total.item() == pytest.approx(-3.0)
+    assert objective.n_critic == 5 and objective.per_sample_parts == [
+        "critic_terms.gradient_penalty"
+    ]
 
 
 def test_a_weight_of_zero_equals_absence(config) -> None:
