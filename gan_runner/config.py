@@ -97,11 +97,12 @@ def follows_seed(config: Tree, cfg: DictConfig) -> Tree:
 
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
-    """`norm: auto` of a critic is batch, but none where a term needs scores sample by sample."""
-    critic, terms = tree["model"]["critic"], tree["objective"].get("critic_terms")
+    """`norm: auto` is batch, but none where the objective needs scores sample by sample."""
+    critic, objective = tree["model"]["critic"], tree["objective"]
     if critic.get("norm") != "auto":
         return
-    marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
+    parts = list(objective.values())  # terms and constraint; the objective itself is not marked
+    marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(parts)]
     critic["norm"] = "none" if any(marks) else "batch"
 
 
