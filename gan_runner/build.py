@@ -26,6 +26,7 @@ from gan_runner.core import Batch, Dataset, DataSpec, Evaluator, Nets, rows_are_
 from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
+from gan_runner.metrics.lipschitz import LipschitzOfCritic
 from gan_runner.metrics.pictures import paint_images, paint_points
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import gaussian
@@ -82,6 +83,7 @@ def _trainer(
     optimizers = _optimizers(config["optimizer"], nets)
     evaluators: list[Evaluator] = [
         CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
+        LipschitzOfCritic(batch_size=settings.batch_size, seed=seeds["heldout"]),
         ProbeJensenShannon(seed=config["seed"] % 2**31),
     ]
     checks.check(objective, nets, optimizers, settings, evaluators, len(dataset.heldout.x))

@@ -25,7 +25,7 @@ class PiecewiseLinear(nn.Module):
 
     def __init__(self, slope: float = 0.0) -> None:
         super().__init__()
-        self.slope = slope
+        self.slope, self.lipschitz = slope, max(1.0, abs(slope))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
