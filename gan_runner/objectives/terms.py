@@ -19,7 +19,7 @@ from torch.nn.functional import relu
 from gan_runner.core import Batch, Critic, Weighted
 
 Part = TypeVar("Part", bound=Callable[..., object])
-Weight = Annotated[float, Ge(0)]
+NonNegative = Annotated[float, Ge(0)]
 
 
 def per_sample(part: Part) -> Part:
@@ -29,7 +29,9 @@ def per_sample(part: Part) -> Part:
 
 
 @per_sample
-def gradient_penalty(critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0) -> Tensor:
+def gradient_penalty(
+    critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
+) -> Tensor:
     """Two-sided gradient penalty: weight * E (|grad f(x_hat)|_2 - 1)^2.
 
     Gulrajani et al. 2017, equation 3: x_hat = eps x + (1 - eps) G(z), one eps ~ U[0, 1] a sample;
@@ -46,7 +48,9 @@ def gradient_penalty(critic: Critic, real: Batch, fake: Batch, *, weight: Weight
 
 
 @per_sample
-def lipschitz_penalty(critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0) -> Tensor:
+def lipschitz_penalty(
+    critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
+) -> Tensor:
     """One-sided gradient penalty: weight * E max(0, |grad f(x_hat)|_2 - 1)^2.
 
     Petzka et al. 2018, WGAN-LP: only slopes above 1 contradict a Lipschitz constant of 1. The
@@ -58,7 +62,12 @@ def lipschitz_penalty(critic: Critic, real: Batch, fake: Batch, *, weight: Weigh
 
 @per_sample
 def dragan_penalty(
-    critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0, noise: Weight = 0.25
+    critic: Critic,
+    real: Batch,
+    fake: Batch,
+    *,
+    weight: NonNegative = 10.0,
+    noise: NonNegative = 0.25,
 ) -> Tensor:
     """Two-sided gradient penalty around the data: weight * E (|grad f(x + delta)|_2 - 1)^2.
 
@@ -72,7 +81,7 @@ def dragan_penalty(
 
 
 @per_sample
-def r1(critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0) -> Tensor:
+def r1(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) -> Tensor:
     """Zero-centred gradient penalty on data: weight / 2 * E |grad f(x)|_2^2.
 
     Mescheder et al. 2018, equation 9 (R1), whose gamma is the weight.
@@ -81,7 +90,7 @@ def r1(critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0) -> Te
 
 
 @per_sample
-def r2(critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0) -> Tensor:
+def r2(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) -> Tensor:
     """Zero-centred gradient penalty on samples: weight / 2 * E |grad f(G(z))|_2^2.
 
     Mescheder et al. 2018, equation 10 (R2), whose gamma is the weight.
@@ -89,7 +98,9 @@ def r2(critic: Critic, real: Batch, fake: Batch, *, weight: Weight = 10.0) -> Te
     return weight / 2 * _squared_norm(input_gradient(critic, fake.x, fake.y)).mean()
 
 
-def weight_decay(critic: Weighted, real: Batch, fake: Batch, *, weight: Weight = 1e-3) -> Tensor:
+def weight_decay(
+    critic: Weighted, real: Batch, fake: Batch, *, weight: NonNegative = 1e-3
+) -> Tensor:
     """Sum of the squared Frobenius norms of the layers: weight * sum_l |W_l|_F^2.
 
     |W|_F is at least the spectral norm of W, so that it bounds a dense layer's Lipschitz constant.
