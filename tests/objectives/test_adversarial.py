@@ -143,6 +143,7 @@ PUBLISHED = {
     "lsgan": ("rmsprop", {"lr": 1e-4}, 1),
     "lsgan_pm1": ("rmsprop", {"lr": 1e-4}, 1),
     "hinge": ("adam", {"lr": 2e-4, "betas": [0.0, 0.9]}, 5),
+    "sn_gan": ("adam", {"lr": 2e-4, "betas": [0.0, 0.9]}, 5),
     "ragan": ("adam", {"lr": 2e-4, "betas": [0.5, 0.999]}, 1),
     "rpgan": ("adam", {"lr": 2e-4, "betas": [0.5, 0.999]}, 1),
     "r3gan": ("adam", {"lr": 2e-4, "betas": [0.0, 0.9]}, 1),
