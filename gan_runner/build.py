@@ -17,17 +17,26 @@ import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_runner import checks
 from gan_runner.config import checked, follows_seed
-from gan_runner.core import Batch, Dataset, DataSpec, Evaluator, Nets, rows_are_independent
+from gan_runner.core import (
+    Batch,
+    Dataset,
+    DataSpec,
+    Evaluator,
+    Latent,
+    Nets,
+    rows_are_independent,
+)
 from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.metrics.lipschitz import LipschitzOfCritic
 from gan_runner.metrics.pictures import paint_images, paint_points
+from gan_runner.models.summary import summarise
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import gaussian
 from gan_runner.schema import Tree
@@ -44,6 +53,8 @@ from gan_runner.training.provenance import versions
 from gan_runner.training.replicas import Pack
 from gan_runner.training.settings import Settings
 from gan_runner.training.trainer import Iteration, Trainer
+
+_PROBE = 8  # rows of input that networks are tried with
 
 
 def build(cfg: DictConfig) -> Trainer | Pack:
@@ -66,6 +77,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     runs = [
         _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
     ]
+    checks.check_replicas(runs[0].nets)
     return Pack(runs, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 
 
@@ -92,21 +104,28 @@ def _trainer(
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
     latent_dim = int(nets.generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
     fixed = torch.Generator().manual_seed(seeds["noise"])
-    noise = gaussian(settings.n_eval, latent_dim, device=torch.device("cpu"), generator=fixed)
-    noise = noise._replace(z=noise.z.to(device))
+    labels = _labels(nets.generator, dataset)
+    noise = gaussian(
+        settings.n_eval, latent_dim, device=torch.device("cpu"), generator=fixed, labels=labels
+    )
+    labels = None if labels is None else labels.to(device)
+    noise = Latent(noise.z.to(device), None if noise.y is None else noise.y.to(device))
     dtype = use_precision(precision)
     if dataset.spec.is_image:
         _lay_out(nets, device, dtype)
-    probe = torch.randn(8, *dataset.spec.shape, generator=fixed).to(device)
+    few = Latent(noise.z[:_PROBE], None if noise.y is None else noise.y[:_PROBE])
+    probe = Batch(torch.randn(len(few.z), *dataset.spec.shape, generator=fixed).to(device), few.y)
+    summaries = {
+        "generator": summarise(nets.generator, *few, batch_size=settings.batch_size),
+        "critic": summarise(nets.critic, *probe, batch_size=settings.batch_size),
+    }
     game = update.Game(
-        critic=update.Player(nets.critic, rows_are_independent(nets.critic, probe), dtype),
-        generator=update.Player(
-            nets.generator, rows_are_independent(nets.generator, noise.z[:8]), dtype
-        ),
+        critic=update.Player(nets.critic, rows_are_independent(nets.critic, *probe), dtype),
+        generator=update.Player(nets.generator, rows_are_independent(nets.generator, *few), dtype),
         objective=objective,
         critic_optimizer=optimizers["critic"],
         generator_optimizer=optimizers["generator"],
-        prior=partial(gaussian, latent_dim=latent_dim, device=device),
+        prior=partial(gaussian, latent_dim=latent_dim, device=device, labels=labels),
         serve=stream.serve,
         batch_size=settings.batch_size,
     )
@@ -124,7 +143,13 @@ def _trainer(
         settings=settings,
         evaluators=evaluators,
         painter=paint_images if dataset.spec.is_image else paint_points,
-        facts={**_facts(config["seed"], device, dataset.spec, nets), "precision": precision},
+        facts={
+            **_facts(config["seed"], device, dataset.spec),
+            "precision": precision,
+            "networks": {name: summary.facts for name, summary in summaries.items()},
+        },
+        architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
+        opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
         config=yaml.safe_dump(config, sort_keys=False),
     )
 
@@ -200,13 +225,17 @@ def _optimizers(nodes: Tree, nets: Nets) -> dict[str, Optimizer]:
     return made
 
 
-def _facts(seed: int, device: torch.device, spec: DataSpec, nets: Nets) -> dict[str, Any]:
+def _labels(generator: nn.Module, dataset: Dataset) -> Tensor | None:
+    """The labels that samples are made for, as frequent as they are there; None for none."""
+    return dataset.train.y if getattr(generator, "n_classes", 0) else None
+
+
+def _facts(seed: int, device: torch.device, spec: DataSpec) -> dict[str, Any]:
     """What a run's summary says of how it was made."""
     return {
         "seed": seed,
         "device": device_name(device),
         "data": str(spec),
-        "parameters": {name: _count(getattr(nets, name)) for name in ("generator", "critic")},
         "versions": versions(),
     }
 
@@ -228,7 +257,3 @@ def _seeds(seed: int, names: tuple[str, ...]) -> dict[str, int]:
     """Independent seeds, one for each use of randomness."""
     words = np.random.SeedSequence(seed).generate_state(len(names))
     return dict(zip(names, map(int, words), strict=True))
-
-
-def _count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -11,7 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_runner.core import Evaluator, Nets
-from gan_runner.models.blocks import has_batch_norm, has_spectral_norm
+from gan_runner.models.head import has_minibatch_statistics
+from gan_runner.models.norms import has_batch_norm, has_spectral_norm
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.training.settings import Settings
@@ -32,6 +33,7 @@ def check(
     Raises:
         ValueError: for a contradiction; what is merely unwise is warned about.
     """
+    _check_labels(nets)
     for part in objective.per_sample_parts:
         _check_penalty(f"objective.{part}", nets.critic)
     if objective.constraint is not None:
@@ -47,11 +49,47 @@ def check(
     _check_best(objective, settings, evaluators, n_heldout)
 
 
+def check_replicas(nets: Nets) -> None:
+    """Look at one of several runs that are to be trained as one.
+
+    Raises:
+        ValueError: its networks cannot be stacked.
+    """
+    for player in ("generator", "critic"):
+        if has_spectral_norm(getattr(nets, player)):
+            raise ValueError(
+                f"model.{player}.norm=spectral cannot be trained in replicas: torch's power"
+                " iteration works on one network at a time; set trainer.replicas=1"
+            )
+
+
+def _check_labels(nets: Nets) -> None:
+    """Both players must know the label, or the scores of generated samples have none."""
+    generator, critic = (getattr(n, "n_classes", 0) for n in (nets.generator, nets.critic))
+    if critic and not generator:
+        raise ValueError(
+            "the critic asks for labels, but the generator has none to give; set"
+            " model.generator.labels=embedding or conditional_norm, or model.critic.labels=none"
+        )
+    if generator and not critic:
+        warnings.warn(
+            "the critic does not see the labels that the generator is given, so they will mean"
+            " nothing; set model.critic.labels=projection or concatenation",
+            stacklevel=3,
+        )
+
+
 def _check_penalty(term: str, critic: nn.Module) -> None:
     if has_batch_norm(critic):
         raise ValueError(
             f"model.critic.norm=batch contradicts {term}: it is defined sample by sample, and batch"
-            " norm makes each score depend on the whole batch; set model.critic.norm=none"
+            " norm makes each score depend on the whole batch; set model.critic.norm=none or layer"
+        )
+    if has_minibatch_statistics(critic):
+        raise ValueError(
+            f"model.critic.minibatch contradicts {term}: it is defined sample by sample, and"
+            " minibatch statistics make each score depend on the whole batch; set"
+            " model.critic.minibatch=none"
         )
     if term == "objective.constraint":  # which takes no gradient, unlike every such term
         return

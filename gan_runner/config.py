@@ -97,13 +97,12 @@ def follows_seed(config: Tree, cfg: DictConfig) -> Tree:
 
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
-    """`norm: auto` is batch, but none where the objective needs scores sample by sample."""
-    critic, objective = tree["model"]["critic"], tree["objective"]
-    if critic.get("norm") != "auto":
-        return
-    parts = list(objective.values())  # terms and constraint; the objective itself is not marked
-    marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(parts)]
-    critic["norm"] = "none" if any(marks) else "batch"
+    """A critic's norm is batch, but another where scores are needed sample by sample."""
+    critic, parts = tree["model"]["critic"], list(tree["objective"].values())
+    instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
+    if instead is not None:
+        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(parts)]
+        critic["norm"] = instead if any(marks) else "batch"
 
 
 def _needs_per_sample_scores(name: str, allow: list[str]) -> bool:

@@ -94,7 +94,10 @@ class Generator(Protocol):
 
 
 class Critic(Protocol):
-    """A network `(x, y) -> f(x)`: one number a sample."""
+    """A network `(x, y) -> f(x)`: one number a sample.
+
+    One that lets its last hidden layer be used as well has a module `features`: (x, y) -> (N, d).
+    """
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Map (N, *shape) samples to (N,) scores: the higher, the more real."""
@@ -134,6 +137,7 @@ class View:
         heldout: samples that no player was trained on; a small data set may have few.
         raw: N samples (N, *shape) of the generator as it stands.
         averaged: N samples of its running average, from the same noise in every view of a run.
+        labels: (N,) that both were made for, or None.
     """
 
     nets: Nets
@@ -141,6 +145,7 @@ class View:
     heldout: Batch
     raw: Tensor
     averaged: Tensor
+    labels: Tensor | None = None
 
 
 Evaluator = Callable[[View], Mapping[str, float]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from gan_runner.core import Latent
 from gan_runner.load import load_generator
 from gan_runner.metrics.pictures import image_grid, scatter
 from gan_runner.objectives.priors import gaussian
@@ -36,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
             seed=options.seed,
             raw=options.raw,
             device=options.device,
+            label=options.label,
             allow=options.allow,
         )
         _write(samples, options.out)
@@ -52,6 +55,7 @@ def draw(
     seed: int = 0,
     raw: bool = False,
     device: str = "auto",
+    label: int | None = None,
     allow: Sequence[str] = (),
 ) -> np.ndarray:
     """Samples of a run's last checkpoint.
@@ -64,6 +68,8 @@ def draw(
         seed: of the noise.
         raw: draw from the generator as it stood, not from its running average.
         device: auto, cpu, cuda or cuda:N.
+        label: that all samples are made for; None: 0, 1, 2 ... in turn. For a generator that takes
+            labels.
         allow: prefixes of targets that the run may name besides our own; see `schema.ALLOWED`.
 
     Returns:
@@ -74,20 +80,36 @@ def draw(
     """
     where = resolve_device(device)
     generator, shape = load_generator(run_dir, raw=raw, device=where, allow=allow)
+    labels = _labels(generator, label)
     samples = np.empty((count, *shape), dtype=np.float32)
-    for start, chunk in zip(range(0, count, _CHUNK), _chunks(generator, seed, where), strict=False):
+    chunks = _chunks(generator, labels, seed, where)
+    for start, chunk in zip(range(0, count, _CHUNK), chunks, strict=False):
         samples[start : start + _CHUNK] = chunk[: count - start]
     return samples
 
 
-def _chunks(generator: nn.Module, seed: int, device: torch.device) -> Iterator[np.ndarray]:
+def _labels(generator: nn.Module, label: int | None) -> list[int] | None:
+    """The labels that samples are made for in turn; None for a generator without labels."""
+    n_classes = int(getattr(generator, "n_classes", 0))
+    if label is None:
+        return list(range(n_classes)) or None
+    if not 0 <= label < n_classes:
+        known = f"0 to {n_classes - 1}" if n_classes else "none: it was trained without them"
+        raise ValueError(f"--label {label}: the labels of this generator are {known}")
+    return [label]
+
+
+def _chunks(
+    generator: nn.Module, labels: list[int] | None, seed: int, device: torch.device
+) -> Iterator[np.ndarray]:
     random = torch.Generator().manual_seed(seed)
+    turn = cycle(labels) if labels else None
     while True:
         latent = gaussian(
             _CHUNK, int(generator.latent_dim), device=torch.device("cpu"), generator=random  # type: ignore[arg-type]
         )  # fmt: skip
-        latent = latent._replace(z=latent.z.to(device))
-        yield generate(generator, latent, batch_size=_CHUNK).cpu().numpy()
+        y = None if turn is None else torch.tensor(list(islice(turn, _CHUNK)), device=device)
+        yield generate(generator, Latent(latent.z.to(device), y), batch_size=_CHUNK).cpu().numpy()
 
 
 def _write(samples: np.ndarray, path: Path) -> None:
@@ -110,6 +132,10 @@ def _parser() -> argparse.ArgumentParser:
         help="FILE.png: a picture; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument(
+        "--label", type=int, default=None,
+        help="class of the samples, for a run with labels (default: all in turn)",
+    )  # fmt: skip
     parser.add_argument("--raw", action="store_true", help="the generator without averaging")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(

@@ -223,10 +223,9 @@ def _remove_if_empty(run_dir: Path) -> None:
 
 def _print_opening(what: str, trainer: Trainer | Pack, run_dir: Path) -> None:
     facts = trainer.facts
-    sizes = ", ".join(f"{player} {count:,}" for player, count in facts["parameters"].items())
     print(f"gan-run {what} seed={facts['seed']}\n  data        {facts['data']}")
-    print(f"  parameters  {sizes}\n  device      {facts['device']}, {facts['precision']}")
-    print(f"  directory   {run_dir}")
+    print(trainer.opening, end="")
+    print(f"  device      {facts['device']}, {facts['precision']}\n  directory   {run_dir}")
 
 
 def _print_closing(summary: dict[str, Any], run_dir: Path) -> None:

@@ -61,7 +61,8 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     out = gan("train", "--help", cwd=tmp_path).stdout
     objectives = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
     assert len(objectives) > 5 and f"objective: {', '.join(objectives)}" in out
-    assert "model: dcgan, mlp" in out and "optimizer: adam, rmsprop, sgd" in out
+    assert re.search("model: dcgan, .*mlp, .*random, resnet", out)
+    assert "optimizer: adam, rmsprop, sgd, sghmc" in out
     assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
     assert not list(tmp_path.iterdir())
 
@@ -138,6 +139,23 @@ def test_a_saved_configuration_repeats_its_run(run_dir: Path, tmp_path: Path) ->
     assert {p.name for p in (tmp_path / "again").iterdir() if "tfevents" not in p.name} == {
         p.name for p in run_dir.iterdir() if "tfevents" not in p.name
     }
+
+
+def test_a_random_architecture_is_written_down(tmp_path: Path) -> None:
+    result = gan(
+        "train", "model=random", "model.seed=1", "model.filters=[4,6]", "model.depths=[3,5]", *QUICK[1:], "hydra.run.dir=run", cwd=tmp_path
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    networks = json.loads((tmp_path / "run" / "summary.json").read_text())["networks"]
+    whole = (tmp_path / "run" / "architecture.txt").read_text()
+    for player, facts in networks.items():
+        drawn = " ".join(f"{key}={value}" for key, value in facts["architecture"].items())
+        assert re.search(r"activation=\w+ depth=\d+ norm=\w+ filters=[46]$", drawn)
+        line = re.search(
+            rf"  {player} +{facts['parameters']:,} parameters, .*; drawn: {drawn}", whole
+        )
+        assert line and line[0] in result.stdout
+    assert gan("sample", "run", "--count", "4", cwd=tmp_path).returncode == 0
 
 
 def test_a_run_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:

@@ -33,12 +33,14 @@ class CriticOnHeldOut:
         """Measure a view."""
         critic, (x, y) = view.nets.critic, view.heldout
         fake = view.raw[: len(x)]
+        labels = y if view.labels is None else view.labels[: len(x)]
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         x_hat = eps * x + (1 - eps) * fake
         size = self.batch_size
         with torch.no_grad():
-            r, f = (scores(critic, place, y, batch_size=size).mean() for place in (x, fake))
+            r = scores(critic, x, y, batch_size=size).mean()
+            f = scores(critic, fake, labels, batch_size=size).mean()
         return {
             "wasserstein/critic_heldout": (r - f).item(),
             "critic/input_gradient_norm": slopes(critic, x_hat, y, batch_size=size).mean().item(),

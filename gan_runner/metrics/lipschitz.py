@@ -68,6 +68,7 @@ class LipschitzOfCritic:
         """Measure a view."""
         x, y = view.heldout
         fake = view.raw[: len(x)]
+        labels = y if view.labels is None else view.labels[: len(x)]
         probe = (x[:8], None if y is None else y[:8])
         finite = all(w.isfinite().all() for w in view.nets.critic.parameters())
         if len(x) < _FEWEST or not finite or not rows_are_independent(view.nets.critic, *probe):
@@ -75,11 +76,11 @@ class LipschitzOfCritic:
         critic = deepcopy(view.nets.critic).eval()  # spectral norm iterates whenever it trains
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
-        places = (x, fake, eps * x + (1 - eps) * fake)
+        places = ((x, y), (fake, labels), (eps * x + (1 - eps) * fake, y))
         size = self.batch_size
-        found = [slopes(critic, place, y, batch_size=size).max() for place in places]
+        found = [slopes(critic, *place, batch_size=size).max() for place in places]
         with torch.no_grad():
-            r, f = (scores(critic, place, y, batch_size=size).mean() for place in (x, fake))
+            r, f = (scores(critic, *place, batch_size=size).mean() for place in places[:2])
         estimate, lower = (r - f).item(), torch.stack(found).max().item()
         upper = lipschitz_bound(critic, x[:1], seed=self.seed)
         values = {"lipschitz/lower": lower, "lipschitz/upper": upper}

@@ -29,8 +29,18 @@ def image_grid(images: Tensor, *, columns: int = _GRID) -> np.ndarray:
 
 
 def paint_images(view: View) -> np.ndarray:
-    """The first 100 samples of the averaged generator; the same noise in every picture of a run."""
-    return image_grid(view.averaged[: _GRID**2])
+    """100 samples of the averaged generator; the same noise in every picture of a run.
+
+    With labels, a column is a class: the first ten of them, in order.
+    """
+    if view.labels is None:
+        return image_grid(view.averaged[: _GRID**2])
+    shown = min(_GRID, view.spec.n_classes)
+    cells = view.averaged.new_zeros(_GRID, shown, *view.spec.shape)  # grey, for a rare class
+    for label in range(shown):
+        its = view.averaged[view.labels == label][:_GRID]
+        cells[: len(its), label] = its
+    return image_grid(cells.flatten(0, 1), columns=shown)
 
 
 def paint_points(view: View) -> np.ndarray:

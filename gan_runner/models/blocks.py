@@ -1,4 +1,4 @@
-"""Pieces that the architectures share: normalisation by name, initialisation, sizes."""
+"""Pieces that the architectures share: resampling, initialisation, sizes."""
 
 from __future__ import annotations
 
@@ -10,35 +10,44 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
+from gan_runner.models.norms import Norm, normalise_weights
 
 PositiveInt = Annotated[int, Ge(1)]
-Norm = Literal["none", "batch"]
+KernelSize = Annotated[int, Ge(3)]
 Init = Literal["he", "dcgan"]
 
+SMALLEST, LARGEST = 8, 128  # pixels a side
 
-class PiecewiseLinear(nn.Module):
-    """x for x > 0, slope x elsewhere: ReLU (slope 0) and LeakyReLU, with the bits of torch's.
 
-    Written as a product with a mask that is constant to autograd, because its second derivative is
-    zero: under a gradient penalty torch's own layers send those zeros back through the network.
+def halving(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
+    """A convolution of stride 2 that halves the sides.
+
+    kernel - 2 zeros are padded, half of them before; an odd one goes after, as TensorFlow's SAME
+    does.
     """
-
-    def __init__(self, slope: float = 0.0) -> None:
-        super().__init__()
-        self.slope, self.lipschitz = slope, max(1.0, abs(slope))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return x * x.detach().sign().clamp(min=self.slope)
-
-    def extra_repr(self) -> str:
-        """For printing."""
-        return f"slope={self.slope}"
+    before, after = (kernel - 2) // 2, (kernel - 1) // 2
+    if before == after:
+        return [nn.Conv2d(inputs, outputs, kernel, 2, before, bias=bias)]
+    padding = nn.ZeroPad2d((before, after, before, after))
+    return [padding, nn.Conv2d(inputs, outputs, kernel, 2, bias=bias)]
 
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """Normalisation of (N, channels, H, W) feature maps; the identity for "none"."""
-    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+def doubling(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
+    """The transposed convolution that doubles the sides, with the padding of `halving`."""
+    before, after = (kernel - 2) // 2, (kernel - 1) // 2
+    layer = nn.ConvTranspose2d(inputs, outputs, kernel, 2, before, bias=bias)
+    return [layer] if before == after else [layer, nn.ZeroPad2d((0, -1, 0, -1))]
+
+
+class Shortcut(nn.Conv2d):
+    """A convolution beside a residual branch: no activation comes before it."""
+
+
+def finish(network: nn.Module, *, init: Init, norm: Norm) -> None:
+    """Draw the weights of a network that is complete, and normalise them if norm=spectral."""
+    initialise(network, init)
+    if norm == "spectral":
+        normalise_weights(network)
 
 
 def initialise(network: nn.Module, how: Init) -> None:
@@ -46,19 +55,24 @@ def initialise(network: nn.Module, how: Init) -> None:
 
     "dcgan": N(0, 0.02^2), and N(1, 0.02^2) for the scales of norms (Radford et al. 2015, sec. 4).
     "he": N(0, 2 / fan_in), which keeps the size of activations through ReLU layers (He et al.
-    2015), so that a critic starts with a slope near 1. An output of a transposed convolution sums
+    2015), so that a critic starts with a slope near 1; without the 2, which makes up for a ReLU in
+    front, for a `Shortcut`. An output of a transposed convolution sums
     in_channels * kernel^2 / stride^2 products: that is its fan_in.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            std = 0.02 if how == "dcgan" else sqrt(2 / _fan_in(module))
+            gain = 1 if isinstance(module, Shortcut) else 2
+            std = 0.02 if how == "dcgan" else sqrt(gain / _fan_in(module))
             nn.init.normal_(module.weight, 0.0, std)
-        elif isinstance(module, nn.BatchNorm2d) and how == "dcgan":
+        elif isinstance(module, _NORMS) and module.weight is not None and how == "dcgan":
             nn.init.normal_(module.weight, 1.0, 0.02)
         else:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
 
 
 def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
@@ -74,29 +88,18 @@ def crop(images: Tensor, sides: Sequence[int]) -> Tensor:
     return images[:, :, top : top + height, left : left + width]
 
 
-def has_batch_norm(network: nn.Module) -> bool:
-    """True if any layer mixes the samples of a batch by batch normalisation."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
-
-
-def has_spectral_norm(network: nn.Module) -> bool:
-    """True if any weight is divided by its spectral norm (torch's parametrization)."""
-    kinds = (type(m).__name__ for m in network.modules())
-    return "_SpectralNorm" in kinds
-
-
-def image_sides(spec: DataSpec, *, model: str, smallest: int, largest: int) -> tuple[int, int, int]:
-    """Channels, height and width of the data, for a model that needs images of some sizes.
+def image_sides(spec: DataSpec) -> tuple[int, int, int]:
+    """Channels, height and width of the data, for a convolutional network: 8 to 128 pixels.
 
     Raises:
         ValueError: the data is not images, or not of such a size.
     """
     if not spec.is_image:
-        raise ValueError(f"model={model} needs images, but the data is {spec}; use model=mlp")
+        raise ValueError(f"this model needs images, but the data is {spec}; use model=mlp")
     channels, height, width = spec.shape
-    if not smallest <= min(height, width) <= max(height, width) <= largest:
+    if not SMALLEST <= min(height, width) <= max(height, width) <= LARGEST:
         raise ValueError(
-            f"model={model} works for {smallest} to {largest} pixels, but the data is {spec};"
+            f"this model works for {SMALLEST} to {LARGEST} pixels, but the data is {spec};"
             " resize it (dataset.image_size of an image folder) or use model=mlp"
         )
     return channels, height, width

@@ -1,42 +1,68 @@
-"""DCGAN (Radford et al. 2015, arXiv 1511.06434), sized by the data: 8 to 128 pixels.
+"""The family of DCGAN (Radford et al. 2015, arXiv 1511.06434), sized by the data: 8 to 128 pixels.
 
-Strided convolutions down, transposed convolutions up, no pooling and no hidden dense layers; ReLU
-in the generator, LeakyReLU(0.2) in the critic, tanh at the output; batch norm everywhere but at the
-generator's output and the critic's input.
+Strided convolutions down, transposed convolutions up, no pooling and no hidden dense layers; a
+norm everywhere but at the generator's output and the critic's input. By default DCGAN itself. With
+kernels of 5 and biases these are the networks that Gulrajani et al. 2017 vary: in width, depth,
+activation and norm.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
+from gan_runner.models.activations import Activation, activation_layer, channels_into
 from gan_runner.models.blocks import (
     Init,
-    Norm,
-    PiecewiseLinear,
+    KernelSize,
     PositiveInt,
     crop,
+    doubling,
+    finish,
+    halving,
     image_sides,
-    initialise,
-    norm_layer,
 )
+from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.labels import (
+    CriticLabels,
+    GeneratorLabels,
+    Labelled,
+    classes_used,
+    noise_input,
+    sample_input,
+)
+from gan_runner.models.norms import Norm, norm_layer
+
+Depth = Annotated[int, Ge(3)] | Literal["auto"]
 
 
 class Generator(nn.Module):
     """Noise to images: a projection to the smallest grid, then one doubling of the sides a stage.
 
-    Linear latent_dim -> F_k x s x s, norm, ReLU; transposed convolutions 4x4, stride 2, F_k -> ...
-    -> F, each norm and ReLU; the last one F -> channels, tanh. Sides that are no multiple of the
-    stride's power are cropped from the centre.
+    Linear latent_dim -> F_k x s x s, norm, activation; transposed convolutions of stride 2, F_k ->
+    ... -> F, each norm and activation; the last one F -> channels, tanh. Sides that are no multiple
+    of the stride's power are cropped from the centre.
 
     Args:
         spec: facts about the images.
         latent_dim: size of the noise.
         filters: F, of the layer next to the image.
-        norm: "none" or "batch".
+        growth: factor from each stage to the next smaller grid: 2, or 1 for constant filters.
+        kernel: size of the strided kernels.
+        depth: layers with weights; those beyond one a stage and the dense one are 3x3 convolutions
+            with norm and activation on the second smallest grid. "auto": none beyond.
+        norm: see `norms.norm_layer`.
+        activation: see `activations`; "gated" doubles the channels before each gate.
+        bias_before_norm: as well as in front of no norm; a norm's own shift makes it redundant.
+        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
         init: of the weights, "dcgan" or "he".
+
+    Raises:
+        ValueError: the data or the depth does not allow it.
     """
 
     def __init__(
@@ -45,45 +71,62 @@ class Generator(nn.Module):
         *,
         latent_dim: PositiveInt = 128,
         filters: PositiveInt = 64,
+        growth: PositiveInt = 2,
+        kernel: KernelSize = 4,
+        depth: Depth = "auto",
         norm: Norm = "batch",
+        activation: Activation = "relu",
+        bias_before_norm: bool = False,
+        labels: GeneratorLabels = "none",
         init: Init = "dcgan",
     ) -> None:
         super().__init__()
-        channels, *self.sides = image_sides(spec, model="dcgan", smallest=8, largest=128)
-        widths = _widths(min(self.sides), filters)[::-1]
+        channels, *self.sides = image_sides(spec)
+        widths = stage_widths(self.sides, filters, growth)[::-1]
+        more = extra_layers(depth, stages=len(widths))
         grid = [-(-side // 2 ** len(widths)) for side in self.sides]
-        affine = norm == "none"  # a norm layer has a bias of its own
         self.latent_dim = latent_dim
-        self.project = nn.Sequential(
-            nn.Linear(latent_dim, widths[0] * grid[0] * grid[1], bias=affine),
-            nn.Unflatten(1, (widths[0], *grid)),
-            norm_layer(norm, widths[0]),
-            nn.ReLU(),
+        self.n_classes = classes_used(spec, labels, "generator")
+        layer = _Layers(
+            norm,
+            activation,
+            always_bias=bias_before_norm,
+            n_classes=self.n_classes if labels == "conditional_norm" else 0,
+            twice=False,
         )
-        self.stages = nn.Sequential()
-        for wide, narrow in pairwise(widths):
-            self.stages.append(nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=affine))
-            self.stages.append(norm_layer(norm, narrow))
-            self.stages.append(nn.ReLU())
-        self.to_image = nn.Sequential(
-            nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1),
-            nn.Tanh(),
+        first, inputs = noise_input(spec, labels, latent_dim)
+        wide = channels_into(activation, widths[0])
+        self.project = Labelled(
+            *first,
+            nn.Linear(inputs, wide * grid[0] * grid[1], bias=layer.bias),
+            nn.Unflatten(1, (wide, *grid)),
+            *layer.after(widths[0]),
         )
-        initialise(self, init)
+        self.stages = Labelled()
+        for stage, (wide, narrow) in enumerate(pairwise(widths)):
+            out = channels_into(activation, narrow)
+            self.stages.extend(doubling(wide, out, kernel=kernel, bias=layer.bias))
+            self.stages.extend(layer.after(narrow))
+            if stage == 0:
+                self.stages.extend(layer.same_size(narrow, more))
+        self.to_image = nn.Sequential(*doubling(widths[-1], channels, kernel=kernel), nn.Tanh())
+        finish(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise -> (N, C, H, W) in [-1, 1]. Labels are not used."""
-        return crop(self.to_image(self.stages(self.project(z))), self.sides)
+        """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
+        return crop(self.to_image(self.stages(self.project(z, y), y)), self.sides)
 
 
 class Critic(nn.Module):
     """Images to one score: one halving of the sides a stage, then a dense layer.
 
-    Convolutions 4x4, stride 2, channels -> F -> 2F -> ..., each with LeakyReLU(0.2), all but the
+    Convolutions of stride 2, channels -> F -> F_2 -> ..., each with an activation, all but the
     first with a norm; Linear -> 1. There is no sigmoid: an objective that wants a probability
     applies it to the score.
 
-    Args: as of `Generator`.
+    Args: as of `Generator`, and
+        labels: how the label enters; see `labels` and `head`.
+        minibatch: statistics of the batch that the score sees; see `head`.
     """
 
     def __init__(
@@ -91,27 +134,90 @@ class Critic(nn.Module):
         spec: DataSpec,
         *,
         filters: PositiveInt = 64,
+        growth: PositiveInt = 2,
+        kernel: KernelSize = 4,
+        depth: Depth = "auto",
         norm: Norm = "batch",
+        activation: Activation = "leaky_relu",
+        bias_before_norm: bool = False,
+        labels: CriticLabels = "none",
+        minibatch: Minibatch = "none",
         init: Init = "dcgan",
     ) -> None:
         super().__init__()
-        channels, *sides = image_sides(spec, model="dcgan", smallest=8, largest=128)
-        widths = _widths(min(sides), filters)
-        self.stages = nn.Sequential(nn.Conv2d(channels, widths[0], 4, 2, 1), PiecewiseLinear(0.2))
-        for narrow, wide in pairwise(widths):
-            self.stages.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=norm == "none"))
-            self.stages.append(norm_layer(norm, wide))
-            self.stages.append(PiecewiseLinear(0.2))
+        channels, *sides = image_sides(spec)
+        widths = stage_widths(sides, filters, growth)
+        more = extra_layers(depth, stages=len(widths))
+        self.n_classes = classes_used(spec, labels, "critic")
+        layer = _Layers(norm, activation, always_bias=bias_before_norm, n_classes=0, twice=True)
+        first, inputs = sample_input(spec, labels, channels)
+        self.features = Labelled(
+            *first,
+            *halving(inputs, channels_into(activation, widths[0]), kernel=kernel),
+            layer.activation(),
+        )
+        for stage, (narrow, wide) in enumerate(pairwise(widths), start=2):
+            if stage == len(widths):
+                self.features.extend(layer.same_size(narrow, more))
+            out = channels_into(activation, wide)
+            self.features.extend(halving(narrow, out, kernel=kernel, bias=layer.bias))
+            self.features.extend(layer.after(wide))
+        self.features.append(nn.Flatten())
         height, width = (side // 2 ** len(widths) for side in sides)
-        self.score = nn.Linear(widths[-1] * height * width, 1)
-        initialise(self, init)
+        projected = self.n_classes if labels == "projection" else 0
+        size = widths[-1] * height * width
+        self.score = Head(size, n_classes=projected, minibatch=minibatch)
+        finish(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> scores (N,). Labels are not used."""
-        return self.score(self.stages(x).flatten(1)).squeeze(1)
+        """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
+        return self.score(self.features(x, y), y)
 
 
-def _widths(side: int, filters: int) -> list[int]:
-    """Channels a stage, from the image inwards: doubling down to a grid of 4 to 7, two at least."""
-    stages = max(2, (side // 4).bit_length() - 1)
-    return [filters * 2**stage for stage in range(stages)]
+class _Layers:
+    """What follows every weight layer of a network, and layers that keep the sides."""
+
+    def __init__(
+        self, norm: Norm, name: Activation, *, always_bias: bool, n_classes: int, twice: bool
+    ) -> None:
+        self.norm, self.name, self.n_classes, self.twice = norm, name, n_classes, twice
+        self.bias = always_bias or norm in {"none", "spectral"}
+
+    def activation(self) -> nn.Module:
+        return activation_layer(self.name, twice=self.twice)
+
+    def after(self, channels: int) -> list[nn.Module]:
+        """Norm and activation that give the number of channels."""
+        given = channels_into(self.name, channels)
+        return [norm_layer(self.norm, given, n_classes=self.n_classes), self.activation()]
+
+    def same_size(self, channels: int, count: int) -> list[nn.Module]:
+        """Convolutions 3x3, each with norm and activation."""
+        layers: list[nn.Module] = []
+        for _ in range(count):
+            out = channels_into(self.name, channels)
+            layers += [nn.Conv2d(channels, out, 3, 1, 1, bias=self.bias), *self.after(channels)]
+        return layers
+
+
+def stage_widths(sides: list[int], filters: int, growth: int) -> list[int]:
+    """Channels a stage from the image inwards, down to a grid of 4 to 7; two stages at least."""
+    stages = max(2, (min(sides) // 4).bit_length() - 1)
+    return [filters * growth**stage for stage in range(stages)]
+
+
+def extra_layers(depth: Depth, *, stages: int) -> int:
+    """Layers beyond one a stage and the dense one.
+
+    Raises:
+        ValueError: there are fewer than those.
+    """
+    least = stages + 1
+    if depth == "auto":
+        return 0
+    if depth < least:
+        raise ValueError(
+            f"depth={depth} is too small: images of this size need {least} layers, one for each"
+            f" halving of the sides and a dense one; use {least} or more"
+        )
+    return depth - least

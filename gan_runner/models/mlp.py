@@ -1,6 +1,6 @@
-"""Fully connected ReLU networks, for points and for (flattened) images.
+"""Fully connected networks, for points and for (flattened) images.
 
-With three hidden layers of 512 these are the toy networks of Gulrajani et al. 2017, figure 1.
+With three hidden ReLU layers of 512 these are the toy networks of Gulrajani et al. 2017, figure 1.
 """
 
 from __future__ import annotations
@@ -12,19 +12,35 @@ from typing import Literal
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models.blocks import PiecewiseLinear, PositiveInt
+from gan_runner.models.activations import Activation, activation_layer, channels_into
+from gan_runner.models.blocks import Init, PositiveInt, initialise
+from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.labels import (
+    CriticLabels,
+    GeneratorLabels,
+    Labelled,
+    classes_used,
+    noise_input,
+    sample_input,
+)
+from gan_runner.models.norms import Norm, norm_layer, normalise_weights
 
 _IMAGE_LATENT = 128
 
 
 class Generator(nn.Module):
-    """Noise to samples: `depth` hidden ReLU layers of `width`, then Linear (and tanh for images).
+    """Noise to samples: `depth` hidden layers of `width`, then Linear (and tanh for images).
 
     Args:
         spec: facts about the data.
         latent_dim: size of the noise; "auto": the number of coordinates of points, 128 for images.
         width: of each hidden layer.
         depth: number of hidden layers.
+        norm: before each activation; see `norms.norm_layer`.
+        activation: see `activations`.
+        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
+        init: "default" is torch's, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); else see
+            `blocks.initialise`.
     """
 
     def __init__(
@@ -34,35 +50,89 @@ class Generator(nn.Module):
         latent_dim: PositiveInt | Literal["auto"] = "auto",
         width: PositiveInt = 512,
         depth: PositiveInt = 3,
+        norm: Norm = "none",
+        activation: Activation = "relu",
+        labels: GeneratorLabels = "none",
+        init: Init | Literal["default"] = "default",
     ) -> None:
         super().__init__()
         default = _IMAGE_LATENT if spec.is_image else spec.shape[0]
         self.latent_dim = default if latent_dim == "auto" else latent_dim
-        self.layers = _layers(self.latent_dim, width, depth, prod(spec.shape), nn.ReLU())
+        self.n_classes = classes_used(spec, labels, "generator")
+        first, inputs = noise_input(spec, labels, self.latent_dim)
+        by_label = self.n_classes if labels == "conditional_norm" else 0
+        self.layers = Labelled(
+            *first, *_hidden(inputs, width, depth, norm, activation, n_classes=by_label)
+        )
+        self.layers.append(nn.Linear(width, prod(spec.shape)))
         if spec.is_image:
             self.layers.append(nn.Tanh())
         self.layers.append(nn.Unflatten(1, spec.shape))
+        _finish(self, init, norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise -> (N, *shape). Labels are not used."""
-        return self.layers(z)
+        """(N, latent_dim) noise and labels (N,) or None -> (N, *shape)."""
+        return self.layers(z, y)
 
 
 class Critic(nn.Module):
-    """Samples to one score: `depth` hidden ReLU layers of `width`, then Linear -> 1."""
+    """Samples to one score: `depth` hidden layers of `width`, then Linear -> 1.
 
-    def __init__(self, spec: DataSpec, *, width: PositiveInt = 512, depth: PositiveInt = 3) -> None:
+    Args: as of `Generator`, and
+        labels: how the label enters; see `labels` and `head`.
+        minibatch: statistics of the batch that the score sees; see `head`.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        width: PositiveInt = 512,
+        depth: PositiveInt = 3,
+        norm: Norm = "none",
+        activation: Activation = "relu",
+        labels: CriticLabels = "none",
+        minibatch: Minibatch = "none",
+        init: Init | Literal["default"] = "default",
+    ) -> None:
         super().__init__()
-        self.layers = _layers(prod(spec.shape), width, depth, 1, PiecewiseLinear())
+        self.n_classes = classes_used(spec, labels, "critic")
+        first, inputs = sample_input(spec, labels, prod(spec.shape))
+        self.features = Labelled(
+            nn.Flatten(), *first, *_hidden(inputs, width, depth, norm, activation, twice=True)
+        )
+        projected = self.n_classes if labels == "projection" else 0
+        self.score = Head(width, n_classes=projected, minibatch=minibatch)
+        _finish(self, init, norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, *shape) -> scores (N,). Labels are not used."""
-        return self.layers(x.flatten(1)).squeeze(1)
+        """(N, *shape) and labels (N,) or None -> scores (N,)."""
+        return self.score(self.features(x, y), y)
 
 
-def _layers(
-    inputs: int, width: int, depth: int, outputs: int, activation: nn.Module
-) -> nn.Sequential:
-    widths = [inputs] + [width] * depth
-    hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), activation)]
-    return nn.Sequential(*hidden, nn.Linear(width, outputs))
+def _hidden(
+    inputs: int,
+    width: int,
+    depth: int,
+    norm: Norm,
+    name: Activation,
+    *,
+    n_classes: int = 0,
+    twice: bool = False,
+) -> list[nn.Module]:
+    """Hidden layers: Linear, norm, activation."""
+    layers: list[nn.Module] = []
+    out = channels_into(name, width)
+    for a, _ in pairwise([inputs] + [width] * depth):
+        layers.append(nn.Linear(a, out))
+        if norm not in {"none", "spectral"} or n_classes:
+            layers.append(norm_layer(norm, out, n_classes=n_classes, of_maps=False))
+        layers.append(activation_layer(name, twice=twice))
+    return layers
+
+
+def _finish(network: nn.Module, init: Init | Literal["default"], norm: Norm) -> None:
+    if init != "default":
+        initialise(network, init)
+    if norm == "spectral":
+        normalise_weights(network)

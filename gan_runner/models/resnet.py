@@ -12,16 +12,18 @@ from typing import Literal
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models.blocks import (
-    Init,
-    Norm,
-    PiecewiseLinear,
-    PositiveInt,
-    crop,
-    image_sides,
-    initialise,
-    norm_layer,
+from gan_runner.models.activations import Activation, activation_layer, channels_out_of
+from gan_runner.models.blocks import Init, PositiveInt, crop, finish, image_sides
+from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.labels import (
+    CriticLabels,
+    GeneratorLabels,
+    Labelled,
+    classes_used,
+    noise_input,
+    sample_input,
 )
+from gan_runner.models.norms import Norm, norm_layer
 
 Upsample = Literal["first", "second"]
 
@@ -36,9 +38,11 @@ class Generator(nn.Module):
         spec: facts about the images.
         latent_dim: size of the noise.
         filters: F, channels of every block.
-        norm: "none" or "batch".
+        norm: see `norms.norm_layer`.
+        activation: see `activations`; in place of ReLU.
         upsample: before the block's "first" convolution, as the authors' code has it, or before the
             "second", as the paper says.
+        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
         init: of the weights, "dcgan" or "he".
     """
 
@@ -49,29 +53,40 @@ class Generator(nn.Module):
         latent_dim: PositiveInt = 128,
         filters: PositiveInt = 128,
         norm: Norm = "batch",
+        activation: Activation = "relu",
         upsample: Upsample = "first",
+        labels: GeneratorLabels = "none",
         init: Init = "he",
     ) -> None:
         super().__init__()
-        channels, *self.sides = image_sides(spec, model="resnet", smallest=8, largest=128)
+        channels, *self.sides = image_sides(spec)
         doublings = ceil(log2(min(self.sides) / 4))
         grid = [ceil(side / 2**doublings) for side in self.sides]
         self.latent_dim = latent_dim
-        self.project = nn.Sequential(
-            nn.Linear(latent_dim, filters * grid[0] * grid[1]),
+        self.n_classes = classes_used(spec, labels, "generator")
+        by_label = self.n_classes if labels == "conditional_norm" else 0
+        first, inputs = noise_input(spec, labels, latent_dim)
+        self.project = Labelled(
+            *first,
+            nn.Linear(inputs, filters * grid[0] * grid[1]),
             nn.Unflatten(1, (filters, *grid)),
         )
-        self.blocks = nn.Sequential(
-            *(UpBlock(filters, norm, upsample=upsample) for _ in range(doublings))
+        self.blocks = Labelled(
+            *(
+                UpBlock(filters, norm, activation, upsample=upsample, n_classes=by_label)
+                for _ in range(doublings)
+            )
         )
-        self.to_image = nn.Sequential(
-            norm_layer(norm, filters), nn.ReLU(), nn.Conv2d(filters, channels, 3, 1, 1), nn.Tanh()
+        self.to_image = Labelled(
+            *_before_convolution(filters, norm, activation, n_classes=by_label, twice=False),
+            nn.Conv2d(channels_out_of(activation, filters), channels, 3, 1, 1),
+            nn.Tanh(),
         )
-        initialise(self, init)
+        finish(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise -> (N, C, H, W) in [-1, 1]. Labels are not used."""
-        return crop(self.to_image(self.blocks(self.project(z))), self.sides)
+        """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
+        return crop(self.to_image(self.blocks(self.project(z, y), y), y), self.sides)
 
 
 class Critic(nn.Module):
@@ -81,7 +96,9 @@ class Critic(nn.Module):
     (norm, ReLU, Conv3, norm, ReLU, Conv3, mean pool; shortcut mean pool, Conv1), then two without
     pooling, whose shortcut is the identity; ReLU, mean over the grid, Linear -> 1.
 
-    Args: as of `Generator`.
+    Args: as of `Generator`, and
+        labels: how the label enters; see `labels` and `head`.
+        minibatch: statistics of the batch that the score sees; see `head`.
     """
 
     def __init__(
@@ -90,21 +107,30 @@ class Critic(nn.Module):
         *,
         filters: PositiveInt = 128,
         norm: Norm = "none",
+        activation: Activation = "relu",
+        labels: CriticLabels = "none",
+        minibatch: Minibatch = "none",
         init: Init = "he",
     ) -> None:
         super().__init__()
-        channels, *sides = image_sides(spec, model="resnet", smallest=8, largest=128)
+        channels, *sides = image_sides(spec)
         halvings = max(1, ceil(log2(min(sides) / 8)))
-        self.blocks = nn.Sequential(FirstBlock(channels, filters))
-        self.blocks.extend(DownBlock(filters, norm, pool=True) for _ in range(halvings - 1))
-        self.blocks.extend(DownBlock(filters, norm, pool=False) for _ in range(2))
-        self.last = PiecewiseLinear()
-        self.score = nn.Linear(filters, 1)
-        initialise(self, init)
+        self.n_classes = classes_used(spec, labels, "critic")
+        first, inputs = sample_input(spec, labels, channels)
+        blocks: list[nn.Module] = [FirstBlock(inputs, filters, activation)]
+        pools = [True] * (halvings - 1) + [False] * 2
+        blocks.extend(DownBlock(filters, norm, activation, pool=pool) for pool in pools)
+        self.features = Labelled(
+            *first, *blocks, activation_layer(activation, twice=True), GlobalMean()
+        )
+        projected = self.n_classes if labels == "projection" else 0
+        width = channels_out_of(activation, filters)
+        self.score = Head(width, n_classes=projected, minibatch=minibatch)
+        finish(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> scores (N,). Labels are not used."""
-        return self.score(self.last(self.blocks(x)).mean((2, 3))).squeeze(1)
+        """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
+        return self.score(self.features(x, y), y)
 
 
 class UpBlock(nn.Module):
@@ -114,36 +140,39 @@ class UpBlock(nn.Module):
     of the pixels.
     """
 
-    def __init__(self, filters: int, norm: Norm, *, upsample: Upsample) -> None:
+    takes_labels = True
+
+    def __init__(
+        self, filters: int, norm: Norm, name: Activation, *, upsample: Upsample, n_classes: int = 0
+    ) -> None:
         super().__init__()
         double = nn.Upsample(scale_factor=2)
+        inside = channels_out_of(name, filters)
         self.shortcut = nn.Sequential(nn.Conv2d(filters, filters, 1), double)
-        self.residual = nn.Sequential(
-            norm_layer(norm, filters),
-            nn.ReLU(),
+        self.residual = Labelled(
+            *_before_convolution(filters, norm, name, n_classes=n_classes, twice=False),
             double if upsample == "first" else nn.Identity(),
-            nn.Conv2d(filters, filters, 3, 1, 1),
-            norm_layer(norm, filters),
-            nn.ReLU(),
+            nn.Conv2d(inside, filters, 3, 1, 1),
+            *_before_convolution(filters, norm, name, n_classes=n_classes, twice=False),
             double if upsample == "second" else nn.Identity(),
-            nn.Conv2d(filters, filters, 3, 1, 1),
+            nn.Conv2d(inside, filters, 3, 1, 1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, F, H, W) -> (N, F, 2H, 2W)."""
-        return self.shortcut(x) + self.residual(x)
+        return self.shortcut(x) + self.residual(x, y)
 
 
 class FirstBlock(nn.Module):
-    """Residual block of the critic that reads the image: no norm and no ReLU before it."""
+    """Residual block of the critic that reads the image: no norm and no activation before it."""
 
-    def __init__(self, channels: int, filters: int) -> None:
+    def __init__(self, channels: int, filters: int, name: Activation) -> None:
         super().__init__()
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(channels, filters, 1))
         self.residual = nn.Sequential(
             nn.Conv2d(channels, filters, 3, 1, 1),
-            PiecewiseLinear(),
-            nn.Conv2d(filters, filters, 3, 1, 1),
+            activation_layer(name, twice=True),
+            nn.Conv2d(channels_out_of(name, filters), filters, 3, 1, 1),
             nn.AvgPool2d(2),
         )
 
@@ -155,20 +184,33 @@ class FirstBlock(nn.Module):
 class DownBlock(nn.Module):
     """Residual block of the critic; `pool` halves the sides."""
 
-    def __init__(self, filters: int, norm: Norm, *, pool: bool) -> None:
+    def __init__(self, filters: int, norm: Norm, name: Activation, *, pool: bool) -> None:
         super().__init__()
         halve = nn.AvgPool2d(2) if pool else nn.Identity()
+        inside = channels_out_of(name, filters)
         self.shortcut = nn.Sequential(halve, nn.Conv2d(filters, filters, 1)) if pool else halve
         self.residual = nn.Sequential(
-            norm_layer(norm, filters),
-            PiecewiseLinear(),
-            nn.Conv2d(filters, filters, 3, 1, 1),
-            norm_layer(norm, filters),
-            PiecewiseLinear(),
-            nn.Conv2d(filters, filters, 3, 1, 1),
+            *_before_convolution(filters, norm, name, twice=True),
+            nn.Conv2d(inside, filters, 3, 1, 1),
+            *_before_convolution(filters, norm, name, twice=True),
+            nn.Conv2d(inside, filters, 3, 1, 1),
             halve,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, F, H, W) -> (N, F, H, W), or half the sides."""
         return self.shortcut(x) + self.residual(x)
+
+
+class GlobalMean(nn.Module):
+    """The mean of each channel over the grid."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C)."""
+        return x.mean((2, 3))
+
+
+def _before_convolution(
+    filters: int, norm: Norm, name: Activation, *, n_classes: int = 0, twice: bool
+) -> list[nn.Module]:
+    return [norm_layer(norm, filters, n_classes=n_classes), activation_layer(name, twice=twice)]

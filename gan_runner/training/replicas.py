@@ -150,6 +150,7 @@ class Pack:
     def __init__(self, runs: Sequence[Trainer], *, config: str) -> None:
         self.runs, self.config = list(runs), config
         first = runs[0]
+        self.opening = first.opening  # all have its architecture
         for run in runs:
             run.replicas = len(runs)
         self.settings, self.mode, self.iteration = first.settings, first.mode, first.iteration

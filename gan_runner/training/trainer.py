@@ -51,6 +51,8 @@ class Trainer:
         painter: the picture, painted every `sample_every` steps.
         facts: about the run, for its summary: seed, versions, parameters ...
         config: the configuration as YAML text, for the record.
+        architecture: every layer of both networks as text, for the record.
+        opening: the same in short, for the terminal.
         replicas: how many runs are trained as one with this one; see `replicas`.
     """
 
@@ -68,6 +70,8 @@ class Trainer:
     painter: Painter
     facts: dict[str, Any]
     config: str
+    architecture: str = ""
+    opening: str = ""
     replicas: int = 1
 
     def fit(self, run_dir: Path, *, resume_from: Sequence[State] | None = None) -> dict[str, Any]:
@@ -125,6 +129,7 @@ class Trainer:
         if state is not None:
             self.load_state_dict(state)
         write_whole(run_dir / "config.yaml", self.config.encode())
+        write_whole(run_dir / "architecture.txt", self.architecture.encode())
         self.log = RunLog(run_dir, keep_before=None if state is None else self.step)
 
     def begin(self) -> None:
@@ -133,6 +138,7 @@ class Trainer:
             self.tick()
             return
         self.log.text("config", self.config)
+        self.log.text("architecture", self.architecture)
         self._paint()
         self._save()
         self.prune()
@@ -237,7 +243,7 @@ class Trainer:
         nets, batch = self.nets, self.settings.batch_size
         raw = generate(nets.generator, self.noise, batch_size=batch)
         averaged = generate(nets.average, self.noise, batch_size=batch)
-        return View(nets, self.spec, self.heldout, raw=raw, averaged=averaged)
+        return View(nets, self.spec, self.heldout, raw=raw, averaged=averaged, labels=self.noise.y)
 
     def _paint(self) -> None:
         with self.clock("pictures"):

@@ -58,16 +58,29 @@ class Player:
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The network's output, never in half precision: what follows are norms and means."""
+        return self._call(self.network, self.weights, x, y)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """A critic's last hidden layer (N, d), in float32."""
+        weights, prefix = self.weights, "features."
+        if weights is not None:
+            parts = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+            weights = parts
+        return self._call(self.network.get_submodule("features"), weights, x, y)
+
+    def _call(
+        self, network: nn.Module, weights: Mapping[str, Tensor] | None, x: Tensor, y: Tensor | None
+    ) -> Tensor:
         with torch.autocast(
             x.device.type,
             dtype=self.dtype or torch.bfloat16,
             enabled=self.dtype is not None,
             cache_enabled=False,  # a cast that is kept would outlive a captured graph's memory
         ):
-            if self.weights is None:
-                out = self.network(x, y)
+            if weights is None:
+                out = network(x, y)
             else:
-                out = functional_call(self.network, dict(self.weights), (x, y))
+                out = functional_call(network, dict(weights), (x, y))
         return out.to(torch.promote_types(out.dtype, torch.float32))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -203,7 +216,7 @@ def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
     Returns the logs of the generator and of the last critic update, as device tensors.
     """
     reals = [game.serve(*pick) for pick in picks]
-    for real, fake in zip(reals, _fakes(game, len(reals)), strict=True):
+    for real, fake in zip(reals, _fakes(game, reals), strict=True):
         critic_logs, gradients = game.differentiate(critic_loss, game, "critic", real, fake)
         game.critic.assign(gradients)
         game.critic_optimizer.step()
@@ -218,12 +231,16 @@ def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
 
 
 @torch.no_grad()
-def _fakes(game: Game, count: int) -> list[Batch]:
+def _fakes(game: Game, reals: Sequence[Batch]) -> list[Batch]:
     """Generated batches for the critic's steps, during which the generator does not move.
 
-    They are made in one pass, unless it mixes the rows of a batch (batch norm).
+    They are made in one pass, unless it mixes the rows of a batch (batch norm). A generator that
+    takes labels is given those of the data, so that what lies between a real and a generated sample
+    has a label too.
     """
-    latents = [game.prior(game.batch_size) for _ in range(count)]
+    latents = [game.prior(game.batch_size) for _ in reals]
+    pairs = zip(latents, reals, strict=True)
+    latents = [z if z.y is None else z._replace(y=real.y) for z, real in pairs]
     if not game.generator.by_row:
         return [Batch(game.generator(latent.z, latent.y), latent.y) for latent in latents]
     dim = game.batch_dim

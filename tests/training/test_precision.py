@@ -43,7 +43,7 @@ def test_tf32_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
 def test_bfloat16_stays_inside() -> None:
     critic, x = convolutional(), torch.rand(16, 1, 8, 8) * 2 - 1
     seen = []
-    critic.stages[0].register_forward_hook(lambda _, inputs, out: seen.append(out.dtype))
+    critic.features[0].register_forward_hook(lambda _, inputs, out: seen.append(out.dtype))
     exact, rounded = Player(critic), Player(critic, dtype=torch.bfloat16)
     assert seen == [] and rounded(x).dtype == torch.float32 and seen == [torch.bfloat16]
     error = (rounded(x) - exact(x)).norm() / exact(x).norm()

@@ -59,7 +59,15 @@ def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
     assert summary["best"]["loss/critic"]["value"] == min(line["loss/critic"] for line in log)
     # digits with F = 4: 128 * 8 * 4 + 16, then 8 * 4 * 16 + 8, then 4 * 16 + 1; the critic has
     # 16 * 4 + 4, then 4 * 8 * 16 + 8 (no norm, so a bias), then 8 * 4 + 1
-    assert summary["parameters"] == {"generator": 4697, "critic": 621}
+    networks = summary["networks"]
+    assert {n: facts["parameters"] for n, facts in networks.items()} == {
+        "generator": 4697,
+        "critic": 621,
+    }
+    architecture = (tmp_path / "architecture.txt").read_text()
+    assert (
+        "4,697 parameters" in architecture and "features.4        PiecewiseLinear" in architecture
+    )
     assert summary["versions"]["torch"] == torch.__version__
 
 

@@ -1,0 +1,98 @@
+"""Labels into networks: embedded beside the noise, joined to the sample, or projected.
+
+Conditional norms are in `norms`. A layer that wants the labels says `takes_labels`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_runner.core import DataSpec
+
+GeneratorLabels = Literal["none", "embedding", "conditional_norm"]
+CriticLabels = Literal["none", "concatenation", "projection"]
+
+
+class Labelled(nn.Sequential):
+    """Layers one after the other; those that take labels are given them."""
+
+    takes_labels = True
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Of the first layer's input, and labels (N,) or None."""
+        for layer in self:
+            x = layer(x, y) if getattr(layer, "takes_labels", False) else layer(x)
+        return x
+
+
+class EmbedBesideNoise(nn.Module):
+    """[z, E_y]: a learned vector of the label, as long as the noise, beside it.
+
+    Mirza & Osindero 2014 (conditional GAN). E ~ N(0, I), as the noise.
+    """
+
+    takes_labels = True
+
+    def __init__(self, n_classes: int, latent_dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(n_classes, latent_dim)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """(N, d) noise and labels (N,) -> (N, 2 d)."""
+        return torch.cat([z, self.embedding(y)], dim=1)
+
+
+class JoinLabels(nn.Module):
+    """The label as one-hot coordinates of a vector, or as one-hot planes of an image.
+
+    Mirza & Osindero 2014 (conditional GAN), for the discriminator.
+    """
+
+    takes_labels = True
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(N, C, ...) and labels (N,) -> (N, C + n_classes, ...)."""
+        one_hot = (y.unsqueeze(1) == torch.arange(self.n_classes, device=y.device)).to(x.dtype)
+        planes = one_hot.view(*one_hot.shape, *[1] * (x.ndim - 2))
+        return torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)
+
+
+def noise_input(
+    spec: DataSpec, labels: GeneratorLabels, latent_dim: int
+) -> tuple[list[nn.Module], int]:
+    """What a generator puts before its first layer, and how many numbers that is given."""
+    if labels != "embedding":
+        return [], latent_dim
+    return [EmbedBesideNoise(spec.n_classes, latent_dim)], 2 * latent_dim
+
+
+def sample_input(
+    spec: DataSpec, labels: CriticLabels, channels: int
+) -> tuple[list[nn.Module], int]:
+    """What a critic puts before its first layer, and how many channels that is given."""
+    if labels != "concatenation":
+        return [], channels
+    return [JoinLabels(spec.n_classes)], channels + spec.n_classes
+
+
+def classes_used(spec: DataSpec, labels: GeneratorLabels | CriticLabels, player: str) -> int:
+    """The number of labels that a network distinguishes; 0 for labels=none.
+
+    Raises:
+        ValueError: the data has no labels.
+    """
+    if labels == "none":
+        return 0
+    if not spec.n_classes:
+        raise ValueError(
+            f"model.{player}.labels={labels} needs data with labels, but the data is {spec};"
+            f" set model.{player}.labels=none"
+        )
+    return spec.n_classes

@@ -1,0 +1,220 @@
+"""Residual networks of 101 weight layers each (Gulrajani et al. 2017, figure 2; their code).
+
+Bottlenecks without a norm before the first convolution, and a residual branch that counts 0.3. At
+64x64x3 with 64 filters: 9,189,587 and 7,618,801 trainable parameters.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import ceil, log2
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_runner.core import DataSpec
+from gan_runner.models.activations import Activation, activation_layer, channels_out_of
+from gan_runner.models.blocks import (
+    Init,
+    PositiveInt,
+    Shortcut,
+    crop,
+    doubling,
+    finish,
+    halving,
+    image_sides,
+)
+from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.labels import (
+    CriticLabels,
+    GeneratorLabels,
+    Labelled,
+    classes_used,
+    noise_input,
+    sample_input,
+)
+from gan_runner.models.norms import Norm, norm_layer
+
+Resample = Literal["none", "up", "down"]
+_RESIDUAL = 0.3  # what a residual branch counts
+_OUTPUT = 0.2  # what the last layer counts
+_BLOCKS, _BLOCKS_AT_THE_IMAGE = 6, 5
+
+
+class Generator(nn.Module):
+    """Linear to the smallest grid; bottlenecks and an up bottleneck a grid; Conv1, tanh(x / 5).
+
+    Six bottlenecks a grid, five at the image's size. With F filters, channels are F/2 at the image
+    and double at every halving of the sides: at 64 pixels 8 F at 4x4.
+
+    Args:
+        spec: facts about the images.
+        latent_dim: size of the noise.
+        filters: F, even.
+        norm: see `norms.norm_layer`; at the end of each residual branch.
+        activation: in front of each convolution.
+        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
+        init: of the weights, "dcgan" or "he".
+
+    Raises:
+        ValueError: the data or the number of filters does not allow it.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        latent_dim: PositiveInt = 128,
+        filters: PositiveInt = 64,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        labels: GeneratorLabels = "none",
+        init: Init = "he",
+    ) -> None:
+        super().__init__()
+        channels, *self.sides = image_sides(spec)
+        widths = _widths(self.sides, filters)[::-1]
+        grid = [ceil(side / 2 ** (len(widths) - 1)) for side in self.sides]
+        self.latent_dim = latent_dim
+        self.n_classes = classes_used(spec, labels, "generator")
+        by_label = self.n_classes if labels == "conditional_norm" else 0
+        first, inputs = noise_input(spec, labels, latent_dim)
+        self.project = Labelled(
+            *first,
+            nn.Linear(inputs, widths[0] * grid[0] * grid[1]),
+            nn.Unflatten(1, (widths[0], *grid)),
+        )
+        self.blocks = Labelled()
+        for inside, out in pairwise([*widths, 0]):
+            count = _BLOCKS if out else _BLOCKS_AT_THE_IMAGE
+            for outputs, resample in _stage(inside, out, count, "up"):
+                self.blocks.append(
+                    Bottleneck(
+                        inside, outputs, resample, norm, activation, n_classes=by_label, twice=False
+                    )
+                )
+        self.to_image = nn.Conv2d(widths[-1], channels, 1)
+        finish(self, init=init, norm=norm)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
+        x = self.to_image(self.blocks(self.project(z, y), y))
+        return crop(torch.tanh(_OUTPUT * x), self.sides)
+
+
+class Critic(nn.Module):
+    """The generator's mirror: Conv1, bottlenecks and a down bottleneck a grid, Linear; output / 5.
+
+    Args: as of `Generator`, and
+        labels: how the label enters; see `labels` and `head`.
+        minibatch: statistics of the batch that the score sees; see `head`.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        filters: PositiveInt = 64,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        labels: CriticLabels = "none",
+        minibatch: Minibatch = "none",
+        init: Init = "he",
+    ) -> None:
+        super().__init__()
+        channels, *sides = image_sides(spec)
+        widths = _widths(sides, filters)
+        self.n_classes = classes_used(spec, labels, "critic")
+        first, inputs = sample_input(spec, labels, channels)
+        self.features = Labelled(*first, nn.Conv2d(inputs, widths[0], 1))
+        for i, (inside, out) in enumerate(pairwise([*widths, 0])):
+            count = _BLOCKS if i else _BLOCKS_AT_THE_IMAGE
+            for outputs, resample in _stage(inside, out, count, "down"):
+                self.features.append(
+                    Bottleneck(inside, outputs, resample, norm, activation, twice=True)
+                )
+        self.features.append(nn.Flatten())
+        for _ in widths[1:]:
+            sides = [ceil(side / 2) for side in sides]
+        size = widths[-1] * sides[0] * sides[1]
+        projected = self.n_classes if labels == "projection" else 0
+        self.score = Head(size, n_classes=projected, minibatch=minibatch)
+        finish(self, init=init, norm=norm)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
+        return _OUTPUT * self.score(self.features(x, y), y)
+
+
+class Bottleneck(nn.Module):
+    """shortcut(x) + 0.3 residual(x).
+
+    The residual branch: ReLU, Conv1 in -> in/2, ReLU, Conv3 in/2 -> out/2 (of stride 2 downwards,
+    transposed of stride 2 upwards), ReLU, Conv1 -> out without bias, norm. The shortcut: the
+    identity; downwards Conv1 of stride 2; upwards Conv1 to 4 out channels, which become 2x2 pixels.
+    """
+
+    takes_labels = True
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        resample: Resample,
+        norm: Norm,
+        name: Activation,
+        *,
+        n_classes: int = 0,
+        twice: bool,
+    ) -> None:
+        super().__init__()
+        narrow_in, narrow = inputs // 2, outputs // 2
+        act, left = (
+            activation_layer(name, twice=twice),
+            lambda channels: channels_out_of(name, channels),
+        )
+        self.shortcut = _shortcut(inputs, outputs, resample)
+        self.residual = Labelled(
+            act,
+            nn.Conv2d(left(inputs), narrow_in, 1),
+            act,
+            *_conv3(left(narrow_in), narrow, resample),
+            act,
+            nn.Conv2d(left(narrow), outputs, 1, bias=False),
+            norm_layer(norm, outputs, n_classes=n_classes),
+        )
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N, in, H, W) -> (N, out, H, W), half or double the sides."""
+        return self.shortcut(x) + _RESIDUAL * self.residual(x, y)
+
+
+def _shortcut(inputs: int, outputs: int, resample: Resample) -> nn.Module:
+    if resample == "up":
+        return nn.Sequential(Shortcut(inputs, 4 * outputs, 1), nn.PixelShuffle(2))
+    return Shortcut(inputs, outputs, 1, 2) if resample == "down" else nn.Identity()
+
+
+def _conv3(inputs: int, outputs: int, resample: Resample) -> list[nn.Module]:
+    if resample == "up":
+        return doubling(inputs, outputs, kernel=3)
+    if resample == "down":
+        return halving(inputs, outputs, kernel=3)
+    return [nn.Conv2d(inputs, outputs, 3, 1, 1)]
+
+
+def _stage(
+    inside: int, out: int, count: int, direction: Literal["up", "down"]
+) -> list[tuple[int, Resample]]:
+    """Output channels and resampling of the blocks on one grid; out = 0 for the last grid."""
+    blocks: list[tuple[int, Resample]] = [(inside, "none")] * count
+    return [*blocks, (out, direction)] if out else blocks
+
+
+def _widths(sides: list[int], filters: int) -> list[int]:
+    """Channels a grid, from the image to one of 4 to 7 pixels."""
+    if filters % 2:
+        raise ValueError(f"model.filters={filters}: this model needs an even number")
+    halvings = int(log2(min(sides) / 4))
+    return [filters // 2 * 2**stage for stage in range(halvings + 1)]

@@ -1,0 +1,58 @@
+"""Stochastic gradient Hamiltonian Monte Carlo (Chen, Fox & Guestrin 2014, arXiv 1402.4102)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import sqrt
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from gan_runner.optim.standard import LearningRate
+
+
+class SGHMC(Optimizer):
+    """Momentum with friction and the noise that balances it: samples weights, not descends.
+
+    v <- (1 - a) v - lr g + N(0, 2 a lr T),  theta <- theta + v      (Chen et al. 2014, equation 15)
+
+    For small `lr` the weights are distributed as exp(-L / T), where L is the loss of which g is the
+    gradient. For a posterior, L is the mean over the data of -log likelihood, plus -log prior / N,
+    and T = 1 / N for N data. With T = 0 this is SGD with momentum 1 - a.
+
+    Args:
+        params: weights.
+        lr: step size, eta in the paper.
+        friction: a, alpha in the paper, in (0, 1].
+        temperature: T.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        *,
+        lr: LearningRate = 1e-3,
+        friction: Annotated[float, Gt(0), Le(1)] = 0.1,
+        temperature: Annotated[float, Ge(0)] = 1e-4,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "friction": friction, "temperature": temperature})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step, with the gradients that the parameters were assigned."""
+        for group in self.param_groups:
+            lr, friction = group["lr"], group["friction"]
+            noise = sqrt(2 * friction * lr * group["temperature"])
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state: dict[str, Any] = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                velocity = state["momentum"].mul_(1 - friction).sub_(parameter.grad, alpha=lr)
+                if noise:
+                    velocity.add_(torch.randn_like(velocity), alpha=noise)
+                parameter.add_(velocity)

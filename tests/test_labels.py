@@ -1,0 +1,169 @@
+"""Labels from the data to both players, their pictures and their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from gan_runner.build import build
+from gan_runner.core import Batch, DataSpec, Latent, Nets, View
+from gan_runner.metrics.critic import CriticOnHeldOut
+from gan_runner.metrics.pictures import paint_images
+from gan_runner.objectives.priors import gaussian
+from gan_runner.sample import draw
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import Player, alternating
+
+CONDITIONAL = (
+    "model.filters=4", "model.generator.labels=embedding", "model.critic.labels=projection",
+)  # fmt: skip
+
+
+def test_labels_are_as_frequent_as_in_the_data() -> None:
+    y = torch.tensor([3] * 90 + [1] * 10)
+    latent = gaussian(10_000, 2, device=torch.device("cpu"), labels=y)
+    assert latent.y.unique().tolist() == [1, 3]
+    assert (latent.y == 3).float().mean().item() == pytest.approx(0.9, abs=0.01)
+    plain = gaussian(5, 2, device=torch.device("cpu"), generator=torch.Generator().manual_seed(1))
+    same = gaussian(
+        5, 2, device=torch.device("cpu"), generator=torch.Generator().manual_seed(1), labels=y
+    )
+    assert torch.equal(plain.z, same.z) and plain.y is None
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])  # apart, and in one pass
+def test_generated_samples_carry_the_labels_of_the_data(
+    trainer: Callable[..., Trainer], norm: str
+) -> None:
+    """Otherwise a point between a real and a generated sample had two labels."""
+    built = trainer(*CONDITIONAL, f"model.generator.norm={norm}", "objective.n_critic=2")
+    seen: list[tuple[Batch, Batch]] = []
+    critic_loss = built.game.objective.critic_loss
+
+    def spy(critic, real: Batch, fake: Batch):
+        seen.append((real, fake))
+        return critic_loss(critic, real, fake)
+
+    built.game.objective.critic_loss = spy
+    picks = built.picks()
+    alternating(built.game, picks)
+    assert len(seen) == 2
+    for (real, fake), pick in zip(seen, picks, strict=True):
+        assert torch.equal(real.y, built.stream.table.y[pick[0]])
+        assert torch.equal(fake.y, real.y)
+    different = [real.y for real, _ in seen]
+    assert not torch.equal(*different)
+
+
+def test_features_of_a_player_are_those_of_its_network(trainer: Callable[..., Trainer]) -> None:
+    critic = trainer(*CONDITIONAL).nets.critic
+    x, y = torch.randn(4, 1, 8, 8), torch.arange(4)
+    expected = critic.features(x, y)
+    assert torch.equal(Player(critic).features(x, y), expected)
+    doubled = {name: 2 * p.detach() for name, p in critic.named_parameters()}
+    other = Player(critic).using(doubled).features(x, y)
+    with torch.no_grad():
+        for p in critic.parameters():
+            p.mul_(2)
+    assert torch.equal(other, critic.features(x, y)) and not torch.equal(other, expected)
+
+
+def test_the_held_out_estimate_uses_the_labels_of_either_side() -> None:
+    class Labels(torch.nn.Module):
+        def forward(self, x, y=None):
+            return y.float()
+
+    heldout = Batch(torch.randn(4, 1, 2, 2), torch.tensor([5, 5, 5, 9]))
+    view = View(
+        Nets(torch.nn.Identity(), Labels(), torch.nn.Identity()),
+        DataSpec("images", (1, 2, 2), n_classes=10),
+        heldout,
+        raw=torch.randn(6, 1, 2, 2),
+        averaged=torch.randn(6, 1, 2, 2),
+        labels=torch.tensor([1, 2, 3, 4, 5, 6]),
+    )
+
+    class Flat(Labels):
+        def forward(self, x, y=None):
+            return y.float() + 0 * x.sum((1, 2, 3))
+
+    view.nets.critic = Flat()
+    values = CriticOnHeldOut(batch_size=4, seed=0)(view)
+    assert values["wasserstein/critic_heldout"] == pytest.approx(6.0 - 2.5)
+
+
+def test_a_column_of_the_picture_is_a_class() -> None:
+    labels = torch.arange(10).repeat(12)[torch.randperm(120)]
+    shade = labels / 9 * 2 - 1  # a sample is as bright as its label
+    images = shade.view(-1, 1, 1, 1).expand(-1, 1, 24, 24)
+    view = View(
+        Nets(*[torch.nn.Identity()] * 3), DataSpec("images", (1, 24, 24), n_classes=10),
+        Batch(images), raw=images, averaged=images, labels=labels,
+    )  # fmt: skip
+    picture = paint_images(view)
+    assert picture.shape == (10 * 26 + 2, 10 * 26 + 2, 3)
+    for row in (0, 9):
+        shades = [picture[14 + 26 * row, 14 + 26 * column, 0] for column in range(10)]
+        assert shades == [round(255 * label / 9) for label in range(10)]
+
+
+def test_a_class_that_is_rare_leaves_grey_cells() -> None:
+    images = torch.ones(3, 1, 24, 24)
+    view = View(
+        Nets(*[torch.nn.Identity()] * 3), DataSpec("images", (1, 24, 24), n_classes=2),
+        Batch(images), raw=images, averaged=images, labels=torch.tensor([0, 0, 0]),
+    )  # fmt: skip
+    picture = paint_images(view)
+    assert [picture[14, 14, 0], picture[14, 40, 0], picture[14 + 26 * 3, 14, 0]] == [255, 128, 128]
+
+
+def test_a_conditional_run_is_sampled_by_label(
+    trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    built = trainer(*CONDITIONAL, "trainer.steps=2")
+    built.fit(tmp_path)
+    in_turn, fives = draw(tmp_path, 300, seed=1), draw(tmp_path, 300, seed=1, label=5)
+    same = [k for k in range(300) if (in_turn[k] == fives[k]).all()]
+    assert same == list(range(5, 300, 10))  # also beyond the first chunk of 256
+    with pytest.raises(ValueError, match=r"--label 10: the labels of this generator are 0 to 9"):
+        draw(tmp_path, 1, label=10)
+    generator = built.nets.average
+    noise = gaussian(
+        256, 128, device=torch.device("cpu"), generator=torch.Generator().manual_seed(1)
+    )
+    with torch.no_grad():
+        expected = generator(*Latent(noise.z, torch.full((256,), 5)))
+    torch.testing.assert_close(torch.from_numpy(fives[:256]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_without_labels_has_none_to_ask_for(
+    trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    trainer("model.filters=4", "trainer.steps=1").fit(tmp_path)
+    with pytest.raises(ValueError, match=r"--label 0: .* none: it was trained without them"):
+        draw(tmp_path, 1, label=0)
+
+
+def test_labels_of_one_player_alone(trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(ValueError, match=r"the critic asks for labels, .*model\.generator\.labels"):
+        trainer("model.filters=4", "model.critic.labels=projection")
+    with pytest.warns(UserWarning, match="the critic does not see the labels"):
+        trainer("model.filters=4", "model.generator.labels=embedding")
+
+
+def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) -> None:
+    with pytest.raises(
+        ValueError, match=r"model\.critic\.norm=spectral cannot be trained in replicas"
+    ):
+        build(config("model.filters=4", "model.critic.norm=spectral", "trainer.replicas=2"))
+
+
+def test_minibatch_statistics_contradict_a_penalty(trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(ValueError, match=r"model\.critic\.minibatch contradicts objective\."):
+        trainer("model.filters=4", "model.critic.minibatch=stddev")
+    built = trainer("model.filters=4", "model.critic.minibatch=stddev", "objective=ns_gan")
+    assert not built.game.critic.by_row  # real and generated samples are scored apart
