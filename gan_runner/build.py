@@ -34,6 +34,7 @@ from gan_runner.core import (
 from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
+from gan_runner.metrics.lipschitz import LipschitzOfCritic
 from gan_runner.metrics.pictures import paint_images, paint_points
 from gan_runner.models.head import has_minibatch_statistics
 from gan_runner.models.summary import summarise
@@ -95,6 +96,7 @@ def _trainer(
     optimizers = _optimizers(config["optimizer"], nets)
     evaluators: list[Evaluator] = [
         CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
+        LipschitzOfCritic(batch_size=settings.batch_size, seed=seeds["heldout"]),
         ProbeJensenShannon(seed=config["seed"] % 2**31),
     ]
     checks.check(objective, nets, optimizers, settings, evaluators, len(dataset.heldout.x))

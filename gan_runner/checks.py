@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -17,10 +17,7 @@ from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.training.settings import Settings
 
-_ALWAYS_LOGGED = (
-    "loss/critic", "loss/generator", "grad_norm/critic", "grad_norm/generator",
-    "speed/steps_per_second",
-)  # fmt: skip
+_ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
 
 
 def check(
@@ -37,10 +34,10 @@ def check(
         ValueError: for a contradiction; what is merely unwise is warned about.
     """
     _check_labels(nets)
-    for term in objective.per_sample_terms:
-        _check_penalty(f"objective.critic_terms.{term}", nets.critic)
-    if _clips(objective):
-        _check_clipping(nets.critic, optimizers["critic"])
+    for part in objective.per_sample_parts:
+        _check_penalty(f"objective.{part}", nets.critic)
+    if objective.constraint is not None:
+        _check_constraint(objective.constraint, nets.critic, optimizers["critic"])
     for player, optimizer in optimizers.items():
         _check_order(player, optimizer)
     if settings.checkpoint_every > settings.steps > 0:
@@ -100,6 +97,8 @@ def _check_penalty(term: str, critic: nn.Module) -> None:
             " minibatch statistics make each score depend on the whole batch; set"
             " model.critic.minibatch=none"
         )
+    if term == "objective.constraint":  # which takes no gradient, unlike every such term
+        return
     if any(p.dtype in {torch.float16, torch.bfloat16} for p in critic.parameters()):
         raise ValueError(
             f"the critic's weights are in half precision, which contradicts {term}: the norm of a"
@@ -113,13 +112,19 @@ def _check_penalty(term: str, critic: nn.Module) -> None:
         )
 
 
-def _check_clipping(critic: nn.Module, optimizer: Optimizer) -> None:
+def _check_constraint(
+    constraint: Callable[[nn.Module], None], critic: nn.Module, optimizer: Optimizer
+) -> None:
+    function = getattr(constraint, "func", constraint)
     if has_spectral_norm(critic):
+        name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(
-            "objective.constraint=clip_weights contradicts the critic's spectral norm: that divides"
-            " by the norm of the very weights that clipping bounds, so that clipping has no effect;"
-            " set objective.constraint=null or the critic's norm to none"
+            f"objective.constraint={name} contradicts the critic's spectral norm: that"
+            " divides by the norm of the very weights that the constraint bounds, so that it has no"
+            " effect; set objective.constraint=null or the critic's norm to none"
         )
+    if function is not clip_weights:
+        return
     group = optimizer.param_groups[0]
     momentum = max(group.get("betas", (0.0,))[0], group.get("momentum", 0.0))
     if momentum > 0:
@@ -146,8 +151,7 @@ def _check_best(
     needs: dict[str, int] = {}
     for evaluator in evaluators:
         needs |= getattr(evaluator, "tags", {})
-    losses = [f"loss/{name}" for name in objective.critic_terms]
-    known = [*needs, *objective.estimates, *_ALWAYS_LOGGED, *losses]
+    known = [*needs, *objective.tags, *_ALWAYS_LOGGED]
     best_by = settings.best_by
     if best_by not in known:
         raise ValueError(
@@ -159,8 +163,3 @@ def _check_best(
             f" {n_heldout}: no best checkpoint will be kept",
             stacklevel=3,
         )
-
-
-def _clips(objective: Objective) -> bool:
-    constraint = objective.constraint
-    return getattr(constraint, "func", constraint) is clip_weights

@@ -97,11 +97,11 @@ def follows_seed(config: Tree, cfg: DictConfig) -> Tree:
 
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
-    """A critic's norm is batch, but another where a term needs scores sample by sample."""
-    critic, terms = tree["model"]["critic"], tree["objective"].get("critic_terms")
+    """A critic's norm is batch, but another where scores are needed sample by sample."""
+    critic, parts = tree["model"]["critic"], list(tree["objective"].values())
     instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
     if instead is not None:
-        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(terms)]
+        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(parts)]
         critic["norm"] = instead if any(marks) else "batch"
 
 

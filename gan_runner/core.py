@@ -5,7 +5,7 @@ Every other module speaks in these types; this one imports none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -102,6 +102,18 @@ class Critic(Protocol):
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Map (N, *shape) samples to (N,) scores: the higher, the more real."""
+        ...
+
+
+class Weighted(Protocol):
+    """What shows the weights that it computes with: a module, or a player in training.
+
+    They are asked for by name at the time of the call, because a player may be called with other
+    weights than its network's own: those that gradients are taken in, or one replica's.
+    """
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and weights, as of `torch.nn.Module.named_parameters`."""
         ...
 
 

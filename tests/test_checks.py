@@ -15,7 +15,7 @@ from gan_runner.core import Nets
 from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.objectives import scores
 from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.constraints import clip_weights
+from gan_runner.objectives.constraints import clip_weights, project_frobenius
 from gan_runner.objectives.terms import gradient_penalty
 from gan_runner.training.settings import Settings
 
@@ -57,7 +57,17 @@ REFUSED = {
     "half precision + penalty": (lambda: look(plain().bfloat16(), **PENALTY), "need float32"),
     "spectral norm + clipping": (
         lambda: look(nn.Sequential(spectral_norm(nn.Linear(2, 1))), **CLIPPING),
-        "clipping has no effect",
+        r"constraint=clip_weights contradicts the critic's spectral norm: .* has no effect",
+    ),
+    "spectral norm + projection": (
+        lambda: look(nn.Sequential(spectral_norm(nn.Linear(2, 1))), constraint=project_frobenius),
+        "constraint=project_frobenius contradicts",
+    ),
+    "batch norm + projection": (
+        lambda: look(
+            nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), constraint=project_frobenius
+        ),
+        r"norm=batch contradicts objective\.constraint: .*sample by sample",
     ),
     "an optimizer of another order": (
         lambda: look(plain(), optimizer=torch.optim.LBFGS),
@@ -110,6 +120,7 @@ def test_what_is_well_says_nothing() -> None:
     look(plain(), **PENALTY)
     look(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
     look(plain(), **CLIPPING)
+    look(nn.Sequential(nn.Linear(2, 1), nn.ELU()), constraint=project_frobenius)
     look(plain(), optimizer=partial(torch.optim.Adam, betas=(0.0, 0.9)), **CLIPPING)
     look(nn.Sequential(spectral_norm(nn.Linear(2, 1))), **PENALTY)
 

@@ -22,6 +22,7 @@ WORKLOADS = {
     "points": ("dataset=gaussians8", "model=mlp", "model.width=32"),
     "images": ("model.filters=8",),
     "resnet": ("model=resnet", "model.filters=8"),
+    "comparison": ("dataset=gaussians8", "model=mlp", "model.width=32", "objective=r3gan"),
     "rmsprop": ("model.filters=8", "objective=wgan"),
 }
 

@@ -37,26 +37,32 @@ class CriticOnHeldOut:
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         x_hat = eps * x + (1 - eps) * fake
+        size = self.batch_size
         with torch.no_grad():
-            estimate = self._scores(critic, x, y).mean() - self._scores(critic, fake, labels).mean()
+            r = scores(critic, x, y, batch_size=size).mean()
+            f = scores(critic, fake, labels, batch_size=size).mean()
         return {
-            "wasserstein/critic_heldout": estimate.item(),
-            "critic/input_gradient_norm": self._gradient_norms(critic, x_hat, y).mean().item(),
+            "wasserstein/critic_heldout": (r - f).item(),
+            "critic/input_gradient_norm": slopes(critic, x_hat, y, batch_size=size).mean().item(),
         }
 
-    def _scores(self, critic: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
-        parts = self._parts(x, y)
-        return torch.cat([call_unchanged(critic, part, labels) for part, labels in parts])
 
-    def _gradient_norms(self, critic: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
-        norms = []
-        for part, labels in self._parts(x, y):
-            at = part.detach().requires_grad_()
-            (gradient,) = autograd.grad(call_unchanged(critic, at, labels).sum(), at)
-            norms.append(gradient.flatten(1).norm(dim=1))
-        return torch.cat(norms)
+def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
+    """f(x) of each row, (N,), from batches as in training."""
+    parts = _batches(x, y, batch_size)
+    return torch.cat([call_unchanged(critic, part, labels) for part, labels in parts])
 
-    def _parts(self, x: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-        starts = range(0, len(x), self.batch_size)
-        cut = [slice(start, start + self.batch_size) for start in starts]
-        return [(x[rows], None if y is None else y[rows]) for rows in cut]
+
+def slopes(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
+    """|grad f(x)|_2 of each row, (N,), from batches as in training."""
+    norms = []
+    for part, labels in _batches(x, y, batch_size):
+        at = part.detach().requires_grad_()
+        (gradient,) = autograd.grad(call_unchanged(critic, at, labels).sum(), at)
+        norms.append(gradient.flatten(1).norm(dim=1))
+    return torch.cat(norms)
+
+
+def _batches(x: Tensor, y: Tensor | None, size: int) -> list[tuple[Tensor, Tensor | None]]:
+    cut = [slice(start, start + size) for start in range(0, len(x), size)]
+    return [(x[rows], None if y is None else y[rows]) for rows in cut]

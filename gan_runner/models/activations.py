@@ -20,7 +20,7 @@ class PiecewiseLinear(nn.Module):
 
     def __init__(self, slope: float = 0.0) -> None:
         super().__init__()
-        self.slope = slope
+        self.slope, self.lipschitz = slope, max(1.0, abs(slope))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -37,6 +37,8 @@ class SoftplusCentred(nn.Module):
     Gulrajani et al. 2017, section 5.1: in place of ELU, whose derivative has a kink that a gradient
     penalty differentiates.
     """
+
+    lipschitz = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""

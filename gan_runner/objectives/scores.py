@@ -3,23 +3,45 @@
 `r` and `f` are the critic's scores (N,) of real and of generated samples: raw numbers, no sigmoid;
 a discriminator's probability is D = sigmoid(score). Every function returns the 0-d mean over the
 batch of what its player minimises.
+
+A critic's score is called as `score(r, f)`, a generator's as `score(f)`. A generator's score that
+compares samples with data says so with the `compares` decorator, and is called as `score(r, f)`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log
+from typing import Annotated, TypeVar
 
+from annotated_types import Gt, Le
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+Score = TypeVar("Score", bound=Callable[..., Tensor])
 
-def logistic_critic(r: Tensor, f: Tensor) -> Tensor:
+
+def compares(score: Score) -> Score:
+    """Mark a generator's score that is called as `score(r, f)`; others cost no pass over data."""
+    score.needs_real_scores = True  # type: ignore[attr-defined]
+    return score
+
+
+def logistic_critic(
+    r: Tensor, f: Tensor, *, real_target: Annotated[float, Gt(0), Le(1)] = 1.0
+) -> Tensor:
     """Cross-entropy of the discriminator: -E log D(x) - E log(1 - D(G(z))).
 
     Goodfellow et al. 2014, equation 1, with the sign turned. -log sigmoid(r) = softplus(-r) and
     -log(1 - sigmoid(f)) = softplus(f), which stay exact for large scores.
+
+    With a target a < 1 for data, -E [a log D(x) + (1 - a) log(1 - D(x))] - E log(1 - D(G(z))):
+    one-sided label smoothing (Salimans et al. 2016, section 3.4, with a = 0.9), which keeps the
+    optimal discriminator from being surer of data than a.
     """
-    return softplus(-r).mean() + softplus(f).mean()
+    total = softplus(-r).mean() + softplus(f).mean()
+    # a softplus(-r) + (1 - a) softplus(r) = softplus(-r) + (1 - a) r
+    return total if real_target == 1 else total + (1 - real_target) * r.mean()
 
 
 def saturating_generator(f: Tensor) -> Tensor:
@@ -55,6 +77,42 @@ def hinge_critic(r: Tensor, f: Tensor) -> Tensor:
 def hinge_generator(f: Tensor) -> Tensor:
     """-E f(G(z)). Lim & Ye 2017; Miyato et al. 2018, equation 17."""
     return -f.mean()
+
+
+def relativistic_average_critic(r: Tensor, f: Tensor) -> Tensor:
+    """-E log sigmoid(f(x) - E f(G(z))) - E log(1 - sigmoid(f(G(z)) - E f(x))).
+
+    Jolicoeur-Martineau 2018, RaSGAN (the logistic loss): how much more real is a sample than the
+    average one of the other kind? A constant added to the scores cancels.
+    """
+    return softplus(f.mean() - r).mean() + softplus(f - r.mean()).mean()
+
+
+@compares
+def relativistic_average_generator(r: Tensor, f: Tensor) -> Tensor:
+    """-E log sigmoid(f(G(z)) - E f(x)) - E log(1 - sigmoid(f(x) - E f(G(z)))): the roles swapped.
+
+    Jolicoeur-Martineau 2018, RaSGAN. Gradients of both parts reach the generator.
+    """
+    return relativistic_average_critic(f, r)
+
+
+def relativistic_pairing_critic(r: Tensor, f: Tensor) -> Tensor:
+    """-E log sigmoid(f(x) - f(G(z))), over pairs of the two batches.
+
+    Jolicoeur-Martineau 2018, RSGAN; Huang et al. 2024, section 2, RpGAN. A constant added to the
+    scores cancels.
+    """
+    return softplus(f - r).mean()
+
+
+@compares
+def relativistic_pairing_generator(r: Tensor, f: Tensor) -> Tensor:
+    """-E log sigmoid(f(G(z)) - f(x)), over pairs: the roles swapped (non-saturating).
+
+    Jolicoeur-Martineau 2018, RSGAN; Huang et al. 2024, section 2, RpGAN.
+    """
+    return relativistic_pairing_critic(f, r)
 
 
 def wasserstein_critic(r: Tensor, f: Tensor) -> Tensor:

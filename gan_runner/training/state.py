@@ -59,6 +59,12 @@ def tensors_of(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
+def average_of(average: nn.Module, network: nn.Module, *, decay: float) -> Average:
+    """The running average of a whole network, in a copy of it."""
+    tensors = tensors_of(average), tensors_of(network)
+    return Average(*tensors, decay=decay, spectral=spectral_parts(average))
+
+
 def spectral_parts(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
     """What divides weights by their spectral norms (torch's parametrization), and the weights."""
     return [

@@ -26,13 +26,7 @@ from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.loop import fit_together
 from gan_runner.training.sampling import generate
 from gan_runner.training.settings import Settings
-from gan_runner.training.state import (
-    Average,
-    random_state,
-    set_random_state,
-    spectral_parts,
-    tensors_of,
-)
+from gan_runner.training.state import average_of, random_state, set_random_state
 from gan_runner.training.update import Game
 
 Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
@@ -120,8 +114,7 @@ class Trainer:
     def adopt(self) -> None:
         """Called when the state has been loaded."""
         nets, decay = self.nets, self.settings.ema_decay
-        pairs = tensors_of(nets.average), tensors_of(nets.generator)
-        self.average = Average(*pairs, decay=decay, spectral=spectral_parts(nets.average))
+        self.average = average_of(nets.average, nets.generator, decay=decay)
 
     def publish(self) -> None:
         """Called before the state is looked at."""

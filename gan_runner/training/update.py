@@ -8,7 +8,7 @@ replicas at once in `replicas`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -34,8 +34,8 @@ class Objective(Protocol):
         """The critic's loss on a batch of data and one of detached generated samples."""
         ...
 
-    def generator_loss(self, critic: Critic, fake: Batch) -> Loss:
-        """The generator's loss on a batch of its samples."""
+    def generator_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
+        """The generator's loss on a batch of its samples, compared with one of data."""
         ...
 
 
@@ -82,6 +82,11 @@ class Player:
             else:
                 out = functional_call(network, dict(weights), (x, y))
         return out.to(torch.promote_types(out.dtype, torch.float32))
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters that a call uses, by name: see `core.Weighted`."""
+        for name, parameter in self.network.named_parameters():
+            yield name, parameter if self.weights is None else self.weights[name]
 
     def using(self, weights: Mapping[str, Tensor]) -> Player:
         """The same network with other weights."""
@@ -196,14 +201,17 @@ def critic_loss(
 
 
 def generator_loss(
-    objective: Objective, critic: Critic, generator: Generator, latent: Latent
+    objective: Objective, critic: Critic, generator: Generator, real: Batch, latent: Latent
 ) -> Loss:
     """The generator's loss; its gradients are asked for in the generator's weights alone."""
-    return objective.generator_loss(critic, Batch(generator(latent.z, latent.y), latent.y))
+    return objective.generator_loss(critic, real, Batch(generator(latent.z, latent.y), latent.y))
 
 
 def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
     """One critic update a batch, then one generator update (WGAN, Algorithm 1).
+
+    An objective that compares samples with data in the generator's step too is given the last of
+    the critic's batches: no objective costs the stream more than another.
 
     Returns the logs of the generator and of the last critic update, as device tensors.
     """
@@ -216,7 +224,7 @@ def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
             for network in game.critic.networks:
                 game.objective.constraint(network)
     latent = game.prior(game.batch_size)
-    logs, gradients = game.differentiate(generator_loss, game, "generator", latent)
+    logs, gradients = game.differentiate(generator_loss, game, "generator", reals[-1], latent)
     game.generator.assign(gradients)
     game.generator_optimizer.step()
     return {**critic_logs, **logs}

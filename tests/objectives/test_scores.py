@@ -25,6 +25,16 @@ CRITICS = {
     "hinge_critic": (scores.hinge_critic, 1.0),
     # mean(f) - mean(r) = -log 3 / 2 - log 3 / 2
     "wasserstein_critic": (scores.wasserstein_critic, -log(3)),
+    # E f = -log 3 / 2, E r = log 3 / 2: differences of 3/2 log 3 and 1/2 log 3, for both kinds
+    "relativistic_average_critic": (
+        scores.relativistic_average_critic,
+        log(1 + 3**-1.5) + log(1 + 3**-0.5),
+    ),
+    # -log sigmoid of 2 log 3 and of 0
+    "relativistic_pairing_critic": (
+        scores.relativistic_pairing_critic,
+        (log(1 + 1 / 9) + log(2)) / 2,
+    ),
     "wasserstein_estimate": (scores.wasserstein_estimate, log(3)),
     # log 2 + (log 3/4 + log 1/2) / 2
     "jensen_shannon": (scores.jensen_shannon, log(2) + (log(3 / 4) + log(1 / 2)) / 2),
@@ -41,6 +51,18 @@ GENERATORS = {
 }
 
 
+RELATIVISTIC_GENERATORS = {
+    "relativistic_average_generator": (
+        scores.relativistic_average_generator,
+        log(1 + 3**1.5) + log(1 + 3**0.5),
+    ),
+    "relativistic_pairing_generator": (
+        scores.relativistic_pairing_generator,
+        (log(1 + 9) + log(2)) / 2,
+    ),
+}
+
+
 @pytest.mark.parametrize("name", CRITICS)
 def test_critic_score(name: str) -> None:
     score, value = CRITICS[name]
@@ -51,6 +73,30 @@ def test_critic_score(name: str) -> None:
 def test_generator_score(name: str) -> None:
     score, value = GENERATORS[name]
     assert score(F).item() == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", RELATIVISTIC_GENERATORS)
+def test_relativistic_generator_score(name: str) -> None:
+    score, value = RELATIVISTIC_GENERATORS[name]
+    assert score(R, F).item() == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["average", "pairing"])
+def test_relativistic_scores_ignore_a_constant(kind: str) -> None:
+    r, f = torch.randn(2, 50, dtype=torch.float64)
+    for player in ("critic", "generator"):
+        score = getattr(scores, f"relativistic_{kind}_{player}")
+        assert score(r + 7, f + 7).item() == pytest.approx(score(r, f).item(), abs=1e-12)
+        assert abs(score(r + 7, f).item() - score(r, f).item()) > 0.1
+
+
+def test_label_smoothing() -> None:
+    # a softplus(-r) + (1 - a) softplus(r) at a = 0.9: D(x) = 3/4, 1/2
+    on_data = -(0.9 * log(3 / 4) + 0.1 * log(1 / 4) + log(1 / 2)) / 2
+    on_samples = -(log(3 / 4) + log(1 / 2)) / 2
+    smoothed = scores.logistic_critic(R, F, real_target=0.9)
+    assert smoothed.item() == pytest.approx(on_data + on_samples, abs=1e-6)
+    assert torch.equal(scores.logistic_critic(R, F, real_target=1.0), scores.logistic_critic(R, F))
 
 
 def test_least_squares_other_coding() -> None:

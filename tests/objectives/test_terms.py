@@ -1,4 +1,4 @@
-"""The gradient penalty and weight clipping against closed forms."""
+"""Terms and constraints against closed forms."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ import torch
 from torch import nn
 
 from gan_runner.core import Batch
-from gan_runner.objectives.constraints import clip_weights
-from gan_runner.objectives.terms import gradient_norm, gradient_penalty
+from gan_runner.objectives.constraints import clip_weights, project_frobenius
+from gan_runner.objectives.terms import (
+    dragan_penalty,
+    gradient_norm,
+    gradient_penalty,
+    lipschitz_penalty,
+    r1,
+    r2,
+    weight_decay,
+)
+from gan_runner.training.update import Player
 
 
 class Linear(nn.Module):
@@ -22,12 +31,107 @@ class Linear(nn.Module):
         return x.flatten(1) @ self.w
 
 
+PENALTIES = {
+    # of f(x) = w . x, whose gradient has the norm s everywhere
+    "gradient_penalty": (gradient_penalty, lambda s: 10 * (s - 1) ** 2),
+    "lipschitz_penalty": (lipschitz_penalty, lambda s: 10 * max(0.0, s - 1) ** 2),
+    "dragan_penalty": (dragan_penalty, lambda s: 10 * (s - 1) ** 2),
+    "r1": (r1, lambda s: 5 * s**2),
+    "r2": (r2, lambda s: 5 * s**2),
+}
+
+
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 2), (3, 4, 4)])
-def test_penalty_of_a_linear_critic(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("steepness", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalty_of_a_linear_critic(name: str, steepness: float, shape: tuple[int, ...]) -> None:
     real, fake = Batch(torch.randn(5, *shape)), Batch(torch.randn(5, *shape))
     w = torch.randn(real.x[0].numel())
-    penalty = gradient_penalty(Linear(w), real, fake, weight=10.0)
-    assert penalty.item() == pytest.approx(10 * (w.norm().item() - 1) ** 2, rel=1e-6)
+    w *= steepness / w.norm()
+    term, closed_form = PENALTIES[name]
+    penalty = term(Linear(w), real, fake, weight=10.0)
+    assert penalty.item() == pytest.approx(closed_form(steepness), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_is_a_mean_over_samples_alone(name: str) -> None:
+    """A sample's share does not change when another sample does: f(x) = |x|^2 / 2 has slope |x|."""
+
+    def critic(x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return 0.5 * x.square().sum(1)
+
+    def share_of_the_first(others: float) -> float:
+        batch = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])
+        batch[1:] = others
+        term, _ = PENALTIES[name]
+        values = []
+        for rows in (slice(0, 3), slice(1, 3)):
+            torch.manual_seed(0)
+            noise = torch.randn(3, 2)[rows]
+            with pytest.MonkeyPatch.context() as patch:  # each sample keeps its own noise
+                patch.setattr(torch, "randn_like", lambda x, noise=noise: noise)
+                part = Batch(batch[rows])
+                values.append(term(critic, part, part, weight=1.0).item())
+        return 3 * values[0] - 2 * values[1]
+
+    assert share_of_the_first(0.5) == pytest.approx(share_of_the_first(20.0), abs=1e-3)
+    if "dragan" not in name:  # (3, 4) has the slope 5; around it the slope is random
+        expected = {"r1": 12.5, "r2": 12.5}.get(name, 16.0)
+        assert share_of_the_first(0.5) == pytest.approx(expected, rel=1e-5)
+
+
+def test_where_the_zero_centred_penalties_look() -> None:
+    def critic(x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return 0.5 * x.square().sum(1)
+
+    real, fake = Batch(torch.full((4, 2), 1.0)), Batch(torch.full((4, 2), 3.0))
+    assert r1(critic, real, fake, weight=1.0).item() == pytest.approx(1.0)  # 1/2 |(1, 1)|^2
+    assert r2(critic, real, fake, weight=1.0).item() == pytest.approx(9.0)
+
+
+def test_dragan_looks_around_the_data() -> None:
+    seen = []
+
+    def critic(x: torch.Tensor, y: torch.Tensor | None) -> torch.Tensor:
+        seen.append(x.detach())
+        return x.flatten(1).sum(1)
+
+    real, fake = Batch(torch.full((1000, 8), 5.0)), Batch(torch.zeros(1000, 8))
+    dragan_penalty(critic, real, fake, weight=1.0, noise=0.25)
+    assert seen[0].mean().item() == pytest.approx(5.0, abs=0.02)
+    assert seen[0].std().item() == pytest.approx(0.25, abs=0.01)
+
+
+def test_weight_decay_is_of_matrices() -> None:
+    critic = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+    with torch.no_grad():
+        critic[0].weight.copy_(torch.tensor([[3.0, 4.0]]))
+        critic[0].bias.fill_(100.0)
+    batch = Batch(torch.zeros(2, 2))
+    decay = weight_decay(critic, batch, batch, weight=0.1)
+    assert decay.item() == pytest.approx(2.5)
+    (g,) = torch.autograd.grad(decay, critic[0].weight)
+    assert g.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
+
+
+def test_weight_decay_sees_the_weights_that_a_player_is_called_with() -> None:
+    """Those that a gradient is taken in, and under vmap those of each replica."""
+    player = Player(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1), nn.Flatten(0)))
+    batch = Batch(torch.randn(4, 2))
+    stacked = {n: torch.randn(5, *p.shape) for n, p in player.network.named_parameters()}
+
+    def decay(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return weight_decay(player.using(weights), batch, batch, weight=0.5)
+
+    expected = 0.5 * (
+        stacked["0.weight"].flatten(1).square().sum(1)
+        + stacked["2.weight"].flatten(1).square().sum(1)
+    )
+    torch.testing.assert_close(torch.func.vmap(decay)(stacked), expected)
+    one = {name: values[0] for name, values in stacked.items()}
+    gradient = torch.func.grad(decay)(one)
+    torch.testing.assert_close(gradient["0.weight"], one["0.weight"])
+    assert not gradient["0.bias"].any()
 
 
 def test_gradient_of_the_penalty_reaches_the_weights() -> None:
@@ -84,3 +188,30 @@ def test_clipping_projects_every_parameter() -> None:
     clip_weights(critic, c=0.01)
     torch.testing.assert_close(critic[0].weight.detach(), inside)
     assert critic[1].weight.tolist() == pytest.approx([0.01, 0.01])  # norm scales too
+
+
+def test_projection_onto_frobenius_balls() -> None:
+    critic = nn.Sequential(nn.Linear(2, 1), nn.Linear(2, 2))
+    with torch.no_grad():
+        critic[0].weight.copy_(torch.tensor([[3.0, 4.0]]))
+        critic[1].weight.copy_(torch.tensor([[0.1, 0.0], [0.0, 0.2]]))
+        critic[0].bias.fill_(100.0)
+    project_frobenius(critic, radius=2.0)
+    assert critic[0].weight.tolist() == [[pytest.approx(1.2), pytest.approx(1.6)]]
+    torch.testing.assert_close(critic[1].weight.detach(), torch.diag(torch.tensor([0.1, 0.2])))
+    assert critic[0].bias.item() == 100.0
+
+
+def test_projection_keeps_a_critic_from_stretching() -> None:
+    """The largest slope that is found stays below the product of the norms, 1."""
+    critic = nn.Sequential(
+        nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1)
+    )
+    for layer in critic:
+        if isinstance(layer, nn.Linear):
+            nn.init.constant_(layer.weight, 5.0)
+            nn.init.zeros_(layer.bias)
+    project_frobenius(critic, radius=1.0)
+    x = torch.rand(100, 4).requires_grad_()
+    slopes = gradient_norm(torch.autograd.grad(critic(x).sum(), x)[0])
+    assert 0.9 < slopes.max() <= 1 + 1e-5  # reached, because these matrices have rank one

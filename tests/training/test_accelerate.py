@@ -13,9 +13,20 @@ from gan_runner.training.accelerate import Accelerated, Compiled, Mode
 from gan_runner.training.trainer import Trainer
 from gan_runner.training.update import alternating
 
+TERM = "{_target_: gan_runner.objectives.terms.%s, _partial_: true, weight: %s}"
 WORKLOADS = {
     "points": ("dataset=gaussians8", "model=mlp", "model.width=16", "trainer.accelerate=eager"),
     "images": ("model.filters=4", "trainer.accelerate=eager"),
+    # data in the generator's step, a term of the weights, random numbers of another kind
+    "comparison": (
+        "dataset=gaussians8",
+        "model=mlp",
+        "model.width=16",
+        "trainer.accelerate=eager",
+        "objective=r3gan",
+        f"+objective.critic_terms.decay={TERM % ('weight_decay', 0.01)}",
+        f"+objective.critic_terms.dragan={TERM % ('dragan_penalty', 1)}",
+    ),
 }
 
 

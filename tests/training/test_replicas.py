@@ -20,6 +20,7 @@ from gan_runner.training.trainer import Trainer
 from gan_runner.verify import verify
 
 TOY = ("dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=2")
+DECAY = "{_target_: gan_runner.objectives.terms.weight_decay, _partial_: true, weight: 0.1}"
 RHYTHM = (
     "trainer.log_every=3", "trainer.evaluate_every=6", "trainer.sample_every=100",
     "trainer.checkpoint_every=4",
@@ -54,8 +55,16 @@ def with_fixed_noise(run: Trainer) -> Callable[[int], Latent]:
         ("dataset=digits", "model.filters=2", "objective=ns_gan"),
         # random numbers in the objective are switched off by fixing them below
         (*TOY, "objective=wgan_gp", "objective.n_critic=2"),
+        # data in the generator's step, and a term of the weights themselves
+        (
+            *TOY,
+            "objective=r3gan",
+            f"+objective.critic_terms.decay={DECAY}",
+            "optimizer=sgd",
+            "optimizer.lr=1e-2",
+        ),
     ],
-    ids=["wgan", "sgd", "images", "penalty"],
+    ids=["wgan", "sgd", "images", "penalty", "relativistic"],
 )
 def test_a_replica_takes_the_steps_of_a_run(
     trainer: Callable[..., Any], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch

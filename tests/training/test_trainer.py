@@ -25,7 +25,10 @@ ALWAYS = {
     "wasserstein/critic", "loss/critic", "loss/generator", "grad_norm/critic",
     "grad_norm/generator", "speed/steps_per_second",
 }  # fmt: skip
-EVALUATED = {"wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe"}
+EVALUATED = {
+    "wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe", "lipschitz/lower",
+    "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound",
+}  # fmt: skip
 
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Bilinear:
     def critic_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
         return Loss(-critic(fake.x).mean(), {})
 
-    def generator_loss(self, critic: nn.Module, fake: Batch) -> Loss:
+    def generator_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
         return Loss(critic(fake.x).mean(), {})
 
 
@@ -95,6 +95,19 @@ def test_one_iteration_by_hand() -> None:
     })  # fmt: skip
 
 
+def test_the_generator_is_compared_with_the_last_batch_of_data() -> None:
+    """min over theta of E (theta - x)^2 / 2 through a generator term: the gradient is theta - x."""
+
+    def distance(critic: nn.Module, real: Batch, fake: Batch) -> torch.Tensor:
+        return 0.5 * (fake.x - real.x).square().mean()
+
+    g = game(wasserstein(n_critic=2, generator_terms={"x": distance}), theta=1.0, w=0.0, lr=0.1)
+    logs = alternating(g, [(torch.full((4, 1), x),) for x in (9.0, 1.5)])
+    # two critic steps: w = 0.1 (9 - 1) + 0.1 (1.5 - 1) = 0.85; theta <- 1 + 0.1 (0.85 + 1.5 - 1)
+    assert g.generator.network.theta.item() == pytest.approx(1.135)
+    assert logs["loss/generator/x"].item() == pytest.approx(0.125)
+
+
 def test_clipping_follows_every_critic_step() -> None:
     objective = wasserstein(n_critic=3, constraint=lambda critic: clip_weights(critic, c=0.01))
     g = game(objective, theta=1.0, w=0.5, lr=0.1)
@@ -118,7 +131,9 @@ def test_nothing_leaks_between_the_players() -> None:
     g = game(wasserstein(), theta=1.0, w=0.5, lr=0.1)
     real, fake = Batch(torch.full((4, 1), 3.0)), Batch(torch.full((4, 1), 1.0))
     _, critic_grads = differentiate(critic_loss, g, "critic", real, fake)
-    _, generator_grads = differentiate(generator_loss, g, "generator", Latent(torch.zeros(4, 1)))
+    _, generator_grads = differentiate(
+        generator_loss, g, "generator", real, Latent(torch.zeros(4, 1))
+    )
     assert [v.item() for v in critic_grads] == pytest.approx([1.0 - 3.0])
     assert [v.item() for v in generator_grads] == pytest.approx([-0.5])
     assert g.critic.network.w.grad is None and g.generator.network.theta.grad is None
