@@ -55,7 +55,9 @@ class Bilinear:
     def critic_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
         return Loss(-critic(fake.x).mean(), {})
 
-    def generator_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
+    def generator_loss(
+        self, critic: nn.Module, real: Batch, fake: Batch, generator: nn.Module | None = None
+    ) -> Loss:
         return Loss(critic(fake.x).mean(), {})
 
 
