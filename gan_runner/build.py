@@ -90,8 +90,9 @@ def _trainer(
 
     objective: Objective = make(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
-    for player in (nets.generator, nets.critic, nets.average):
-        player.to(device)
+    for module in (nets.generator, nets.critic, nets.average, objective.input_noise):
+        if module is not None:
+            module.to(device)
     optimizers = _optimizers(config["optimizer"], nets)
     evaluators: list[Evaluator] = [
         CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),

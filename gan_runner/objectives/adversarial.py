@@ -10,6 +10,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import Batch, Critic, Latent, Loss, Weighted
+from gan_runner.objectives.noise import InstanceNoise
 from gan_runner.objectives.priors import gaussian
 from gan_runner.objectives.scores import wasserstein_estimate
 
@@ -36,6 +37,7 @@ class Objective:
         constraint: projects the critic's weights after each of its updates; see `constraints`.
         estimates: of the scores of real and of generated samples, logged by their names.
         n_critic: critic updates for each generator update.
+        input_noise: on what the critic is given, data and samples; see `noise`.
         prior: of the latent variable; see `priors`.
         heads: networks that the builder adds to the critic, by name; see `models.auxiliary`.
         generators: members of a mixture, of which each is a generator; see `models.ensemble`.
@@ -52,6 +54,7 @@ class Objective:
         constraint: Callable[[nn.Module], None] | None = None,
         estimates: Mapping[str, CriticScore] | None = None,
         n_critic: PositiveInt = 1,
+        input_noise: InstanceNoise | None = None,
         prior: Callable[..., Latent] = gaussian,
         heads: Mapping[str, Callable[..., nn.Module]] | None = None,
         generators: PositiveInt = 1,
@@ -70,6 +73,12 @@ class Objective:
         self.n_critic = n_critic
         self.prior, self.heads = prior, dict(heads or {})
         self.generators, self.critics = generators, critics
+        self.input_noise = input_noise
+
+    def begin(self, step: int) -> None:
+        """Called before each step: what follows a schedule is set to it."""
+        if self.input_noise is not None:
+            self.input_noise.begin(step)
 
     @property
     def per_sample_parts(self) -> list[str]:
@@ -100,6 +109,7 @@ class Objective:
 
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
         """The critic's loss on a batch of data and one of (detached) generated samples."""
+        real, fake = self._blurred(real), self._blurred(fake)
         r, f = _scores(critic, real, fake)
         terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake)
         total = sum(terms, start=self.critic_score(r, f))
@@ -115,6 +125,7 @@ class Objective:
 
         `generator` is for terms of its own weights.
         """
+        real, fake = self._blurred(real), self._blurred(fake)
         scores = self._generator_scores(critic, real, fake)
         own = {n: t for n, t in self.generator_terms.items() if _marked(t, "of_own_weights")}
         others = {n: t for n, t in self.generator_terms.items() if n not in own}
@@ -122,6 +133,9 @@ class Objective:
         more, further = _evaluate(own, "loss/generator", generator, real, fake)
         total = torch.stack([*scores, *terms, *more]).sum()
         return Loss(total, {"loss/generator": total, **logs, **further})
+
+    def _blurred(self, batch: Batch) -> Batch:
+        return batch if self.input_noise is None else self.input_noise(batch)
 
     def _generator_scores(self, critic: Critic, real: Batch, fake: Batch) -> list[Tensor]:
         """The generator's score, without a pass through the critic that it does not need."""

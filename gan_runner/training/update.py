@@ -30,6 +30,10 @@ class Objective(Protocol):
     n_critic: int
     constraint: Callable[[nn.Module], None] | None
 
+    def begin(self, step: int) -> None:
+        """Called before each step, outside of what is compiled or captured."""
+        ...
+
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
         """The critic's loss on a batch of data and one of detached generated samples."""
         ...

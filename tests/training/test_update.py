@@ -52,6 +52,9 @@ class Bilinear:
 
     n_critic, constraint = 1, None
 
+    def begin(self, step: int) -> None:
+        pass
+
     def critic_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
         return Loss(-critic(fake.x).mean(), {})
 
