@@ -6,6 +6,7 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.metrics.lipschitz import LipschitzOfCritic
 from gan_runner.metrics.pictures import paint_classes, paint_images, paint_points
 from gan_runner.models.head import has_minibatch_statistics
-from gan_runner.models.summary import summarise
+from gan_runner.models.summary import Summary, summarise
 from gan_runner.networks import latent_dim_of, lay_out, make, networks
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import categories
@@ -139,11 +140,7 @@ def _trainer(
         settings=settings,
         evaluators=evaluators,
         painter=_painter(dataset.spec, objective, noise),
-        facts={
-            **_facts(config["seed"], device, dataset.spec),
-            "precision": precision,
-            "networks": {name: summary.facts for name, summary in summaries.items()},
-        },
+        facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
         opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
         config=yaml.safe_dump(config, sort_keys=False),
@@ -232,12 +229,20 @@ def _player(
     return update.Player(network, by_row, dtype)
 
 
-def _facts(seed: int, device: torch.device, spec: DataSpec) -> dict[str, Any]:
+def _facts(
+    seed: int,
+    device: torch.device,
+    spec: DataSpec,
+    precision: str,
+    summaries: Mapping[str, Summary],
+) -> dict[str, Any]:
     """What a run's summary says of how it was made."""
     return {
         "seed": seed,
         "device": device_name(device),
+        "precision": precision,
         "data": str(spec),
+        "networks": {name: summary.facts for name, summary in summaries.items()},
         "versions": versions(),
     }
 
