@@ -77,7 +77,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     runs = [
         _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
     ]
-    checks.check_replicas([run.nets for run in runs])
+    checks.check_replicas([run.nets for run in runs], runs[0].facts["precision"])
     return Pack(runs, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 
 
@@ -177,6 +177,8 @@ def _replicas(cfg: DictConfig, config: Tree, settings: Settings) -> list[Tree]:
         OmegaConf.set_struct(one, False)
         one.seed = config["seed"] + k
         one.trainer.replicas, one.trainer.replica_lrs = 1, None
+        if one.trainer.precision == "auto":  # stacked convolutions do not work in bfloat16
+            one.trainer.precision = "fp32"
         if lrs is not None:
             one.optimizer.critic.lr = one.optimizer.generator.lr = lrs[k]
         made.append(checked(one))

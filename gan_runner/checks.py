@@ -15,6 +15,11 @@ from gan_runner.models.head import has_minibatch_statistics
 from gan_runner.models.norms import has_batch_norm, has_spectral_norm
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
+from gan_runner.objectives.priors import categories
+from gan_runner.objectives.scores import (
+    relativistic_average_critic,
+    relativistic_average_generator,
+)
 from gan_runner.training.settings import Settings
 
 _ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
@@ -34,6 +39,8 @@ def check(
         ValueError: for a contradiction; what is merely unwise is warned about.
     """
     _check_labels(objective, nets)
+    _check_heads(objective)
+    _check_ensemble(objective)
     for part in objective.per_sample_parts:
         _check_penalty(f"objective.{part}", nets.critic)
     if objective.constraint is not None:
@@ -49,7 +56,7 @@ def check(
     _check_best(objective, settings, evaluators, n_heldout)
 
 
-def check_replicas(nets: Sequence[Nets]) -> None:
+def check_replicas(nets: Sequence[Nets], precision: str) -> None:
     """Look at the networks of several runs that are to be trained as one.
 
     Raises:
@@ -61,6 +68,11 @@ def check_replicas(nets: Sequence[Nets]) -> None:
             raise ValueError(
                 f"trainer.replicas={len(nets)}: the {player}s differ in architecture, but replicas"
                 " are one network with several weights; give all the same (model.seed=N)"
+            )
+        if any(isinstance(m, nn.Conv2d) for m in first.modules()) and precision == "bf16":
+            raise ValueError(
+                f"trainer.precision=bf16 does not work with trainer.replicas={len(nets)} and"
+                " convolutions; set trainer.precision=fp32"
             )
         if has_spectral_norm(first):
             raise ValueError(
@@ -88,6 +100,11 @@ def _check_labels(objective: Objective, nets: Nets) -> None:
             " model.generator.labels=embedding or conditional_norm, or model.critic.labels=none"
         )
     for term in objective.needing("labels"):
+        if critic:
+            raise ValueError(
+                f"objective.{term}: the critic is told the label that it is to find; set"
+                " model.critic.labels=none"
+            )
         if not generator:
             raise ValueError(
                 f"objective.{term} needs samples with labels, but the generator takes none; set"
@@ -98,6 +115,41 @@ def _check_labels(objective: Objective, nets: Nets) -> None:
             "the critic does not see the labels that the generator is given, so they will mean"
             " nothing; set model.critic.labels=projection or concatenation",
             stacklevel=3,
+        )
+
+
+def _check_heads(objective: Objective) -> None:
+    """A term's network must be there, and be made for the code that the noise holds."""
+    for name in ("classifier", "code", "pairs"):
+        for term in objective.needing(f"head {name}"):
+            if name not in objective.heads:
+                raise ValueError(
+                    f"objective.{term} needs a network objective.heads.{name}, as the cards acgan,"
+                    " infogan and meg have one"
+                )
+    if objective.needing("head code"):
+        its = getattr(objective.heads["code"], "keywords", {}).get("categorical", 10)
+        if categories(objective.prior) != its:
+            raise ValueError(
+                f"objective.heads.code.categorical={its}: the code of objective.prior has"
+                f" {categories(objective.prior)} values; make them equal"
+            )
+    if objective.heads and objective.constraint is not None:
+        raise ValueError(
+            "objective.constraint bounds all weights of the critic, those of objective.heads too,"
+            " which could then not be fitted; set objective.constraint=null"
+        )
+
+
+def _check_ensemble(objective: Objective) -> None:
+    averaging = {relativistic_average_critic, relativistic_average_generator}
+    scores = (objective.critic_score, objective.generator_score)
+    parts = [f"objective.{part}" for part in objective.per_sample_parts]
+    parts += ["its average over all scores" for s in scores if getattr(s, "func", s) in averaging]
+    if objective.critics > 1 and parts:
+        raise ValueError(
+            f"objective.critics={objective.critics} contradicts {parts[0]}, which is of one critic;"
+            " set objective.critics=1"
         )
 
 

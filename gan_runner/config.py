@@ -101,8 +101,20 @@ def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
     critic, parts = tree["model"]["critic"], list(tree["objective"].values())
     instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
     if instead is not None:
-        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(parts)]
+        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(_in_use(parts))]
         critic["norm"] = instead if any(marks) else "batch"
+
+
+def _in_use(value: Any) -> Any:
+    """Without the nodes that a weight of 0 switches off."""
+    if isinstance(value, dict):
+        kept = {key: child for key, child in value.items() if not _is_off(child)}
+        return {key: _in_use(child) for key, child in kept.items()}
+    return [_in_use(child) for child in value] if isinstance(value, list) else value
+
+
+def _is_off(node: Any) -> bool:
+    return isinstance(node, dict) and "_target_" in node and node.get("weight", 1) == 0
 
 
 def _needs_per_sample_scores(name: str, allow: list[str]) -> bool:

@@ -21,6 +21,7 @@ from gan_runner.build import build
 from gan_runner.core import DataSpec, State
 from gan_runner.networks import critic_of, generator_of, make
 from gan_runner.objectives.adversarial import Objective
+from gan_runner.schema import Tree
 from gan_runner.training.checkpoint import load_latest
 from gan_runner.training.replicas import Pack
 from gan_runner.training.trainer import Trainer
@@ -129,7 +130,17 @@ def load_players(
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     (state,) = load_latest([run_dir])
-    spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
+    try:
+        return _load(checked, state, str(run_dir), raw=raw, device=device)
+    except (KeyError, RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(
+            f"{run_dir}: its checkpoint is not of the networks in its config.yaml ({first})"
+        ) from error
+
+
+def _load(checked: Tree, state: State, name: str, *, raw: bool, device: torch.device) -> Loaded:
+    spec = DataSpec(name, tuple(state["shape"]), n_classes=state["n_classes"])
     objective: Objective = make(checked["objective"])
     generator = generator_of(checked["model"]["generator"], objective, spec)
     generator.load_state_dict(state["generator" if raw else "average"])

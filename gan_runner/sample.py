@@ -99,12 +99,14 @@ def draw(
     """
     where = resolve_device(device)
     players = load_players(run_dir, raw=raw, device=where, allow=allow)
+    if chain is not None and categories(players.objective.prior):
+        raise ValueError("--langevin: this run's noise holds a code, which the steps would destroy")
     labels = _labels(players.generator, label)
     latents = _with_code(_latents(players, labels, seed, where), players.objective, code)
     samples = np.empty((count, *players.spec.shape), dtype=np.float32)
     for start, latent in zip(range(0, count, _CHUNK), latents, strict=False):
         if chain is not None:
-            latent = _follow(chain, players, latent, seed=seed + start)
+            latent = _follow(chain, players, latent, seeds=(seed, start, 1))
         chunk = generate(players.generator, latent, batch_size=_CHUNK).cpu().numpy()
         samples[start : start + _CHUNK] = chunk[: count - start]
     return samples
@@ -146,14 +148,15 @@ def _with_code(
     return (Latent(torch.cat([one_hot.to(z), z[:, count:]], dim=1), y) for z, y in latents)
 
 
-def _follow(chain: Chain, players: Loaded, latent: Latent, *, seed: int) -> Latent:
+def _follow(chain: Chain, players: Loaded, latent: Latent, *, seeds: tuple[int, ...]) -> Latent:
     """The noise at the end of Langevin chains in the energy -f(G(z)): see `optim.langevin`."""
 
     def energy(z: Tensor) -> Tensor:
         scores = players.critic(players.generator(z, latent.y), latent.y)
         return -scores.view(-1, len(z)).mean(0)  # of an ensemble: the mean
 
-    random = torch.Generator().manual_seed(seed)
+    own = np.random.SeedSequence(seeds).generate_state(1)  # not that of the noise it begins with
+    random = torch.Generator().manual_seed(int(own[0]))
     z = langevin(energy, latent.z, steps=chain.steps, step_size=chain.step_size, random=random)
     return latent._replace(z=z)
 

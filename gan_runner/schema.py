@@ -145,7 +145,9 @@ def _check_value(
 ) -> tuple[Any, list[Problem]]:
     if isinstance(value, dict) and "_target_" in value:
         return check(value, allow=allow, at=path)
-    if any(True for _ in targets(value)):
+    if isinstance(value, str) and "${" in value:
+        return value, [(f"{path}={value}", "holds an interpolation, which could name anything")]
+    if any(True for _ in targets(value)) or _interpolates(value):
         checked, problems = _check_children(value, allow, path, _item_hint(hint))
         return (checked if isinstance(value, dict) else list(checked.values())), problems
     try:
@@ -153,6 +155,13 @@ def _check_value(
     except ValidationError as error:
         reasons = dict.fromkeys(_reason(e) for e in error.errors(include_url=False))
         return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
+
+
+def _interpolates(value: Any) -> bool:
+    """Whether a container holds a string that would be resolved once more: see `_check_value`."""
+    if isinstance(value, str):
+        return "${" in value
+    return any(_interpolates(child) for child in _children(value).values())
 
 
 def _item_hint(hint: Any) -> Any:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -361,6 +362,45 @@ def test_exported_weights_are_the_averaged_generator(
             assert file.metadata()["weights"] == ("raw" if raw else "average")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         assert all((weights[k] == v).all() for k, v in generator.state_dict().items())
+
+
+@pytest.mark.parametrize("group", ["objective", "model"])
+@pytest.mark.parametrize("escape", ["", "\\"])
+def test_an_interpolation_in_a_stranger_s_run_is_not_resolved(
+    uninterrupted: dict[str, Any], tmp_path: Path, escape: str, group: str
+) -> None:
+    """Where a node is made, `oc.create` would make another one, which nobody has checked."""
+    run, mark = tmp_path / "run", tmp_path / "mark"
+    shutil.copytree(uninterrupted["dir"], run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    evil = f"{escape}${{oc.create:{{_target_: shutil.copy, src: /etc/hostname, dst: {mark}}}}}"
+    node = {"_target_": "torch.nn.PReLU", "device": evil}
+    if group == "objective":
+        config["objective"]["generator_terms"] = {"x": node}
+    else:
+        config["model"]["generator"]["init"] = evil
+    config["trainer"]["steps"] += 1
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    for act in (lambda: load_players(run, raw=False, device=CPU), lambda: rebuild(run)):
+        with pytest.raises(ValueError, match=r"interpolation|are refused"):
+            act()
+        assert not mark.exists()
+
+
+def test_a_config_of_other_networks_is_refused(
+    uninterrupted: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted["dir"], run)
+    text = (run / "config.yaml").read_text()
+    for change in (lambda c: c.pop("objective"), lambda c: c["objective"].update(critics=2)):
+        config = yaml.safe_load(text)
+        change(config)
+        (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        with pytest.raises(
+            ValueError, match=r"its checkpoint is not of the networks in its config\.yaml"
+        ):
+            load_players(run, raw=False, device=CPU)
 
 
 @pytest.mark.parametrize("program", ["sample", "resume", "verify", "export"])

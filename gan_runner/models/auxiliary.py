@@ -6,7 +6,10 @@ noise and the data, and adds it to the critic, whose optimizer then trains it.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
@@ -45,7 +48,7 @@ class CodePosterior(nn.Module):
         spec: DataSpec,
         *,
         categorical: PositiveInt = 10,
-        continuous: int = 2,
+        continuous: Annotated[int, Ge(0)] = 2,
         width: PositiveInt = 128,
     ) -> None:
         super().__init__()

@@ -26,11 +26,16 @@ class Generator(nn.Module):
         self.n_classes = getattr(self.members[0], "n_classes", 0)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise and labels (N,) or None -> (N, *shape), the first N / J rows ..."""
-        count = len(self.members)
-        labels = [None] * count if y is None else y.tensor_split(count)
-        parts = zip(self.members, z.tensor_split(count), labels, strict=True)
-        return torch.cat([member(noise, label) for member, noise, label in parts if len(noise)])
+        """(N, latent_dim) noise and labels (N,) or None -> (N, *shape), row i by member i mod J."""
+        count, rows = len(self.members), len(z)
+        whole = rows + -rows % count  # as many for each member; what is too much is cut off
+        z = torch.cat([z] * count)[:whole]
+        y = None if y is None else torch.cat([y] * count)[:whole]
+        parts = [
+            member(z[k::count], None if y is None else y[k::count])
+            for k, member in enumerate(self.members)
+        ]
+        return torch.stack(parts, dim=1).flatten(0, 1)[:rows]
 
 
 class Critic(nn.Module):

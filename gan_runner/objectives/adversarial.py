@@ -40,7 +40,8 @@ class Objective:
         input_noise: on what the critic is given, data and samples; see `noise`.
         prior: of the latent variable; see `priors`.
         heads: networks that the builder adds to the critic, by name; see `models.auxiliary`.
-        generators: members of a mixture, of which each is a generator; see `models.ensemble`.
+        generators: members of a mixture, of which each is a generator; see `models.ensemble`. A
+            player's score is summed over its own members, and averaged over those of the other.
         critics: members of an ensemble, of which each is a critic.
     """
 
@@ -73,7 +74,7 @@ class Objective:
         self.n_critic = n_critic
         self.prior, self.heads = prior, dict(heads or {})
         self.generators, self.critics = generators, critics
-        self.input_noise = input_noise
+        self.input_noise = input_noise if input_noise is not None and input_noise.std else None
 
     def begin(self, step: int) -> None:
         """Called before each step: what follows a schedule is set to it."""
@@ -112,7 +113,8 @@ class Objective:
         real, fake = self._blurred(real), self._blurred(fake)
         r, f = _scores(critic, real, fake)
         terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake)
-        total = sum(terms, start=self.critic_score(r, f))
+        score = self.critic_score(r, f)  # a mean over the critics; each has its own likelihood
+        total = sum(terms, start=score if self.critics == 1 else self.critics * score)
         estimates = {
             tag: estimate(r.detach(), f.detach()) for tag, estimate in self.estimates.items()
         }
@@ -142,11 +144,13 @@ class Objective:
         if self.generator_score is None:
             return []
         f = critic(fake.x, fake.y)
-        if not _marked(self.generator_score, "needs_real_scores"):
-            return [self.generator_score(f)]
-        with torch.no_grad():  # data does not depend on the generator
-            r = critic(real.x, real.y)
-        return [self.generator_score(r, f)]
+        if _marked(self.generator_score, "needs_real_scores"):
+            with torch.no_grad():  # data does not depend on the generator
+                r = critic(real.x, real.y)
+            score = self.generator_score(r, f)
+        else:
+            score = self.generator_score(f)
+        return [score if self.generators == 1 else self.generators * score]
 
 
 def _evaluate(
@@ -180,8 +184,9 @@ def _present(terms: Mapping[str, Term] | None) -> dict[str, Term]:
 
 
 def _is_off(term: Term) -> bool:
-    weight = getattr(term, "keywords", {}).get("weight")
-    return isinstance(weight, int | float) and weight == 0
+    given = getattr(term, "keywords", {})
+    weights = [given.get(name) for name in _marked(term, "weights", ("weight",))]
+    return all(isinstance(weight, int | float) and weight == 0 for weight in weights)
 
 
 def _marked(function: Callable[..., object], mark: str, default: Any = False) -> Any:

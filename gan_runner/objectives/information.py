@@ -21,11 +21,13 @@ Weight = Annotated[float, Ge(0)]
 Part = TypeVar("Part", bound=Callable[..., object])
 
 
-def needs(*what: str, logs: tuple[str, ...] = ()) -> Callable[[Part], Part]:
+def needs(
+    *what: str, logs: tuple[str, ...] = (), weights: tuple[str, ...] = ("weight",)
+) -> Callable[[Part], Part]:
     """Mark a term by what it needs, "features" of a critic or "labels", and by what it logs."""
 
     def mark(part: Part) -> Part:
-        part.needs, part.logs = what, logs  # type: ignore[attr-defined]
+        part.needs, part.logs, part.weights = what, logs, weights  # type: ignore[attr-defined]
         return part
 
     return mark
@@ -42,7 +44,7 @@ def feature_matching(critic: Parted, real: Batch, fake: Batch, *, weight: Weight
     return weight * (wanted - critic.part("features", fake.x, fake.y).mean(0)).square().sum()
 
 
-@needs("features", "labels")
+@needs("features", "labels", "head classifier")
 def classification(
     critic: Parted,
     real: Batch,
@@ -70,7 +72,12 @@ def _label_loss(critic: Parted, batch: Batch) -> Tensor:
     return cross_entropy(critic.part("classifier", critic.part("features", batch.x)), batch.y)
 
 
-@needs("features", logs=("information/categorical", "information/continuous"))
+@needs(
+    "features",
+    "head code",
+    logs=("information/categorical", "information/continuous"),
+    weights=("categorical", "continuous"),
+)
 def code_information(
     critic: Parted,
     real: Batch,
@@ -93,7 +100,7 @@ def code_information(
         continuous: lam of the continuous codes.
     """
     assert fake.z is not None, "a sample knows what it was made of"
-    logits, mean, log_std = critic.part("code", critic.part("features", fake.x))
+    logits, mean, log_std = critic.part("code", critic.part("features", fake.x, fake.y))
     k, n = logits.shape[1], mean.shape[1]
     one_hot, u = fake.z[:, :k], fake.z[:, k : k + n]
     discrete = log(k) + (one_hot * log_softmax(logits, dim=1)).sum(1).mean()
@@ -103,7 +110,7 @@ def code_information(
     return Loss(-categorical * discrete - continuous * smooth, logs)
 
 
-@needs("features", logs=("information/noise",))
+@needs("features", "head pairs", logs=("information/noise",))
 def noise_information(
     critic: Parted, real: Batch, fake: Batch, *, weight: Weight = 1.0, train_features: bool = True
 ) -> Loss:
@@ -122,7 +129,7 @@ def noise_information(
         train_features: False in the critic's own loss, where it is T alone that should learn.
     """
     assert fake.z is not None, "a sample knows what it was made of"
-    h = critic.part("features", fake.x)
+    h = critic.part("features", fake.x, fake.y)
     h = h if train_features else h.detach()
     together = critic.part("pairs", h, fake.z)
     apart = critic.part("pairs", h, fake.z.roll(1, dims=0))

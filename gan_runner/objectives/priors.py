@@ -7,8 +7,10 @@ business: samples are made for those of the data.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch.nn.functional import one_hot
 
 from gan_runner.core import Latent
@@ -38,8 +40,8 @@ def coded(
     device: torch.device,
     *,
     generator: torch.Generator | None = None,
-    categorical: int = 10,
-    continuous: int = 2,
+    categorical: Annotated[int, Ge(1)] = 10,
+    continuous: Annotated[int, Ge(0)] = 2,
 ) -> Latent:
     """A code and noise: z = [one-hot of c, u, eps]. Chen et al. 2016 (InfoGAN), appendix C.
 

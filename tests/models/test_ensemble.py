@@ -9,10 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from gan_runner.core import DataSpec, Latent
+from gan_runner.load import Loaded
 from gan_runner.models import ensemble
+from gan_runner.objectives import scores
+from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.scores import logistic_critic
-from gan_runner.sample import Chain, draw
+from gan_runner.sample import Chain, _follow, draw
 from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import critic_loss, differentiate
 
 
 class Shift(nn.Module):
@@ -40,8 +45,8 @@ def test_each_generator_makes_its_share() -> None:
     mixture = ensemble.Generator([Shift(10.0), Shift(20.0)])
     assert (mixture.latent_dim, mixture.n_classes) == (1, 3)
     z, y = torch.zeros(5, 1), torch.tensor([0, 1, 2, 0, 1])
-    assert mixture(z).flatten().tolist() == [10, 10, 10, 20, 20]
-    assert mixture(z, y).flatten().tolist() == [10, 11, 12, 20, 21]
+    assert mixture(z).flatten().tolist() == [10, 20, 10, 20, 10]
+    assert mixture(z, y).flatten().tolist() == [10, 21, 12, 20, 11]
     assert mixture(z[:1]).flatten().tolist() == [10]  # fewer rows than members
 
 
@@ -74,32 +79,75 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
         logs["loss/generator/prior"], expected
     )  # of the generator, not the critic
     built.fit(tmp_path)
-    samples = draw(tmp_path, 256)
-    noise = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))
+    samples = torch.from_numpy(draw(tmp_path, 10))  # few, and still of all members
+    noise = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))[:10]
     with torch.no_grad():
-        parts = [
-            m(z) for m, z in zip(built.nets.average.members, noise.tensor_split(4), strict=True)
-        ]
-    torch.testing.assert_close(torch.from_numpy(samples), torch.cat(parts), rtol=1e-4, atol=1e-5)
+        for k, member in enumerate(built.nets.average.members):
+            torch.testing.assert_close(samples[k::4], member(noise[k::4]), rtol=1e-4, atol=1e-5)
 
 
-def test_langevin_climbs_the_critics_scores(
-    trainer: Callable[..., Trainer], tmp_path: Path
-) -> None:
-    """Chains in exp(f(G(z))) end where the critic scores higher than where they began."""
-    built = trainer(
-        "dataset=gaussians8", "model=mlp", "model.width=32", "objective=meg", "trainer.steps=60",
-        "optimizer.lr=2e-3",
-    )  # fmt: skip
-    built.fit(tmp_path)
-    with torch.no_grad():
-        before, after = (
-            built.nets.critic(torch.from_numpy(draw(tmp_path, 512, chain=chain))).mean().item()
-            for chain in (None, Chain(100, 0.1))
-        )
-    assert after > before + 0.1
-    again = draw(tmp_path, 300, chain=Chain(100, 0.1))
-    assert (again == draw(tmp_path, 300, chain=Chain(100, 0.1))).all()
+def test_a_member_has_its_own_likelihood(trainer: Callable[..., Trainer]) -> None:
+    """Its gradient is that of a critic alone: not a K-th of it, as of a mean over all."""
+    command = (
+        "dataset=gaussians8",
+        "model=mlp",
+        "model.width=8",
+        "objective=bayesian",
+        "objective.generators=1",
+    )
+    many, one = (trainer(*command, f"objective.critics={k}") for k in (3, 1))
+    one.nets.critic.load_state_dict(many.nets.critic.members[0].state_dict())
+    real = many.stream.serve(*many.stream.next())
+    fake = type(real)(torch.randn_like(real.x))
+    gradients = [differentiate(critic_loss, t.game, "critic", real, fake)[1] for t in (many, one)]
+    for mine, its in zip(gradients[0], gradients[1], strict=False):
+        torch.testing.assert_close(mine, its)
+
+
+def test_what_is_of_one_critic_is_refused_for_several(trainer: Callable[..., Trainer]) -> None:
+    toy = ("dataset=gaussians8", "model=mlp", "model.width=8", "+objective.critics=2")
+    with pytest.raises(
+        ValueError, match=r"objective\.critics=2 contradicts objective\.critic_terms\."
+    ):
+        trainer(*toy, "objective=wgan_gp")
+    with pytest.raises(ValueError, match=r"objective\.critics=2 contradicts its average over all"):
+        trainer(*toy, "objective=ragan")
+
+
+class Plus(nn.Module):
+    latent_dim = 1
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return z + 3
+
+
+class Well(nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return -((x - 4) / 0.5).square().sum(1) / 2
+
+
+def test_langevin_in_the_energy_of_a_run() -> None:
+    """G(z) = z + 3 and f(x) = -((x - 4) / 0.5)^2 / 2: the noise ends as N(1, 0.5^2)."""
+    objective = Objective(
+        critic_score=scores.wasserstein_critic, generator_score=scores.wasserstein_generator
+    )
+    players = Loaded(Plus(), Well(), objective, DataSpec("points", (1,)))
+    ends = [
+        _follow(Chain(150, 0.2), players, Latent(torch.zeros(500, 1)), seeds=(0, chunk, 1)).z
+        for chunk in range(20)
+    ]
+    assert not torch.equal(ends[0], ends[1])
+    z = torch.cat(ends)
+    assert z.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert z.std().item() == pytest.approx(0.5, rel=0.03)
+
+
+def test_langevin_from_the_command(trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+    trainer(
+        "dataset=gaussians8", "model=mlp", "model.width=8", "objective=meg", "trainer.steps=2"
+    ).fit(tmp_path)
+    plain, moved = draw(tmp_path, 300), draw(tmp_path, 300, chain=Chain(5, 0.1))
+    assert (plain != moved).any() and (moved == draw(tmp_path, 300, chain=Chain(5, 0.1))).all()
 
 
 def test_codes_are_chosen_one_by_one(trainer: Callable[..., Trainer], tmp_path: Path) -> None:
@@ -109,3 +157,5 @@ def test_codes_are_chosen_one_by_one(trainer: Callable[..., Trainer], tmp_path: 
     assert (one != other).any() and (one == draw(tmp_path, 20, code=1)).all()
     with pytest.raises(ValueError, match=r"--code 10: the codes of this generator are 0 to 9"):
         draw(tmp_path, 1, code=10)
+    with pytest.raises(ValueError, match="holds a code, which the steps would destroy"):
+        draw(tmp_path, 1, chain=Chain(1, 0.1))

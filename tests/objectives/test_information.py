@@ -213,3 +213,39 @@ def test_a_head_needs_features() -> None:
         check_features(objective, nn.Linear(2, 1))
     with pytest.raises(ValueError, match="the generator has nothing to minimise"):
         Objective(critic_score=scores.logistic_critic, generator_score=None)
+
+
+def test_what_does_not_fit_together_is_refused(trainer: Callable[..., Trainer]) -> None:
+    small = ("model.filters=4",)
+    for words, overrides in {
+        "the critic is told the label that it is to find": ("objective=acgan", "model.critic.labels=projection"),
+        r"needs a network objective\.heads\.pairs": ("objective=meg", "objective.heads=null"),
+        r"heads\.code\.categorical=5: the code of objective\.prior has 10": (
+            "objective=infogan", "objective.heads.code.categorical=5",
+        ),
+        r"objective\.constraint bounds all weights of the critic": (
+            "objective=infogan", "+objective.constraint={_target_: gan_runner.objectives.constraints.clip_weights, _partial_: true}",
+        ),
+        r"objective\.prior\.continuous=-1": ("objective=infogan", "objective.prior.continuous=-1"),
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            trainer(*small, *overrides)
+
+
+def test_labels_and_codes_together(trainer: Callable[..., Trainer]) -> None:
+    labels = ("model.generator.labels=embedding", "model.critic.labels=concatenation")
+    built = trainer("objective=infogan", "model.filters=4", *labels)
+    built.adopt()
+    built.step = 0
+    (logs,) = built.advance(built.picks())
+    assert logs["information/categorical"].isfinite()
+
+
+def test_weights_of_zero_are_absence(trainer: Callable[..., Trainer]) -> None:
+    """Neither computed nor logged, and no reason to leave the critic's norm out."""
+    r1 = "+objective.critic_terms.r1={_target_: gan_runner.objectives.terms.r1, _partial_: true, weight: 0}"
+    one, other = (trainer("objective=ns_gan", "model.filters=4", *more) for more in ((r1,), ()))
+    assert str(one.nets.critic) == str(other.nets.critic) and "BatchNorm" in str(one.nets.critic)
+    off = [f"objective.critic_terms.code_information.{k}=0" for k in ("categorical", "continuous")]
+    objective = trainer("objective=infogan", "model.filters=4", *off).game.objective
+    assert not objective.critic_terms and not objective.generator_terms
