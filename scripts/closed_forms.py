@@ -67,7 +67,7 @@ def minimise(loss: Callable[[nn.Module], Tensor], *, max_iter: int) -> nn.Module
         value.backward()
         return value
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     return network.requires_grad_(False)
 
 
@@ -150,7 +150,8 @@ def lines_estimate(objective: Objective, theta: float) -> dict[str, float]:
 def lines_jensen_shannon(objective: Objective, theta: float) -> float:
     """The bound on the Jensen-Shannon divergence of the lines that a discriminator proves."""
     critic = Net()
-    nn.init.normal_(critic.layers[0].weight, 0.0, 1 / theta)  # any distance is one to the critic
+    first = next(critic.parameters())
+    nn.init.normal_(first, 0.0, 1 / theta)  # any distance is one to the critic
     at_optimum(objective, critic, theta, lr=0.05)
     with torch.no_grad():
         return jensen_shannon(critic(line(0.0).x), critic(line(theta).x)).item()
