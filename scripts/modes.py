@@ -124,25 +124,26 @@ def found(samples: np.ndarray) -> Coverage:
 def row(name: str, reports: Sequence[dict[str, Any]]) -> str:
     """A line of the table: mean over the seeds, and the range where it is one."""
 
-    def cell(key: str, part: str, digits: int) -> str:
-        return spread([report[part][key] for report in reports], digits)
+    def cell(key: str, part: str, form: str) -> str:
+        return spread([report[part][key] for report in reports], form)
 
-    cells = [cell("modes", "coverage", 1), cell("touched", "coverage", 1)]
-    cells += [cell("quality", "coverage", 2), cell("modes", "raw", 1), cell("quality", "raw", 2)]
+    cells = [cell("modes", "coverage", ".1f"), cell("touched", "coverage", ".1f")]
+    cells += [cell("quality", "coverage", ".2f")]
+    cells += [cell("modes", "raw", ".1f"), cell("quality", "raw", ".2f")]
     for tag in LAST:
-        cells.append(spread([report[tag] for report in reports if tag in report], 2))
+        cells.append(spread([report[tag] for report in reports if tag in report], ".2g"))
     cells.append(f"{np.mean([report['seconds'] for report in reports]):.0f}")
     bad = sorted({report["status"] for report in reports} - {"completed"})
     note = f" ({', '.join(bad)} at step {min(r['steps'] for r in reports)})" if bad else ""
     return f"| `{name}`{note} | {' | '.join(cells)} |"
 
 
-def spread(values: Sequence[float], digits: int) -> str:
+def spread(values: Sequence[float], form: str) -> str:
     """The mean of the seeds' values; from two on, with the lowest and the highest."""
     if not values:
         return ""
-    own = 0 if isinstance(values[0], int) else digits  # a count has no digits, its mean has
+    own = "d" if isinstance(values[0], int) else form  # a count has no digits, its mean has
     if len(values) == 1:
-        return f"{values[0]:.{own}f}"
+        return f"{values[0]:{own}}"
     low, high = min(values), max(values)
-    return f"{np.mean(values):.{digits}f} ({low:.{own}f} to {high:.{own}f})"
+    return f"{np.mean(values):{form}} ({low:{own}} to {high:{own}})"

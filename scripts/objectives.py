@@ -163,7 +163,9 @@ def mixture(options: argparse.Namespace) -> Iterator[str]:
         generator iterations, whatever they cost. The learning rate is the same for all, but where a
         card brings an optimizer of another kind, and higher than the published ones, because the
         budget is small. Every other constant is the card's, and was chosen for other data. So this
-        is how far a card gets in little time; it is no ranking of methods.
+        is how far a card gets in little time; it is no ranking of methods. `gan`, `fgan_gan` and
+        `fgan_jensen_shannon` play one game and differ by rounding: how far apart they end says how
+        little a seed is worth.
 
         Of {modes.COUNT:,} samples of the averaged generator, one is good if it lies within
         {modes.WITHIN:g} standard deviations of the nearest mode (VEEGAN, Srivastava et al. 2017;
