@@ -6,16 +6,13 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,17 +26,19 @@ from gan_runner.core import (
     Evaluator,
     Latent,
     Nets,
+    Painter,
     rows_are_independent,
 )
 from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon
 from gan_runner.metrics.lipschitz import LipschitzOfCritic
-from gan_runner.metrics.pictures import paint_images, paint_points
+from gan_runner.metrics.pictures import paint_classes, paint_images, paint_points
 from gan_runner.models.head import has_minibatch_statistics
-from gan_runner.models.summary import summarise
+from gan_runner.models.summary import Summary, summarise
+from gan_runner.networks import latent_dim_of, lay_out, make, networks
 from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.priors import gaussian
+from gan_runner.objectives.priors import categories
 from gan_runner.schema import Tree
 from gan_runner.training import update
 from gan_runner.training.accelerate import Accelerated, Mode, check_mode
@@ -69,7 +68,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     device = resolve_device(config["device"])
     be_deterministic(config["deterministic"])
     keep_freed_memory()
-    settings: Settings = _make(config["trainer"])
+    settings: Settings = make(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
     iteration, tables = Accelerated(mode, device), _Tables(device)
@@ -85,14 +84,16 @@ def build(cfg: DictConfig) -> Trainer | Pack:
 def _trainer(
     config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: _Tables
 ) -> Trainer:
-    settings: Settings = _make(config["trainer"])
+    settings: Settings = make(config["trainer"])
     dataset, table = tables.of(config["dataset"])
-    seeds = _seeds(
-        config["seed"], ("generator", "critic", "stream", "heldout", "noise", "training")
-    )
+    uses = ("generator", "critic", "stream", "heldout", "noise", "training", "heads")
+    seeds = _seeds(config["seed"], uses)
 
-    objective: Objective = _make(config["objective"])
-    nets = _networks(config["model"], dataset.spec, seeds, device)
+    objective: Objective = make(config["objective"])
+    nets = networks(config["model"], objective, dataset.spec, seeds)
+    for module in (nets.generator, nets.critic, nets.average, objective.input_noise):
+        if module is not None:
+            module.to(device)
     optimizers = _optimizers(config["optimizer"], nets)
     evaluators: list[Evaluator] = [
         CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
@@ -104,13 +105,13 @@ def _trainer(
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
     random = torch.Generator().manual_seed(seeds["noise"])
-    noise = _fixed_noise(nets.generator, settings.n_eval, heldout, random=random)
+    noise = _fixed_noise(objective, nets.generator, settings.n_eval, heldout, random=random)
     dtype = use_precision(precision)
     if dataset.spec.is_image:
-        _lay_out(nets, device, dtype)
+        lay_out(nets, device, dtype)
     few = Latent(noise.z[:_PROBE], None if noise.y is None else noise.y[:_PROBE])
     x = torch.randn(len(few.z), *dataset.spec.shape, generator=random).to(device)
-    inputs = {"generator": few, "critic": Batch(x, few.y)}
+    inputs = {"generator": (few.z, few.y), "critic": (x, few.y)}
     summaries = {
         name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
         for name, given in inputs.items()
@@ -121,7 +122,7 @@ def _trainer(
         objective=objective,
         critic_optimizer=optimizers["critic"],
         generator_optimizer=optimizers["generator"],
-        prior=_prior(nets.generator, dataset, device),
+        prior=partial(objective.prior, latent_dim=latent_dim_of(nets.generator), device=device),
         serve=stream.serve,
         batch_size=settings.batch_size,
     )
@@ -138,12 +139,8 @@ def _trainer(
         spec=dataset.spec,
         settings=settings,
         evaluators=evaluators,
-        painter=paint_images if dataset.spec.is_image else paint_points,
-        facts={
-            **_facts(config["seed"], device, dataset.spec),
-            "precision": precision,
-            "networks": {name: summary.facts for name, summary in summaries.items()},
-        },
+        painter=_painter(dataset.spec, objective, noise),
+        facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
         opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
         config=yaml.safe_dump(config, sort_keys=False),
@@ -162,7 +159,7 @@ class _Tables:
         for known, dataset, table in self.made:
             if known == node:
                 return dataset, table
-        dataset = _make(node)
+        dataset = make(node)
         self.made.append((node, dataset, place(dataset.train, self.device)))
         return self.made[-1][1:]
 
@@ -186,72 +183,43 @@ def _replicas(cfg: DictConfig, config: Tree, settings: Settings) -> list[Tree]:
     return made
 
 
-def network(node: Tree, spec: DataSpec) -> nn.Module:
-    """Instantiate a network's node for data of some shape."""
-    return _make(node, spec)
-
-
-def _networks(model: Tree, spec: DataSpec, seeds: Mapping[str, int], device: torch.device) -> Nets:
-    players = {}
-    for player in ("generator", "critic"):  # seeded apart: one's size leaves the other's weights be
-        torch.manual_seed(seeds[player])
-        players[player] = network(model[player], spec).to(device)
-    average = deepcopy(players["generator"]).eval().requires_grad_(False)
-    return Nets(**players, average=average)
-
-
-def _lay_out(nets: Nets, device: torch.device, dtype: torch.dtype | None) -> None:
-    """Channels last, which convolutions are fastest in, but for a critic in float32 on a CPU.
-
-    There the weights' gradients, most of all those of a penalty, are faster with channels first.
-    """
-    first = device.type == "cpu" and dtype is None
-    nets.critic.to(memory_format=torch.contiguous_format if first else torch.channels_last)
-    for network in (nets.generator, nets.average):
-        network.to(memory_format=torch.channels_last)
-
-
 def _optimizers(nodes: Tree, nets: Nets) -> dict[str, Optimizer]:
     made = {}
     for player in ("critic", "generator"):
-        make = _make(nodes[player])
-        if not callable(make):
+        factory = make(nodes[player])
+        if not callable(factory):
             raise ValueError(f"optimizer.{player}: its node lacks _partial_: true")
-        made[player] = make(getattr(nets, player).parameters())
+        made[player] = factory(getattr(nets, player).parameters())
     return made
 
 
-def _prior(generator: nn.Module, dataset: Dataset, device: torch.device) -> Callable[..., Latent]:
-    """Noise for training; labels as frequent as in the data, for a generator that takes them."""
-    labels = dataset.train.y if _takes_labels(generator) else None
-    return partial(
-        gaussian,
-        latent_dim=_latent_dim(generator),
-        device=device,
-        labels=None if labels is None else labels.to(device),
-    )
-
-
 def _fixed_noise(
-    generator: nn.Module, count: int, heldout: Batch, *, random: torch.Generator
+    objective: Objective,
+    generator: nn.Module,
+    count: int,
+    heldout: Batch,
+    *,
+    random: torch.Generator,
 ) -> Latent:
     """The noise of evaluators and pictures; labels are those of the held-out samples, in turn.
 
     So a held-out and a generated sample in the same row have the same label.
     """
-    z, _ = gaussian(count, _latent_dim(generator), device=torch.device("cpu"), generator=random)
+    cpu, size = torch.device("cpu"), latent_dim_of(generator)
+    z, _ = objective.prior(count, size, device=cpu, generator=random)
     device, y = heldout.x.device, heldout.y
-    if y is None or not _takes_labels(generator):
+    if y is None or not getattr(generator, "n_classes", 0):
         return Latent(z.to(device))
     return Latent(z.to(device), y[torch.arange(count, device=device) % len(y)])
 
 
-def _latent_dim(generator: nn.Module) -> int:
-    return int(generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
-
-
-def _takes_labels(generator: nn.Module) -> bool:
-    return bool(getattr(generator, "n_classes", 0))
+def _painter(spec: DataSpec, objective: Objective, noise: Latent) -> Painter:
+    """Points as points; images in columns by label, or by the value of a categorical code."""
+    if not spec.is_image:
+        return paint_points
+    count = categories(objective.prior)
+    classes = noise.z[:, :count].argmax(1) if count else noise.y
+    return paint_images if classes is None else partial(paint_classes, classes=classes)
 
 
 def _player(
@@ -261,27 +229,22 @@ def _player(
     return update.Player(network, by_row, dtype)
 
 
-def _facts(seed: int, device: torch.device, spec: DataSpec) -> dict[str, Any]:
+def _facts(
+    seed: int,
+    device: torch.device,
+    spec: DataSpec,
+    precision: str,
+    summaries: Mapping[str, Summary],
+) -> dict[str, Any]:
     """What a run's summary says of how it was made."""
     return {
         "seed": seed,
         "device": device_name(device),
+        "precision": precision,
         "data": str(spec),
+        "networks": {name: summary.facts for name, summary in summaries.items()},
         "versions": versions(),
     }
-
-
-def _make(node: Tree, *args: Any) -> Any:
-    """Instantiate a checked node; errors of the target come as they were raised."""
-    try:
-        return instantiate(node, *args, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, TypeError):  # the node lacks what its target takes by position
-            raise ValueError(
-                f"{node['_target_']} cannot be called ({cause}); is _partial_: true missing?"
-            ) from error
-        raise cause from error
 
 
 def _seeds(seed: int, names: tuple[str, ...]) -> dict[str, int]:

@@ -33,7 +33,7 @@ def check(
     Raises:
         ValueError: for a contradiction; what is merely unwise is warned about.
     """
-    _check_labels(nets)
+    _check_labels(objective, nets)
     for part in objective.per_sample_parts:
         _check_penalty(f"objective.{part}", nets.critic)
     if objective.constraint is not None:
@@ -69,7 +69,17 @@ def check_replicas(nets: Sequence[Nets]) -> None:
             )
 
 
-def _check_labels(nets: Nets) -> None:
+def check_features(objective: Objective, critic: nn.Module) -> None:
+    """Raise a ValueError where terms need a last hidden layer that the critic does not show."""
+    wanted = [*objective.needing("features"), *(f"heads.{name}" for name in objective.heads)]
+    if wanted and not hasattr(critic, "features"):
+        raise ValueError(
+            f"objective.{wanted[0]} needs the critic's last hidden layer, but"
+            f" {type(critic).__name__} has no module `features`; use another model"
+        )
+
+
+def _check_labels(objective: Objective, nets: Nets) -> None:
     """Both players must know the label, or the scores of generated samples have none."""
     generator, critic = (getattr(n, "n_classes", 0) for n in (nets.generator, nets.critic))
     if critic and not generator:
@@ -77,7 +87,13 @@ def _check_labels(nets: Nets) -> None:
             "the critic asks for labels, but the generator has none to give; set"
             " model.generator.labels=embedding or conditional_norm, or model.critic.labels=none"
         )
-    if generator and not critic:
+    for term in objective.needing("labels"):
+        if not generator:
+            raise ValueError(
+                f"objective.{term} needs samples with labels, but the generator takes none; set"
+                " model.generator.labels=embedding or conditional_norm"
+            )
+    if generator and not critic and not objective.needing("labels"):
         warnings.warn(
             "the critic does not see the labels that the generator is given, so they will mean"
             " nothing; set model.critic.labels=projection or concatenation",

@@ -17,14 +17,16 @@ from torch.func import functional_call
 
 
 class Batch(NamedTuple):
-    """Samples and, where the data has classes, their labels.
+    """Samples and, where the data has classes, their labels; of generated ones also their noise.
 
     `x` is (N, C, H, W) for images and (N, d) for points: uint8 pixels in storage, float32 (images
-    in [-1, 1]) once a `data.stream.Stream` has served them. `y` is (N,) int64, or None.
+    in [-1, 1]) once a `data.stream.Stream` has served them. `y` is (N,) int64, or None. `z` is
+    (N, latent_dim), what generated samples were made of; None for data.
     """
 
     x: Tensor
     y: Tensor | None = None
+    z: Tensor | None = None
 
 
 Pick = tuple[Tensor, ...]
@@ -102,6 +104,17 @@ class Critic(Protocol):
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Map (N, *shape) samples to (N,) scores: the higher, the more real."""
+        ...
+
+
+class Parted(Critic, Protocol):
+    """A critic whose parts can be called by themselves: a player in training."""
+
+    def part(self, name: str, *inputs: Tensor | None) -> Any:
+        """Call the module `name` of the critic, with the weights that the critic is called with.
+
+        "features" maps (x, y) to the last hidden layer (N, d); others are an objective's `heads`.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from gan_runner.load import load_generator, saved_config
+from gan_runner.load import load_players, saved_config
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,7 +41,8 @@ def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] 
     Raises:
         ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
-    generator, spec = load_generator(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
+    players = load_players(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
+    generator, spec = players.generator, players.spec
     node = saved_config(run_dir)["model"]["generator"]
     metadata = {
         "generator": json.dumps(node),

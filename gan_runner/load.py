@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -17,8 +17,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from gan_runner import schema
-from gan_runner.build import build, network
+from gan_runner.build import build
 from gan_runner.core import DataSpec, State
+from gan_runner.networks import critic_of, generator_of, make
+from gan_runner.objectives.adversarial import Objective
 from gan_runner.training.checkpoint import load_latest
 from gan_runner.training.replicas import Pack
 from gan_runner.training.trainer import Trainer
@@ -87,21 +89,50 @@ def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:
     return states
 
 
-def load_generator(
+class Loaded(NamedTuple):
+    """What samples are drawn with: networks in evaluation mode, and what they were trained for.
+
+    Attributes:
+        generator: the averaged one, or as it stood.
+        critic: as it stood, without an objective's heads.
+        objective: of the run.
+        spec: facts about the data, as far as a checkpoint knows them.
+    """
+
+    generator: nn.Module
+    critic: nn.Module
+    objective: Objective
+    spec: DataSpec
+
+
+def load_players(
     run_dir: Path, *, raw: bool, device: torch.device, allow: Sequence[str] = ()
-) -> tuple[nn.Module, DataSpec]:
-    """The generator of a run's last checkpoint in evaluation mode, and what its samples are like.
+) -> Loaded:
+    """The players of a run's last checkpoint.
 
     What the run directory's configuration allows does not count: it may come from a stranger.
+
+    Args:
+        run_dir: of one run.
+        raw: the generator as it stood, not its running average.
+        device: where they are wanted.
+        allow: prefixes of targets besides our own.
+
+    Raises:
+        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
-    saved = saved_config(run_dir)["model"]["generator"]
+    config = saved_config(run_dir)
     if holds_replicas(run_dir):
         raise ValueError(f"{run_dir} holds several replicas; name one, such as {run_dir}/replica_0")
-    node, problems = schema.check(saved, allow=allow, at="model.generator")
+    parts = {"model": config["model"], "objective": config.get("objective", {})}
+    checked, problems = schema.check(parts, allow=allow)
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     (state,) = load_latest([run_dir])
     spec = DataSpec(str(run_dir), tuple(state["shape"]), n_classes=state["n_classes"])
-    generator = network(node, spec).to(device).eval()
+    objective: Objective = make(checked["objective"])
+    generator = generator_of(checked["model"]["generator"], objective, spec)
     generator.load_state_dict(state["generator" if raw else "average"])
-    return generator, spec
+    critic = critic_of(checked["model"]["critic"], objective, spec)
+    critic.load_state_dict({name: state["critic"][name] for name in critic.state_dict()})
+    return Loaded(generator.to(device).eval(), critic.to(device).eval(), objective, spec)

@@ -8,16 +8,20 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from math import ceil, sqrt
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from gan_runner.core import Latent
-from gan_runner.load import load_generator
+from gan_runner.load import Loaded, load_players
 from gan_runner.metrics.pictures import image_grid, scatter
-from gan_runner.objectives.priors import gaussian
+from gan_runner.networks import latent_dim_of
+from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.priors import categories
+from gan_runner.optim.langevin import langevin
 from gan_runner.training.device import resolve_device
 from gan_runner.training.sampling import generate
 
@@ -30,6 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.out.suffix not in {".png", ".npz"}:
             raise ValueError(f"--out {options.out}: should end in .png (a grid) or .npz (arrays)")
+        if options.langevin < 0 or options.step_size <= 0:
+            raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if options.count < 1:
             raise ValueError(f"--count {options.count}: should be 1 or more")
         samples = draw(
@@ -39,6 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
             raw=options.raw,
             device=options.device,
             label=options.label,
+            code=options.code,
+            chain=Chain(options.langevin, options.step_size) if options.langevin else None,
             allow=options.allow,
         )
         _write(samples, options.out)
@@ -46,6 +54,13 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"gan-sample: {error}", file=sys.stderr)
         sys.exit(2)
     print(f"{options.count:,} samples in {options.out}")
+
+
+class Chain(NamedTuple):
+    """How long a Langevin chain is, and its step size."""
+
+    steps: int
+    step_size: float
 
 
 def draw(
@@ -56,6 +71,8 @@ def draw(
     raw: bool = False,
     device: str = "auto",
     label: int | None = None,
+    code: int | None = None,
+    chain: Chain | None = None,
     allow: Sequence[str] = (),
 ) -> np.ndarray:
     """Samples of a run's last checkpoint.
@@ -70,6 +87,8 @@ def draw(
         device: auto, cpu, cuda or cuda:N.
         label: that all samples are made for; None: 0, 1, 2 ... in turn. For a generator that takes
             labels.
+        code: value of the categorical code of all samples; None: random. For InfoGAN.
+        chain: Langevin sampling in the energy that the critic is; None: noise as it is drawn.
         allow: prefixes of targets that the run may name besides our own; see `schema.ALLOWED`.
 
     Returns:
@@ -79,11 +98,14 @@ def draw(
         ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
     where = resolve_device(device)
-    generator, spec = load_generator(run_dir, raw=raw, device=where, allow=allow)
-    labels = _labels(generator, label)
-    samples = np.empty((count, *spec.shape), dtype=np.float32)
-    chunks = _chunks(generator, labels, seed, where)
-    for start, chunk in zip(range(0, count, _CHUNK), chunks, strict=False):
+    players = load_players(run_dir, raw=raw, device=where, allow=allow)
+    labels = _labels(players.generator, label)
+    latents = _with_code(_latents(players, labels, seed, where), players.objective, code)
+    samples = np.empty((count, *players.spec.shape), dtype=np.float32)
+    for start, latent in zip(range(0, count, _CHUNK), latents, strict=False):
+        if chain is not None:
+            latent = _follow(chain, players, latent, seed=seed + start)
+        chunk = generate(players.generator, latent, batch_size=_CHUNK).cpu().numpy()
         samples[start : start + _CHUNK] = chunk[: count - start]
     return samples
 
@@ -99,17 +121,41 @@ def _labels(generator: nn.Module, label: int | None) -> list[int] | None:
     return [label]
 
 
-def _chunks(
-    generator: nn.Module, labels: list[int] | None, seed: int, device: torch.device
-) -> Iterator[np.ndarray]:
+def _latents(
+    players: Loaded, labels: list[int] | None, seed: int, device: torch.device
+) -> Iterator[Latent]:
     random = torch.Generator().manual_seed(seed)
-    turn = cycle(labels) if labels else None
+    turn, size = cycle(labels) if labels else None, latent_dim_of(players.generator)
     while True:
-        latent = gaussian(
-            _CHUNK, int(generator.latent_dim), device=torch.device("cpu"), generator=random  # type: ignore[arg-type]
-        )  # fmt: skip
+        z, _ = players.objective.prior(_CHUNK, size, device=torch.device("cpu"), generator=random)
         y = None if turn is None else torch.tensor(list(islice(turn, _CHUNK)), device=device)
-        yield generate(generator, Latent(latent.z.to(device), y), batch_size=_CHUNK).cpu().numpy()
+        yield Latent(z.to(device), y)
+
+
+def _with_code(
+    latents: Iterator[Latent], objective: Objective, code: int | None
+) -> Iterator[Latent]:
+    """Noise with its categorical code set to one value."""
+    if code is None:
+        return latents
+    count = categories(objective.prior)
+    if not 0 <= code < count:
+        known = f"0 to {count - 1}" if count else "none: it was trained without them"
+        raise ValueError(f"--code {code}: the codes of this generator are {known}")
+    one_hot = torch.eye(count)[code].expand(_CHUNK, -1)
+    return (Latent(torch.cat([one_hot.to(z), z[:, count:]], dim=1), y) for z, y in latents)
+
+
+def _follow(chain: Chain, players: Loaded, latent: Latent, *, seed: int) -> Latent:
+    """The noise at the end of Langevin chains in the energy -f(G(z)): see `optim.langevin`."""
+
+    def energy(z: Tensor) -> Tensor:
+        scores = players.critic(players.generator(z, latent.y), latent.y)
+        return -scores.view(-1, len(z)).mean(0)  # of an ensemble: the mean
+
+    random = torch.Generator().manual_seed(seed)
+    z = langevin(energy, latent.z, steps=chain.steps, step_size=chain.step_size, random=random)
+    return latent._replace(z=z)
 
 
 def _write(samples: np.ndarray, path: Path) -> None:
@@ -136,6 +182,17 @@ def _parser() -> argparse.ArgumentParser:
         "--label", type=int, default=None,
         help="class of the samples, for a run with labels (default: all in turn)",
     )  # fmt: skip
+    parser.add_argument(
+        "--code", type=int, default=None,
+        help="value of InfoGAN's categorical code (default: random)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--langevin", type=int, default=0, metavar="STEPS",
+        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy -f(G(z))",
+    )  # fmt: skip
+    parser.add_argument(
+        "--step-size", type=float, default=0.01, metavar="A", help="of those (default: 0.01)"
+    )
     parser.add_argument("--raw", action="store_true", help="the generator without averaging")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from gan_runner.build import build
 from gan_runner.core import Batch, DataSpec, Latent, Nets, View
 from gan_runner.metrics.critic import CriticOnHeldOut
-from gan_runner.metrics.pictures import paint_images
+from gan_runner.metrics.pictures import paint_classes
 from gan_runner.objectives.priors import gaussian
 from gan_runner.sample import draw
 from gan_runner.training.trainer import Trainer
@@ -21,18 +21,6 @@ from gan_runner.training.update import Player, alternating
 CONDITIONAL = (
     "model.filters=4", "model.generator.labels=embedding", "model.critic.labels=projection",
 )  # fmt: skip
-
-
-def test_labels_are_as_frequent_as_in_the_data() -> None:
-    y = torch.tensor([3] * 90 + [1] * 10)
-    latent = gaussian(10_000, 2, device=torch.device("cpu"), labels=y)
-    assert latent.y.unique().tolist() == [1, 3]
-    assert (latent.y == 3).float().mean().item() == pytest.approx(0.9, abs=0.01)
-    plain = gaussian(5, 2, device=torch.device("cpu"), generator=torch.Generator().manual_seed(1))
-    same = gaussian(
-        5, 2, device=torch.device("cpu"), generator=torch.Generator().manual_seed(1), labels=y
-    )
-    assert torch.equal(plain.z, same.z) and plain.y is None
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])  # apart, and in one pass
@@ -63,9 +51,9 @@ def test_features_of_a_player_are_those_of_its_network(trainer: Callable[..., Tr
     critic = trainer(*CONDITIONAL).nets.critic
     x, y = torch.randn(4, 1, 8, 8), torch.arange(4)
     expected = critic.features(x, y)
-    assert torch.equal(Player(critic).features(x, y), expected)
+    assert torch.equal(Player(critic).part("features", x, y), expected)
     doubled = {name: 2 * p.detach() for name, p in critic.named_parameters()}
-    other = Player(critic).using(doubled).features(x, y)
+    other = Player(critic).using(doubled).part("features", x, y)
     with torch.no_grad():
         for p in critic.parameters():
             p.mul_(2)
@@ -104,7 +92,7 @@ def test_a_column_of_the_picture_is_a_class() -> None:
         Nets(*[torch.nn.Identity()] * 3), DataSpec("images", (1, 24, 24), n_classes=10),
         Batch(images), raw=images, averaged=images, labels=labels,
     )  # fmt: skip
-    picture = paint_images(view)
+    picture = paint_classes(view, classes=labels)
     assert picture.shape == (10 * 26 + 2, 10 * 26 + 2, 3)
     for row in (0, 9):
         shades = [picture[14 + 26 * row, 14 + 26 * column, 0] for column in range(10)]
@@ -117,8 +105,8 @@ def test_a_class_that_is_rare_leaves_grey_cells() -> None:
         Nets(*[torch.nn.Identity()] * 3), DataSpec("images", (1, 24, 24), n_classes=2),
         Batch(images), raw=images, averaged=images, labels=torch.tensor([0, 0, 0]),
     )  # fmt: skip
-    picture = paint_images(view)
-    assert [picture[14, 14, 0], picture[14, 40, 0], picture[14 + 26 * 3, 14, 0]] == [255, 128, 128]
+    picture = paint_classes(view, classes=torch.tensor([0, 1, 0]))
+    assert [picture[14, 14, 0], picture[14, 40, 0], picture[40, 40, 0]] == [255, 255, 128]
 
 
 def test_a_conditional_run_is_sampled_by_label(

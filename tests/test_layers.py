@@ -13,8 +13,8 @@ RANKS = {
     "__init__": 0, "core": 0, "files": 0,
     "data": 1, "models": 1, "objectives": 1, "optim": 1, "metrics": 1,
     "schema": 2, "training": 2,
-    "checks": 3, "config": 3, "build": 4, "load": 5, "explain": 3,
-    "train": 6, "sample": 6, "verify": 6, "export": 6,
+    "checks": 3, "config": 3, "explain": 3, "networks": 4, "build": 5, "load": 6,
+    "train": 7, "sample": 7, "verify": 7, "export": 7,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -57,6 +57,8 @@ def build_cell(
 ) -> Trainer:
     path = [f"dataset.path={folder}"] if data == "image_folder" else []
     sizes = SIZES.get(model, ["model.filters=4"])
+    if data == "gaussians8" and "objective=infogan" in more:
+        sizes = [*sizes, "model.latent_dim=14"]  # room for the code
     return trainer(f"dataset={data}", f"model={model}", *sizes, *path, *more)
 
 
@@ -69,15 +71,19 @@ def test_one_step_of_each_player(
         with pytest.raises(ValueError, match=r"this model needs images, .* use model=mlp"):
             build_cell(trainer, colour_images, data, model, f"objective={objective}")
         return
+    if data != "digits" and objective in {"cgan", "acgan"}:
+        with pytest.raises(ValueError, match="needs data with labels"):
+            build_cell(trainer, colour_images, data, model, f"objective={objective}")
+        return
     built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
     game, nets = built.game, built.nets
     for network in (nets.generator, nets.critic):
         _hold_still(network.double())
     real = built.stream.serve(*built.stream.next())
     real = Batch(real.x.double(), real.y)
-    latent = Latent(built.noise.z[: len(real.x)].double())
+    latent = Latent(built.noise.z[: len(real.x)].double(), real.y)
     with torch.no_grad():
-        fake = Batch(nets.generator(latent.z))
+        fake = Batch(nets.generator(*latent), latent.y, latent.z)
 
     def critic() -> tuple[Loss, list[torch.Tensor]]:
         torch.manual_seed(1)  # the same eps for the penalty
@@ -109,7 +115,8 @@ def test_one_step_of_each_player(
         network = getattr(nets, name)
         gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
         steep = gradient.abs() > 0.1 * gradient.abs().max()
-        assert (weights != _weights(network))[steep].all()
+        moved = (weights != _weights(network))[steep].float().mean()
+        assert moved > 0.99 if objective == "bayesian" else moved == 1  # noise may cancel a step
     if objective == "wgan":
         assert _weights(nets.critic).abs().max().item() <= 0.01 + 1e-9
     if objective == "wgan_frobenius":
@@ -119,7 +126,7 @@ def test_one_step_of_each_player(
 def _hold_still(network: nn.Module) -> None:
     """Spectral norm iterates at each call, so that the loss would be another function."""
     for module in network.modules():
-        if type(module).__name__ == "_SpectralNorm":
+        if hasattr(module, "_power_method"):
             module.eval()
 
 
@@ -129,13 +136,16 @@ def _descend(network: nn.Module, gradients: list[torch.Tensor], lr: float) -> No
         parameter -= lr * gradient
 
 
-@pytest.mark.parametrize("objective", options("objective"))
+@pytest.mark.parametrize(
+    "objective", [o for o in options("objective") if o not in {"cgan", "acgan"}]
+)
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 def test_every_optimizer_steps_both_players(
     trainer: Callable[..., Trainer], optimizer: str, objective: str
 ) -> None:
     """Adam and RMSProp first move each weight by about lr; SGD by lr times the gradient."""
     calm = ["optimizer.temperature=0"] if optimizer == "sghmc" else []
+    calm += ["model.latent_dim=14"] if objective == "infogan" else []
     built = trainer(
         "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1",
         f"objective={objective}", f"optimizer={optimizer}", "optimizer.lr=1e-3",

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gan_runner import train
 from gan_runner.export import export
-from gan_runner.load import load_generator, rebuild, resume_states
+from gan_runner.load import load_players, rebuild, resume_states
 from gan_runner.training.checkpoint import (
     best_path,
     checkpoints,
@@ -237,12 +237,12 @@ def test_verify_finds_a_difference(
     zygote.run(tmp_path, *COMMAND, "trainer.steps=10", "hydra.run.dir=run")
     path = checkpoints(tmp_path / "run")[-1]
     state = load_checkpoint(path)
-    state["critic"]["score.bias"] += 1e-6
+    state["critic"]["score.linear.bias"] += 1e-6
     save_checkpoint(path, state)
     with pytest.raises(SystemExit) as stop:
         verify_main([str(tmp_path / "run")])
     assert stop.value.code == 1
-    assert "steps 5 to 10 differ in critic.score.bias" in capsys.readouterr().err
+    assert "steps 5 to 10 differ in critic.score.linear.bias" in capsys.readouterr().err
 
 
 def test_two_processes_never_share_a_run(zygote: Zygote, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_exported_weights_are_the_averaged_generator(
 ) -> None:
     for raw in (False, True):
         export(uninterrupted["dir"], tmp_path / "g.safetensors", raw=raw)
-        generator, spec = load_generator(uninterrupted["dir"], raw=raw, device=CPU)
+        generator, _, _, spec = load_players(uninterrupted["dir"], raw=raw, device=CPU)
         with safe_open(tmp_path / "g.safetensors", framework="pt") as file:
             assert file.metadata()["shape"] == json.dumps(list(spec.shape)) == "[1, 8, 8]"
             assert file.metadata()["n_classes"] == "10"

@@ -69,7 +69,7 @@ class Stream:
 
     def serve(self, first: Tensor, *rest: Tensor) -> Batch:
         """The batch, on the device: float32 x (batch_size, *shape), and labels or None."""
-        x, y = self.table
+        x, y = self.table.x, self.table.y
         if self.ahead is None:
             return Batch(to_unit(x[first]), None if y is None else y[first])
         return Batch(to_unit(first), *rest)

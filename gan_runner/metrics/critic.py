@@ -31,7 +31,7 @@ class CriticOnHeldOut:
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure a view."""
-        critic, (x, y) = view.nets.critic, view.heldout
+        critic, x, y = view.nets.critic, view.heldout.x, view.heldout.y
         fake = view.raw[: len(x)]
         labels = y if view.labels is None else view.labels[: len(x)]
         rows = torch.Generator().manual_seed(self.seed)
@@ -54,11 +54,12 @@ def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -
 
 
 def slopes(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
-    """|grad f(x)|_2 of each row, (N,), from batches as in training."""
+    """|grad f(x)|_2 of each row, (N,), from batches as in training; f is an ensemble's mean."""
     norms = []
     for part, labels in _batches(x, y, batch_size):
         at = part.detach().requires_grad_()
-        (gradient,) = autograd.grad(call_unchanged(critic, at, labels).sum(), at)
+        total = call_unchanged(critic, at, labels).view(-1, len(at)).mean(0).sum()
+        (gradient,) = autograd.grad(total, at)
         norms.append(gradient.flatten(1).norm(dim=1))
     return torch.cat(norms)
 

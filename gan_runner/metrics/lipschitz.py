@@ -66,7 +66,7 @@ class LipschitzOfCritic:
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure a view."""
-        x, y = view.heldout
+        x, y = view.heldout.x, view.heldout.y
         fake = view.raw[: len(x)]
         labels = y if view.labels is None else view.labels[: len(x)]
         probe = (x[:8], None if y is None else y[:8])

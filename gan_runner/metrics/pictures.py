@@ -29,16 +29,16 @@ def image_grid(images: Tensor, *, columns: int = _GRID) -> np.ndarray:
 
 
 def paint_images(view: View) -> np.ndarray:
-    """100 samples of the averaged generator; the same noise in every picture of a run.
+    """The first 100 samples of the averaged generator; the same noise in every picture of a run."""
+    return image_grid(view.averaged[: _GRID**2])
 
-    With labels, a column is a class: the first ten of them, in order.
-    """
-    if view.labels is None:
-        return image_grid(view.averaged[: _GRID**2])
-    shown = min(_GRID, view.spec.n_classes)
+
+def paint_classes(view: View, *, classes: Tensor) -> np.ndarray:
+    """Samples of the averaged generator, a column for each of the first ten classes (N,)."""
+    shown = min(_GRID, int(classes.max()) + 1)
     cells = view.averaged.new_zeros(_GRID, shown, *view.spec.shape)  # grey, for a rare class
     for label in range(shown):
-        its = view.averaged[view.labels == label][:_GRID]
+        its = view.averaged[classes == label][:_GRID]
         cells[: len(its), label] = its
     return image_grid(cells.flatten(0, 1), columns=shown)
 
@@ -97,4 +97,5 @@ def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> s
 def _critic_on_grid(view: View, axis: np.ndarray) -> np.ndarray:
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
     scores = call_unchanged(view.nets.critic, points.to(view.heldout.x.device))
-    return scores.cpu().numpy().reshape(len(axis), len(axis))
+    mean = scores.view(-1, len(points)).mean(0)  # of an ensemble's critics
+    return mean.cpu().numpy().reshape(len(axis), len(axis))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_runner.core import Batch, Critic, Loss
+from gan_runner.core import Batch, Critic, Latent, Loss, Weighted
+from gan_runner.objectives.noise import InstanceNoise
+from gan_runner.objectives.priors import gaussian
 from gan_runner.objectives.scores import wasserstein_estimate
 
 CriticScore = Callable[[Tensor, Tensor], Tensor]
+PositiveInt = Annotated[int, Ge(1)]
 GeneratorScore = Callable[..., Tensor]
-Term = Callable[[Critic, Batch, Batch], Tensor]
+Term = Callable[[Any, Batch, Batch], Tensor | Loss]
 
 
 class Objective:
@@ -27,39 +30,60 @@ class Objective:
 
     Args:
         critic_score: of the scores of real and of generated samples; see `scores`.
-        generator_score: of the scores of generated samples, or of both; see `scores.compares`.
+        generator_score: of the scores of generated samples, or of both; see `scores.compares`. None
+            for a generator that its terms alone lead.
         critic_terms: added to the critic's loss, each logged as `loss/NAME`; see `terms`.
         generator_terms: added to the generator's loss, each logged as `loss/generator/NAME`.
         constraint: projects the critic's weights after each of its updates; see `constraints`.
         estimates: of the scores of real and of generated samples, logged by their names.
         n_critic: critic updates for each generator update.
+        input_noise: on what the critic is given, data and samples; see `noise`.
+        prior: of the latent variable; see `priors`.
+        heads: networks that the builder adds to the critic, by name; see `models.auxiliary`.
+        generators: members of a mixture, of which each is a generator; see `models.ensemble`.
+        critics: members of an ensemble, of which each is a critic.
     """
 
     def __init__(
         self,
         *,
         critic_score: CriticScore,
-        generator_score: GeneratorScore,
+        generator_score: GeneratorScore | None,
         critic_terms: Mapping[str, Term] | None = None,
         generator_terms: Mapping[str, Term] | None = None,
         constraint: Callable[[nn.Module], None] | None = None,
         estimates: Mapping[str, CriticScore] | None = None,
-        n_critic: Annotated[int, Ge(1)] = 1,
+        n_critic: PositiveInt = 1,
+        input_noise: InstanceNoise | None = None,
+        prior: Callable[..., Latent] = gaussian,
+        heads: Mapping[str, Callable[..., nn.Module]] | None = None,
+        generators: PositiveInt = 1,
+        critics: PositiveInt = 1,
     ) -> None:
+        if generator_score is None and not _present(generator_terms):
+            raise ValueError(
+                "objective.generator_score is null, and there are no objective.generator_terms: the"
+                " generator has nothing to minimise; give it one of them"
+            )
         self.critic_score, self.generator_score = critic_score, generator_score
         self.critic_terms = _present(critic_terms)
         self.generator_terms = _present(generator_terms)
         self.constraint = constraint
         self.estimates = {"wasserstein/critic": wasserstein_estimate, **(estimates or {})}
         self.n_critic = n_critic
+        self.prior, self.heads = prior, dict(heads or {})
+        self.generators, self.critics = generators, critics
+        self.input_noise = input_noise
+
+    def begin(self, step: int) -> None:
+        """Called before each step: what follows a schedule is set to it."""
+        if self.input_noise is not None:
+            self.input_noise.begin(step)
 
     @property
     def per_sample_parts(self) -> list[str]:
         """Keys of what needs the critic to score each sample by itself."""
-        parts: dict[str, Callable[..., object]] = {
-            **{f"critic_terms.{name}": term for name, term in self.critic_terms.items()},
-            **{f"generator_terms.{name}": term for name, term in self.generator_terms.items()},
-        }
+        parts: dict[str, Callable[..., object]] = {**self._terms}
         if self.constraint is not None:
             parts["constraint"] = self.constraint
         return [key for key, part in parts.items() if _marked(part, "needs_per_sample_scores")]
@@ -69,32 +93,76 @@ class Objective:
         """What the losses log."""
         terms = [f"loss/{name}" for name in self.critic_terms]
         terms += [f"loss/generator/{name}" for name in self.generator_terms]
-        return ["loss/critic", "loss/generator", *terms, *self.estimates]
+        found = [tag for term in self._terms.values() for tag in _marked(term, "logs", ())]
+        return ["loss/critic", "loss/generator", *terms, *found, *self.estimates]
+
+    def needing(self, what: str) -> list[str]:
+        """Keys of the terms that are marked to need something: "features" or "labels"."""
+        return [k for k, term in self._terms.items() if what in _marked(term, "needs", ())]
+
+    @property
+    def _terms(self) -> dict[str, Term]:
+        return {
+            **{f"critic_terms.{name}": term for name, term in self.critic_terms.items()},
+            **{f"generator_terms.{name}": term for name, term in self.generator_terms.items()},
+        }
 
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
         """The critic's loss on a batch of data and one of (detached) generated samples."""
+        real, fake = self._blurred(real), self._blurred(fake)
         r, f = _scores(critic, real, fake)
-        terms = {name: term(critic, real, fake) for name, term in self.critic_terms.items()}
-        total = sum(terms.values(), start=self.critic_score(r, f))
+        terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake)
+        total = sum(terms, start=self.critic_score(r, f))
         estimates = {
             tag: estimate(r.detach(), f.detach()) for tag, estimate in self.estimates.items()
         }
-        parts = {f"loss/{name}": value for name, value in terms.items()}
-        return Loss(total, {"loss/critic": total, **parts, **estimates})
+        return Loss(total, {"loss/critic": total, **logs, **estimates})
 
-    def generator_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
-        """The generator's loss on a batch of its samples, compared with one of data if need be."""
+    def generator_loss(
+        self, critic: Critic, real: Batch, fake: Batch, generator: Weighted | None = None
+    ) -> Loss:
+        """The generator's loss on a batch of its samples, compared with one of data if need be.
+
+        `generator` is for terms of its own weights.
+        """
+        real, fake = self._blurred(real), self._blurred(fake)
+        scores = self._generator_scores(critic, real, fake)
+        own = {n: t for n, t in self.generator_terms.items() if _marked(t, "of_own_weights")}
+        others = {n: t for n, t in self.generator_terms.items() if n not in own}
+        terms, logs = _evaluate(others, "loss/generator", critic, real, fake)
+        more, further = _evaluate(own, "loss/generator", generator, real, fake)
+        total = torch.stack([*scores, *terms, *more]).sum()
+        return Loss(total, {"loss/generator": total, **logs, **further})
+
+    def _blurred(self, batch: Batch) -> Batch:
+        return batch if self.input_noise is None else self.input_noise(batch)
+
+    def _generator_scores(self, critic: Critic, real: Batch, fake: Batch) -> list[Tensor]:
+        """The generator's score, without a pass through the critic that it does not need."""
+        if self.generator_score is None:
+            return []
         f = critic(fake.x, fake.y)
-        if _marked(self.generator_score, "needs_real_scores"):
-            with torch.no_grad():  # data does not depend on the generator
-                r = critic(real.x, real.y)
-            score = self.generator_score(r, f)
-        else:
-            score = self.generator_score(f)
-        terms = {name: term(critic, real, fake) for name, term in self.generator_terms.items()}
-        total = sum(terms.values(), start=score)
-        parts = {f"loss/generator/{name}": value for name, value in terms.items()}
-        return Loss(total, {"loss/generator": total, **parts})
+        if not _marked(self.generator_score, "needs_real_scores"):
+            return [self.generator_score(f)]
+        with torch.no_grad():  # data does not depend on the generator
+            r = critic(real.x, real.y)
+        return [self.generator_score(r, f)]
+
+
+def _evaluate(
+    terms: Mapping[str, Term], prefix: str, player: Any, real: Batch, fake: Batch
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """The values of terms, and what is logged of them."""
+    values: list[Tensor] = []
+    logs: dict[str, Tensor] = {}
+    for name, term in terms.items():
+        value = term(player, real, fake)
+        if isinstance(value, Loss):
+            logs |= value.logs
+            value = value.total
+        values.append(value)
+        logs[f"{prefix}/{name}"] = value
+    return values, logs
 
 
 def _scores(critic: Critic, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
@@ -116,6 +184,6 @@ def _is_off(term: Term) -> bool:
     return isinstance(weight, int | float) and weight == 0
 
 
-def _marked(function: Callable[..., object], mark: str) -> bool:
-    """Whether a function, or the one that a partial calls, carries a mark."""
-    return getattr(getattr(function, "func", function), mark, False)
+def _marked(function: Callable[..., object], mark: str, default: Any = False) -> Any:
+    """The mark of a function, or of the one that a partial calls."""
+    return getattr(getattr(function, "func", function), mark, default)

@@ -1,9 +1,15 @@
-"""Distributions of the latent variable."""
+"""Distributions of the latent variable.
+
+A prior is called as `prior(count, latent_dim, device, generator=...)`. Labels are none of its
+business: samples are made for those of the data.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch.nn.functional import one_hot
 
 from gan_runner.core import Latent
 
@@ -11,10 +17,9 @@ from gan_runner.core import Latent
 def gaussian(
     count: int,
     latent_dim: int,
-    *,
     device: torch.device,
+    *,
     generator: torch.Generator | None = None,
-    labels: Tensor | None = None,
 ) -> Latent:
     """Standard normal noise: z ~ N(0, I), (count, latent_dim), on the device.
 
@@ -23,11 +28,41 @@ def gaussian(
         latent_dim: coordinates of z.
         device: where z is wanted.
         generator: source of randomness; torch's global one for the device if None.
-        labels: those of the data, on the device, of which each sample is given a random one, so
-            that classes are as frequent as in the data; None for a generator without labels.
     """
-    z = torch.randn(count, latent_dim, device=device, generator=generator)
-    if labels is None:
-        return Latent(z)
-    rows = torch.randint(len(labels), (count,), device=device, generator=generator)
-    return Latent(z, labels[rows])
+    return Latent(torch.randn(count, latent_dim, device=device, generator=generator))
+
+
+def coded(
+    count: int,
+    latent_dim: int,
+    device: torch.device,
+    *,
+    generator: torch.Generator | None = None,
+    categorical: int = 10,
+    continuous: int = 2,
+) -> Latent:
+    """A code and noise: z = [one-hot of c, u, eps]. Chen et al. 2016 (InfoGAN), appendix C.
+
+    c is uniform over `categorical` values, u ~ U[-1, 1]^continuous, and eps ~ N(0, I) takes the
+    other coordinates. The arguments are those of `gaussian`.
+
+    Raises:
+        ValueError: z is too short for the code.
+    """
+    size = categorical + continuous
+    if latent_dim < size:
+        raise ValueError(
+            f"model.latent_dim={latent_dim}: the code alone takes {size} numbers; use more, or less"
+            " in objective.prior.categorical and objective.prior.continuous"
+        )
+    c = torch.randint(categorical, (count,), device=device, generator=generator)
+    u = 2 * torch.rand(count, continuous, device=device, generator=generator) - 1
+    noise = torch.randn(count, latent_dim - size, device=device, generator=generator)
+    return Latent(torch.cat([one_hot(c, categorical), u, noise], dim=1))
+
+
+def categories(prior: Callable[..., Latent]) -> int:
+    """Values of the categorical code at the front of a prior's noise; 0 for a prior without."""
+    if getattr(prior, "func", prior) is not coded:
+        return 0
+    return int(getattr(prior, "keywords", {}).get("categorical", 10))

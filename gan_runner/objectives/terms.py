@@ -98,16 +98,25 @@ def r2(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) 
     return weight / 2 * _squared_norm(input_gradient(critic, fake.x, fake.y)).mean()
 
 
+def of_own_weights(part: Part) -> Part:
+    """Mark a term of a player's weights: the generator's terms are given the generator then."""
+    part.of_own_weights = True  # type: ignore[attr-defined]
+    return part
+
+
+@of_own_weights
 def weight_decay(
-    critic: Weighted, real: Batch, fake: Batch, *, weight: NonNegative = 1e-3
+    player: Weighted, real: Batch, fake: Batch, *, weight: NonNegative = 1e-3
 ) -> Tensor:
     """Sum of the squared Frobenius norms of the layers: weight * sum_l |W_l|_F^2.
+
+    As a prior: -log N(W; 0, s^2 I) / N is this with weight = 1 / (2 s^2 N), but for a constant.
 
     |W|_F is at least the spectral norm of W, so that it bounds a dense layer's Lipschitz constant.
     Matrices and kernels alone: biases and the scales of norms are left out. Unlike an optimizer's
     `weight_decay`, it is part of the loss that is logged.
     """
-    matrices = [w for _, w in critic.named_parameters() if w.ndim > 1]
+    matrices = [w for _, w in player.named_parameters() if w.ndim > 1]
     return weight * torch.stack([w.square().sum() for w in matrices]).sum()
 
 

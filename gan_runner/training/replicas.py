@@ -219,8 +219,10 @@ class Pack:
 
     def advance(self, picks: Sequence[Pick]) -> list[Logs]:
         """One iteration of all; the logs of each."""
+        step = max(run.step for run in self.runs)
+        self.game.objective.begin(step)
         logs = self.iteration(self.game, picks)
-        self.average.update(max(run.step for run in self.runs))
+        self.average.update(step)
         columns = zip(*(values.unbind() for values in logs.values()), strict=True)
         return [dict(zip(logs, column, strict=True)) for column in columns]
 
@@ -282,11 +284,8 @@ def _stack(tensors: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 
 
 def _stacked_prior(game: Game, replicas: int, count: int) -> Latent:
-    """Noise for `count` samples of each replica, (K, N, ...)."""
-    latent = game.prior(replicas * count)
-    z, y = (None if part is None else part.unflatten(0, (replicas, count)) for part in latent)
-    assert z is not None
-    return Latent(z, y)
+    """Noise for `count` samples of each replica, (K, N, latent_dim)."""
+    return Latent(game.prior(replicas * count).z.unflatten(0, (replicas, count)))
 
 
 def _stacked_serve(streams: Sequence[Stream], *pick: Tensor) -> Batch:
@@ -295,5 +294,5 @@ def _stacked_serve(streams: Sequence[Stream], *pick: Tensor) -> Batch:
     if all(stream.table is first.table for stream in streams):
         return first.serve(*pick)
     its = zip(streams, *pick, strict=True)
-    x, y = zip(*(stream.serve(*parts) for stream, *parts in its), strict=True)
-    return Batch(torch.stack(x), None if y[0] is None else torch.stack(y))
+    xs, ys, _ = zip(*(stream.serve(*parts) for stream, *parts in its), strict=True)
+    return Batch(torch.stack(xs), None if ys[0] is None else torch.stack(ys))

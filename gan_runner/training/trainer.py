@@ -107,6 +107,7 @@ class Trainer:
 
     def advance(self, picks: Sequence[Pick]) -> list[dict[str, Tensor]]:
         """One iteration and one step of the average; the logs of each run."""
+        self.game.objective.begin(self.step)
         logs = self.iteration(self.game, picks)
         self.average.update(self.step)
         return [logs]

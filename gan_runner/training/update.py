@@ -30,11 +30,15 @@ class Objective(Protocol):
     n_critic: int
     constraint: Callable[[nn.Module], None] | None
 
+    def begin(self, step: int) -> None:
+        """Called before each step, outside of what is compiled or captured."""
+        ...
+
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
         """The critic's loss on a batch of data and one of detached generated samples."""
         ...
 
-    def generator_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
+    def generator_loss(self, critic: Any, real: Batch, fake: Batch, generator: Any = None) -> Loss:
         """The generator's loss on a batch of its samples, compared with one of data."""
         ...
 
@@ -60,28 +64,31 @@ class Player:
         """The network's output, never in half precision: what follows are norms and means."""
         return self._call(self.network, self.weights, x, y)
 
-    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """A critic's last hidden layer (N, d), in float32."""
-        weights, prefix = self.weights, "features."
+    def part(self, name: str, *inputs: Tensor | None) -> Any:
+        """A module inside the network by itself, its outputs in float32: see `core.Parted`."""
+        weights, prefix = self.weights, f"{name}."
         if weights is not None:
             parts = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
             weights = parts
-        return self._call(self.network.get_submodule("features"), weights, x, y)
+        return self._call(self.network.get_submodule(name), weights, *inputs)
 
     def _call(
-        self, network: nn.Module, weights: Mapping[str, Tensor] | None, x: Tensor, y: Tensor | None
-    ) -> Tensor:
+        self, network: nn.Module, weights: Mapping[str, Tensor] | None, *inputs: Tensor | None
+    ) -> Any:
+        assert inputs[0] is not None
         with torch.autocast(
-            x.device.type,
+            inputs[0].device.type,
             dtype=self.dtype or torch.bfloat16,
             enabled=self.dtype is not None,
             cache_enabled=False,  # a cast that is kept would outlive a captured graph's memory
         ):
             if weights is None:
-                out = network(x, y)
+                out = network(*inputs)
             else:
-                out = functional_call(network, dict(weights), (x, y))
-        return out.to(torch.promote_types(out.dtype, torch.float32))
+                out = functional_call(network, dict(weights), inputs)
+        if isinstance(out, tuple):
+            return tuple(map(_at_least_float32, out))
+        return _at_least_float32(out)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters that a call uses, by name: see `core.Weighted`."""
@@ -105,6 +112,10 @@ class Player:
     def assign(self, gradients: Gradients) -> None:
         """Hand gradients to the optimizer."""
         assign(self.parameters, gradients)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def assign(parameters: Sequence[Tensor], gradients: Gradients) -> None:
@@ -204,7 +215,8 @@ def generator_loss(
     objective: Objective, critic: Critic, generator: Generator, real: Batch, latent: Latent
 ) -> Loss:
     """The generator's loss; its gradients are asked for in the generator's weights alone."""
-    return objective.generator_loss(critic, real, Batch(generator(latent.z, latent.y), latent.y))
+    z, y = latent
+    return objective.generator_loss(critic, real, Batch(generator(z, y), y, z), generator)
 
 
 def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
@@ -223,7 +235,7 @@ def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
         if game.objective.constraint is not None:
             for network in game.critic.networks:
                 game.objective.constraint(network)
-    latent = game.prior(game.batch_size)
+    latent = game.prior(game.batch_size)._replace(y=reals[-1].y)
     logs, gradients = game.differentiate(generator_loss, game, "generator", reals[-1], latent)
     game.generator.assign(gradients)
     game.generator_optimizer.step()
@@ -234,17 +246,14 @@ def alternating(game: Game, picks: Iterable[Pick]) -> Logs:
 def _fakes(game: Game, reals: Sequence[Batch]) -> list[Batch]:
     """Generated batches for the critic's steps, during which the generator does not move.
 
-    They are made in one pass, unless it mixes the rows of a batch (batch norm). A generator that
-    takes labels is given those of the data, so that what lies between a real and a generated sample
-    has a label too.
+    They are made in one pass, unless it mixes the rows of a batch (batch norm). Their labels are
+    those of the data, so that what lies between a real and a generated sample has a label too.
     """
-    latents = [game.prior(game.batch_size) for _ in reals]
-    pairs = zip(latents, reals, strict=True)
-    latents = [z if z.y is None else z._replace(y=real.y) for z, real in pairs]
+    latents = [game.prior(game.batch_size)._replace(y=real.y) for real in reals]
     if not game.generator.by_row:
-        return [Batch(game.generator(latent.z, latent.y), latent.y) for latent in latents]
+        return [Batch(game.generator(z, y), y, z) for z, y in latents]
     dim = game.batch_dim
-    z = torch.cat([latent.z for latent in latents], dim)
-    ys = [latent.y for latent in latents if latent.y is not None]
+    ys = [y for _, y in latents if y is not None]
+    z = torch.cat([z for z, _ in latents], dim)
     samples = game.generator(z, torch.cat(ys, dim) if ys else None).split(game.batch_size, dim)
-    return [Batch(x, latent.y) for x, latent in zip(samples, latents, strict=True)]
+    return [Batch(x, y, z) for x, (z, y) in zip(samples, latents, strict=True)]

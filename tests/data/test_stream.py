@@ -33,7 +33,7 @@ def test_an_epoch_is_a_permutation() -> None:
 
 
 def test_labels_stay_with_their_samples() -> None:
-    x, y = batch(stream())
+    x, y, _ = batch(stream())
     assert x[:, 0].tolist() == y.tolist()
 
 

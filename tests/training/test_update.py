@@ -52,10 +52,15 @@ class Bilinear:
 
     n_critic, constraint = 1, None
 
+    def begin(self, step: int) -> None:
+        pass
+
     def critic_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
         return Loss(-critic(fake.x).mean(), {})
 
-    def generator_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
+    def generator_loss(
+        self, critic: nn.Module, real: Batch, fake: Batch, generator: nn.Module | None = None
+    ) -> Loss:
         return Loss(critic(fake.x).mean(), {})
 
 
