@@ -130,8 +130,10 @@ def row(name: str, reports: Sequence[dict[str, Any]]) -> str:
     cells = [cell("modes", "coverage", ".1f"), cell("touched", "coverage", ".1f")]
     cells += [cell("quality", "coverage", ".2f")]
     cells += [cell("modes", "raw", ".1f"), cell("quality", "raw", ".2f")]
-    for tag in LAST:
-        cells.append(spread([report[tag] for report in reports if tag in report], ".2g"))
+    sloped = [report for report in reports if report.get("lipschitz/lower", 0.0) > 0]
+    for tag in LAST:  # a flat critic has no estimate; its summary has that of an earlier step
+        mine = sloped if tag == "wasserstein/per_slope" else reports
+        cells.append(spread([report[tag] for report in mine if tag in report], ".2g"))
     cells.append(f"{np.mean([report['seconds'] for report in reports]):.0f}")
     bad = sorted({report["status"] for report in reports} - {"completed"})
     note = f" ({', '.join(bad)} at step {min(r['steps'] for r in reports)})" if bad else ""
