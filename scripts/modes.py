@@ -1,0 +1,151 @@
+"""How much of a mixture does each objective find? One small network, one budget, every card.
+
+A sample is of high quality if it lies within 3 standard deviations of the nearest mode, and belongs
+to that mode (VEEGAN, Srivastava et al. 2017, section 4.1; PacGAN, Lin et al. 2018, section 4.1).
+Those papers count a mode as found if one of 2,500 samples is of high quality and belongs to it. A
+uniform blur over the grid finds nearly all modes so, for which reason a mode here needs `ENOUGH` of
+them, a fifth of its fair share of 100. Both counts are reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from gan_runner.build import build
+from gan_runner.data.toy import gaussians25
+from gan_runner.files import write_whole
+from gan_runner.sample import draw
+from gan_runner.train import config_dir
+
+BUDGET = [
+    "dataset=gaussians25", "model=mlp", "model.width=128", "trainer.batch_size=128",
+    "trainer.steps=4000", "trainer.evaluate_every=1000", "trainer.sample_every=4000",
+    "trainer.checkpoint_every=4000",
+]  # fmt: skip
+RATE = "optimizer.lr=1e-3"  # the published ones are meant for longer training
+RATED = ("gan_runner.optim.standard.adam", "gan_runner.optim.standard.rmsprop")
+COUNT, ENOUGH, WITHIN = 2500, 20, 3.0
+LAST = ("lipschitz/lower", "wasserstein/per_slope")
+
+
+class Coverage(NamedTuple):
+    """What samples find of a mixture.
+
+    Attributes:
+        modes: how many modes have `enough` samples of high quality or more.
+        touched: how many have one or more.
+        quality: share of the samples that are of high quality.
+    """
+
+    modes: int
+    touched: int
+    quality: float
+
+
+def coverage(
+    samples: np.ndarray, modes: np.ndarray, std: float, *, enough: int = ENOUGH
+) -> Coverage:
+    """Count modes.
+
+    Args:
+        samples: (N, d); what is not finite is of no quality.
+        modes: centres (K, d).
+        std: standard deviation of each component.
+        enough: samples of high quality that a mode needs.
+    """
+    distances = np.linalg.norm(samples[:, None] - modes[None], axis=2)
+    near = distances.min(axis=1) <= WITHIN * std  # false for NaN
+    counts = np.bincount(distances[near].argmin(axis=1), minlength=len(modes))
+    return Coverage(int((counts >= enough).sum()), int((counts > 0).sum()), float(near.mean()))
+
+
+def cards() -> list[str]:
+    """Names of all objectives."""
+    return sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The configuration of a command line."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("config", overrides=overrides)
+
+
+def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Train an objective from one seed, or read what came of it.
+
+    Args:
+        name: of a card.
+        seed: of the data, the weights and the noise.
+        folder: of this run; a result of the same overrides found there is not made again.
+
+    Returns:
+        `skipped`, a reason; or the run's `status`, `coverage` of the averaged generator and of the
+        `raw` one, the last values of `LAST` that the objective has, and how it was made.
+    """
+    result, overrides = folder / "result.json", [*BUDGET, f"objective={name}", f"seed={seed}"]
+    if composed(overrides).optimizer.critic["_target_"] in RATED:  # others mean another thing by it
+        overrides.append(RATE)
+    if result.is_file() and (known := json.loads(result.read_text()))["asked"] == overrides:
+        return known
+    try:
+        trainer = build(composed(overrides))
+    except ValueError as error:  # it asks for labels, pixels or more noise than there is
+        return {"skipped": str(error)}
+    summary = trainer.fit(folder)
+    report: dict[str, Any] = {
+        "asked": overrides,
+        "status": summary["status"],
+        "coverage": found(draw(folder, COUNT))._asdict(),
+        "raw": found(draw(folder, COUNT, raw=True))._asdict(),
+        **{tag: summary["final"][tag] for tag in LAST if tag in summary["final"]},
+        "steps": summary["steps"],
+        "seconds": round(summary["seconds"]["total"], 1),
+        "device": summary["device"],
+        "versions": summary["versions"],
+    }
+    write_whole(result, (json.dumps(report, indent=2) + "\n").encode())
+    return report
+
+
+def found(samples: np.ndarray) -> Coverage:
+    """What samples find of `dataset=gaussians25`."""
+    spec = gaussians25(n_samples=1, seed=0).spec
+    assert spec.modes is not None and spec.mode_std is not None
+    return coverage(samples, spec.modes, spec.mode_std)
+
+
+def row(name: str, reports: Sequence[dict[str, Any]]) -> str:
+    """A line of the table: mean over the seeds, and the range where it is one."""
+
+    def cell(key: str, part: str, form: str) -> str:
+        return spread([report[part][key] for report in reports], form)
+
+    cells = [cell("modes", "coverage", ".1f"), cell("touched", "coverage", ".1f")]
+    cells += [cell("quality", "coverage", ".2f")]
+    cells += [cell("modes", "raw", ".1f"), cell("quality", "raw", ".2f")]
+    sloped = [report for report in reports if report.get("lipschitz/lower", 0.0) > 0]
+    for tag in LAST:  # a flat critic has no estimate; its summary has that of an earlier step
+        mine = sloped if tag == "wasserstein/per_slope" else reports
+        cells.append(spread([report[tag] for report in mine if tag in report], ".2g"))
+    cells.append(f"{np.mean([report['seconds'] for report in reports]):.0f}")
+    bad = sorted({report["status"] for report in reports} - {"completed"})
+    note = f" ({', '.join(bad)} at step {min(r['steps'] for r in reports)})" if bad else ""
+    return f"| `{name}`{note} | {' | '.join(cells)} |"
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """The mean of the seeds' values; from two on, with the lowest and the highest."""
+    if not values:
+        return ""
+    own = "d" if isinstance(values[0], int) else form  # a count has no digits, its mean has
+    if len(values) == 1:
+        return f"{values[0]:{own}}"
+    low, high = min(values), max(values)
+    return f"{np.mean(values):{form}} ({low:{own}} to {high:{own}})"
