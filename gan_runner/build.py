@@ -95,11 +95,7 @@ def _trainer(
         if module is not None:
             module.to(device)
     optimizers = _optimizers(config["optimizer"], nets)
-    evaluators: list[Evaluator] = [
-        CriticOnHeldOut(batch_size=settings.batch_size, seed=seeds["heldout"]),
-        LipschitzOfCritic(batch_size=settings.batch_size, seed=seeds["heldout"]),
-        ProbeJensenShannon(seed=config["seed"] % 2**31),
-    ]
+    evaluators = _evaluators(settings.batch_size, config["seed"], seeds["heldout"])
     checks.check(objective, nets, optimizers, settings, evaluators, len(dataset.heldout.x))
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
@@ -116,16 +112,7 @@ def _trainer(
         name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
         for name, given in inputs.items()
     }
-    game = update.Game(
-        critic=_player(nets.critic, *inputs["critic"], dtype=dtype),
-        generator=_player(nets.generator, *inputs["generator"], dtype=dtype),
-        objective=objective,
-        critic_optimizer=optimizers["critic"],
-        generator_optimizer=optimizers["generator"],
-        prior=partial(objective.prior, latent_dim=latent_dim_of(nets.generator), device=device),
-        serve=stream.serve,
-        batch_size=settings.batch_size,
-    )
+    game = _game(nets, objective, optimizers, stream, inputs, dtype)
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Trainer(
         nets=nets,
@@ -144,6 +131,37 @@ def _trainer(
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
         opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
         config=yaml.safe_dump(config, sort_keys=False),
+    )
+
+
+def _evaluators(batch_size: int, seed: int, seed_of_eps: int) -> list[Evaluator]:
+    return [
+        CriticOnHeldOut(batch_size=batch_size, seed=seed_of_eps),
+        LipschitzOfCritic(batch_size=batch_size, seed=seed_of_eps),
+        ProbeJensenShannon(seed=seed % 2**31),
+    ]
+
+
+def _game(
+    nets: Nets,
+    objective: Objective,
+    optimizers: Mapping[str, Optimizer],
+    stream: Stream,
+    inputs: Mapping[str, tuple[Tensor, Tensor | None]],
+    dtype: torch.dtype | None,
+) -> update.Game:
+    """The players as training calls them; `inputs` are a few rows that each can be tried with."""
+    return update.Game(
+        critic=_player(nets.critic, *inputs["critic"], dtype=dtype),
+        generator=_player(nets.generator, *inputs["generator"], dtype=dtype),
+        objective=objective,
+        critic_optimizer=optimizers["critic"],
+        generator_optimizer=optimizers["generator"],
+        prior=partial(
+            objective.prior, latent_dim=latent_dim_of(nets.generator), device=stream.device
+        ),
+        serve=stream.serve,
+        batch_size=stream.batch_size,
     )
 
 

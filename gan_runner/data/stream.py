@@ -54,7 +54,7 @@ class Stream:
                 f"trainer.batch_size={batch_size} is larger than the training data"
                 f" ({len(table.x)} samples); set trainer.batch_size={len(table.x)} or less"
             )
-        self.table, self.device = table, device
+        self.table, self.device, self.batch_size = table, device, batch_size
         self.order = _Order(len(table.x), batch_size, seed, table.x.device)
         self.position = self.order.position
         self.ahead = None if _same(table.x.device, device) else _ReadAhead(self._read)
