@@ -30,6 +30,7 @@ BUDGET = [
     "trainer.checkpoint_every=4000",
 ]  # fmt: skip
 RATE = "optimizer.lr=1e-3"  # the published ones are meant for longer training
+NEEDS = {"infogan": ["model.latent_dim=14"]}  # room for its code
 RATED = ("gan_runner.optim.standard.adam", "gan_runner.optim.standard.rmsprop")
 COUNT, ENOUGH, WITHIN = 2500, 20, 3.0
 LAST = ("lipschitz/lower", "wasserstein/per_slope")
@@ -89,7 +90,8 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
         `skipped`, a reason; or the run's `status`, `coverage` of the averaged generator and of the
         `raw` one, the last values of `LAST` that the objective has, and how it was made.
     """
-    result, overrides = folder / "result.json", [*BUDGET, f"objective={name}", f"seed={seed}"]
+    overrides = [*BUDGET, f"objective={name}", f"seed={seed}", *NEEDS.get(name, [])]
+    result = folder / "result.json"
     if composed(overrides).optimizer.critic["_target_"] in RATED:  # others mean another thing by it
         overrides.append(RATE)
     if result.is_file() and (known := json.loads(result.read_text()))["asked"] == overrides:
