@@ -9,11 +9,11 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from gan_runner.build import network
 from gan_runner.config import checked
 from gan_runner.core import DataSpec
 from gan_runner.models import random_arch, resnet101
 from gan_runner.models.blocks import doubling, halving, initialise
+from gan_runner.networks import make
 from gan_runner.train import config_dir
 from gan_runner.training.trainer import Trainer
 
@@ -37,7 +37,7 @@ def count(network: nn.Module) -> int:
 
 def players(config: Compose, spec: DataSpec, *overrides: str) -> tuple[nn.Module, nn.Module]:
     model = checked(config(*overrides))["model"]
-    return network(model["generator"], spec), network(model["critic"], spec)
+    return make(model["generator"], spec), make(model["critic"], spec)
 
 
 # Section 5.1 of the paper, figure 2: generator and critic at 64x64x3 with 64 filters.
