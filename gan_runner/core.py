@@ -178,6 +178,11 @@ def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Te
     return functional_call(network, buffers, (x, y))
 
 
+def mean_over_critics(scores: Tensor, rows: int) -> Tensor:
+    """One score a row, (rows,): of an ensemble, whose scores are (K rows,), the mean."""
+    return scores.view(-1, rows).mean(0)
+
+
 @torch.no_grad()
 def rows_are_independent(network: nn.Module, x: Tensor, y: Tensor | None = None) -> bool:
     """True if a network maps each row of a batch alike, whatever the other rows are.

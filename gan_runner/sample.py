@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gan_runner.core import Latent
+from gan_runner.core import Latent, mean_over_critics
 from gan_runner.load import Loaded, load_players
 from gan_runner.metrics.pictures import image_grid, scatter
 from gan_runner.networks import latent_dim_of
@@ -153,7 +153,7 @@ def _follow(chain: Chain, players: Loaded, latent: Latent, *, seeds: tuple[int, 
 
     def energy(z: Tensor) -> Tensor:
         scores = players.critic(players.generator(z, latent.y), latent.y)
-        return -scores.view(-1, len(z)).mean(0)  # of an ensemble: the mean
+        return -mean_over_critics(scores, len(z))
 
     own = np.random.SeedSequence(seeds).generate_state(1)  # not that of the noise it begins with
     random = torch.Generator().manual_seed(int(own[0]))

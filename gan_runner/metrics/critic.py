@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, autograd, nn
 
-from gan_runner.core import View, call_unchanged
+from gan_runner.core import View, call_unchanged, mean_over_critics
 
 
 class CriticOnHeldOut:
@@ -58,7 +58,7 @@ def slopes(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -
     norms = []
     for part, labels in _batches(x, y, batch_size):
         at = part.detach().requires_grad_()
-        total = call_unchanged(critic, at, labels).view(-1, len(at)).mean(0).sum()
+        total = mean_over_critics(call_unchanged(critic, at, labels), len(at)).sum()
         (gradient,) = autograd.grad(total, at)
         norms.append(gradient.flatten(1).norm(dim=1))
     return torch.cat(norms)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_runner.core import View, call_unchanged
+from gan_runner.core import View, call_unchanged, mean_over_critics
 
 _GRID = 10  # images a side
 _MIN_SIDE = 24  # pixels: smaller images are enlarged by a whole factor, so that people see them
@@ -97,5 +97,4 @@ def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> s
 def _critic_on_grid(view: View, axis: np.ndarray) -> np.ndarray:
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
     scores = call_unchanged(view.nets.critic, points.to(view.heldout.x.device))
-    mean = scores.view(-1, len(points)).mean(0)  # of an ensemble's critics
-    return mean.cpu().numpy().reshape(len(axis), len(axis))
+    return mean_over_critics(scores, len(points)).cpu().numpy().reshape(len(axis), len(axis))

@@ -15,6 +15,7 @@ from gan_runner.models.norms import Norm, normalise_weights
 PositiveInt = Annotated[int, Ge(1)]
 KernelSize = Annotated[int, Ge(3)]
 Init = Literal["he", "dcgan"]
+InitOrTorchs = Init | Literal["default"]
 
 SMALLEST, LARGEST = 8, 128  # pixels a side
 
@@ -43,9 +44,13 @@ class Unrectified(nn.Conv2d):
     """A convolution that no activation comes before: a shortcut's, or one that reads the image."""
 
 
-def finish(network: nn.Module, *, init: Init, norm: Norm) -> None:
-    """Draw the weights of a network that is complete, and normalise them if norm=spectral."""
-    initialise(network, init)
+def finish(network: nn.Module, *, init: InitOrTorchs, norm: Norm) -> None:
+    """Draw the weights of a network that is complete, and normalise them if norm=spectral.
+
+    init="default" keeps the weights that are there: torch's, if nobody has drawn others.
+    """
+    if init != "default":
+        initialise(network, init)
     if norm == "spectral":
         normalise_weights(network)
 

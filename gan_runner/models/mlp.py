@@ -5,7 +5,6 @@ With three hidden ReLU layers of 512 these are the toy networks of Gulrajani et 
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import prod
 from typing import Literal
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_into
-from gan_runner.models.blocks import Init, PositiveInt, initialise
+from gan_runner.models.blocks import InitOrTorchs, PositiveInt, finish, initialise
 from gan_runner.models.head import Head, Minibatch
 from gan_runner.models.labels import (
     CriticLabels,
@@ -23,7 +22,7 @@ from gan_runner.models.labels import (
     noise_input,
     sample_input,
 )
-from gan_runner.models.norms import Norm, norm_layer, normalise_weights
+from gan_runner.models.norms import Norm, norm_layer
 
 _IMAGE_LATENT = 128
 
@@ -54,7 +53,7 @@ class Generator(nn.Module):
         norm: Norm = "none",
         activation: Activation = "relu",
         labels: GeneratorLabels = "none",
-        init: Init | Literal["default"] = "default",
+        init: InitOrTorchs = "default",
     ) -> None:
         super().__init__()
         default = _IMAGE_LATENT if spec.is_image else spec.shape[0]
@@ -69,10 +68,11 @@ class Generator(nn.Module):
         if spec.is_image:
             self.layers.append(nn.Tanh())
         self.layers.append(nn.Unflatten(1, spec.shape))
-        if init == "he":
+        if init != "default":
             initialise(self, init)
-            nn.init.xavier_normal_(last.weight)  # He's would drive the tanh into saturation
-        _finish(self, "default" if init == "he" else init, norm)
+        if init == "he":  # the last layer's would drive the tanh into saturation
+            nn.init.xavier_normal_(last.weight)
+        finish(self, init="default", norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, *shape)."""
@@ -97,7 +97,7 @@ class Critic(nn.Module):
         activation: Activation = "relu",
         labels: CriticLabels = "none",
         minibatch: Minibatch = "none",
-        init: Init | Literal["default"] = "default",
+        init: InitOrTorchs = "default",
     ) -> None:
         super().__init__()
         self.n_classes = classes_used(spec, labels, "critic")
@@ -107,7 +107,7 @@ class Critic(nn.Module):
         )
         projected = self.n_classes if labels == "projection" else 0
         self.score = Head(width, n_classes=projected, minibatch=minibatch)
-        _finish(self, init, norm)
+        finish(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, *shape) and labels (N,) or None -> scores (N,)."""
@@ -127,16 +127,9 @@ def _hidden(
     """Hidden layers: Linear, norm, activation."""
     layers: list[nn.Module] = []
     out = channels_into(name, width)
-    for a, _ in pairwise([inputs] + [width] * depth):
-        layers.append(nn.Linear(a, out))
+    for given in [inputs] + [width] * (depth - 1):
+        layers.append(nn.Linear(given, out))
         if norm not in {"none", "spectral"} or n_classes:
             layers.append(norm_layer(norm, out, n_classes=n_classes, of_maps=False))
         layers.append(activation_layer(name, twice=twice))
     return layers
-
-
-def _finish(network: nn.Module, init: Init | Literal["default"], norm: Norm) -> None:
-    if init != "default":
-        initialise(network, init)
-    if norm == "spectral":
-        normalise_weights(network)

@@ -112,7 +112,7 @@ class Objective:
         """The critic's loss on a batch of data and one of (detached) generated samples."""
         real, fake = self._blurred(real), self._blurred(fake)
         r, f = _scores(critic, real, fake)
-        terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake)
+        terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake, own=critic)
         score = self.critic_score(r, f)  # a mean over the critics; each has its own likelihood
         total = sum(terms, start=score if self.critics == 1 else self.critics * score)
         estimates = {
@@ -129,12 +129,11 @@ class Objective:
         """
         real, fake = self._blurred(real), self._blurred(fake)
         scores = self._generator_scores(critic, real, fake)
-        own = {n: t for n, t in self.generator_terms.items() if _marked(t, "of_own_weights")}
-        others = {n: t for n, t in self.generator_terms.items() if n not in own}
-        terms, logs = _evaluate(others, "loss/generator", critic, real, fake)
-        more, further = _evaluate(own, "loss/generator", generator, real, fake)
-        total = torch.stack([*scores, *terms, *more]).sum()
-        return Loss(total, {"loss/generator": total, **logs, **further})
+        terms, logs = _evaluate(
+            self.generator_terms, "loss/generator", critic, real, fake, own=generator
+        )
+        total = torch.stack([*scores, *terms]).sum()
+        return Loss(total, {"loss/generator": total, **logs})
 
     def _blurred(self, batch: Batch) -> Batch:
         return batch if self.input_noise is None else self.input_noise(batch)
@@ -154,13 +153,13 @@ class Objective:
 
 
 def _evaluate(
-    terms: Mapping[str, Term], prefix: str, player: Any, real: Batch, fake: Batch
+    terms: Mapping[str, Term], prefix: str, critic: Critic, real: Batch, fake: Batch, *, own: Any
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """The values of terms, and what is logged of them."""
+    """The values of terms, and what is logged of them; `own` is the player whose terms they are."""
     values: list[Tensor] = []
     logs: dict[str, Tensor] = {}
     for name, term in terms.items():
-        value = term(player, real, fake)
+        value = term(own if _marked(term, "of_own_weights") else critic, real, fake)
         if isinstance(value, Loss):
             logs |= value.logs
             value = value.total
