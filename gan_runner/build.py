@@ -26,14 +26,10 @@ from gan_runner.core import (
     Evaluator,
     Latent,
     Nets,
-    Painter,
+    Scene,
     rows_are_independent,
 )
 from gan_runner.data.stream import Stream, held_out, place
-from gan_runner.metrics.critic import CriticOnHeldOut
-from gan_runner.metrics.divergence import ProbeJensenShannon
-from gan_runner.metrics.lipschitz import LipschitzOfCritic
-from gan_runner.metrics.pictures import paint_classes, paint_images, paint_points
 from gan_runner.models.head import has_minibatch_statistics
 from gan_runner.models.summary import Summary, summarise
 from gan_runner.networks import latent_dim_of, lay_out, make, networks
@@ -54,6 +50,7 @@ from gan_runner.training.replicas import Pack
 from gan_runner.training.settings import Settings
 from gan_runner.training.trainer import Iteration, Trainer
 
+_SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
 
 
@@ -95,11 +92,15 @@ def _trainer(
         if module is not None:
             module.to(device)
     optimizers = _optimizers(config["optimizer"], nets)
-    evaluators = _evaluators(settings.batch_size, config["seed"], seeds["heldout"])
-    checks.check(objective, nets, optimizers, settings, evaluators, len(dataset.heldout.x))
+    heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=_SEED_OF_MEASURES)
+    scene = Scene(
+        dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
+        categories=categories(objective.prior),
+    )  # fmt: skip
+    evaluators = _evaluators(config["metrics"], scene)
+    settings = checks.check(objective, nets, optimizers, settings, evaluators)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
-    heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=seeds["heldout"])
     random = torch.Generator().manual_seed(seeds["noise"])
     noise = _fixed_noise(objective, nets.generator, settings.n_eval, heldout, random=random)
     dtype = use_precision(precision)
@@ -126,7 +127,7 @@ def _trainer(
         spec=dataset.spec,
         settings=settings,
         evaluators=evaluators,
-        painter=_painter(dataset.spec, objective, noise),
+        painters={name: make(node, scene) for name, node in config["pictures"].items()},
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
         opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
@@ -134,12 +135,14 @@ def _trainer(
     )
 
 
-def _evaluators(batch_size: int, seed: int, seed_of_eps: int) -> list[Evaluator]:
-    return [
-        CriticOnHeldOut(batch_size=batch_size, seed=seed_of_eps),
-        LipschitzOfCritic(batch_size=batch_size, seed=seed_of_eps),
-        ProbeJensenShannon(seed=seed % 2**31),
-    ]
+def _evaluators(nodes: Tree, scene: Scene) -> list[Evaluator]:
+    """The measures that apply to the data."""
+    made: list[Evaluator] = []
+    for node in nodes.values():
+        evaluator = make(node, scene)
+        if evaluator.cards:
+            made.append(evaluator)
+    return made
 
 
 def _game(
@@ -231,15 +234,6 @@ def _fixed_noise(
     if y is None or not getattr(generator, "n_classes", 0):
         return Latent(z.to(device))
     return Latent(z.to(device), y[torch.arange(count, device=device) % len(y)])
-
-
-def _painter(spec: DataSpec, objective: Objective, noise: Latent) -> Painter:
-    """Points as points; images in columns by label, or by the value of a categorical code."""
-    if not spec.is_image:
-        return paint_points
-    count = categories(objective.prior)
-    classes = noise.z[:, :count].argmax(1) if count else noise.y
-    return paint_images if classes is None else partial(paint_classes, classes=classes)
 
 
 def _player(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ from gan_runner.objectives.scores import (
 )
 from gan_runner.training.settings import Settings
 
+_BEST_BY = ("jsd/probe",)  # where trainer.best_by=auto: those that are measured on any data
 _ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
 
 
@@ -31,9 +33,11 @@ def check(
     optimizers: Mapping[str, Optimizer],
     settings: Settings,
     evaluators: Sequence[Evaluator],
-    n_heldout: int,
-) -> None:
+) -> Settings:
     """Look at everything that was built, before anything is trained.
+
+    Returns:
+        The settings, with `best_by` decided.
 
     Raises:
         ValueError: for a contradiction; what is merely unwise is warned about.
@@ -53,7 +57,8 @@ def check(
             f"{settings.steps}: only the first and the last step are saved",
             stacklevel=2,
         )
-    _check_best(objective, settings, evaluators, n_heldout)
+    measured = {tag for evaluator in evaluators for tag in evaluator.cards}
+    return _with_best(settings, measured, objective)
 
 
 def check_replicas(nets: Sequence[Nets], precision: str) -> None:
@@ -213,21 +218,14 @@ def _check_order(player: str, optimizer: Optimizer) -> None:
         )
 
 
-def _check_best(
-    objective: Objective, settings: Settings, evaluators: Sequence[Evaluator], n_heldout: int
-) -> None:
-    needs: dict[str, int] = {}
-    for evaluator in evaluators:
-        needs |= getattr(evaluator, "tags", {})
-    known = [*needs, *objective.tags, *_ALWAYS_LOGGED]
+def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> Settings:
+    """Decide what best.pt is chosen by: what the user names, else the first that is measured."""
     best_by = settings.best_by
-    if best_by not in known:
+    if best_by == "auto":
+        return replace(settings, best_by=next((t for t in _BEST_BY if t in measured), None))
+    known = {*measured, *objective.tags, *_ALWAYS_LOGGED}
+    if best_by is not None and best_by not in known:
         raise ValueError(
             f"trainer.best_by={best_by}: this run does not log it, but {', '.join(sorted(known))}"
         )
-    if n_heldout < needs.get(best_by, 0):
-        warnings.warn(
-            f"trainer.best_by={best_by} needs {needs[best_by]} held-out samples, but the data has"
-            f" {n_heldout}: no best checkpoint will be kept",
-            stacklevel=3,
-        )
+    return settings

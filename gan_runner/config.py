@@ -78,6 +78,8 @@ def _top_level(
     objective: dict[str, Any],
     optimizer: dict[str, Any],
     trainer: dict[str, Any],
+    metrics: dict[str, Any],
+    pictures: dict[str, Any],
 ) -> None:
     """The keys of conf/config.yaml, as a signature to check against."""
 

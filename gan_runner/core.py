@@ -5,9 +5,11 @@ Every other module speaks in these types; this one imports none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -140,6 +142,41 @@ class Nets:
 
 
 @dataclass(frozen=True, eq=False)
+class Scene:
+    """What stays the same throughout a run, for measures and pictures to be made with.
+
+    Attributes:
+        dataset: all of it as it is stored: pixels are uint8 (see `to_unit`), and it may lie on
+            another device than the players.
+        heldout: the samples that measures compare with, float32, on the players' device.
+        batch_size: of training; a critic with batch norm wants it kept.
+        seed: for the measure's own random numbers.
+        device: the players'.
+        categories: values of the categorical code that the noise begins with; 0: there is none.
+    """
+
+    dataset: Dataset
+    heldout: Batch
+    batch_size: int
+    seed: int
+    device: torch.device
+    categories: int = 0
+
+    @property
+    def spec(self) -> DataSpec:
+        """Facts about the data."""
+        return self.dataset.spec
+
+    @cached_property
+    def reference(self) -> dict[str, Any]:
+        """What a card says of the samples that measures compare with."""
+        x = self.heldout.x.detach().cpu().contiguous()
+        content = sha256(x.numpy().tobytes()).hexdigest()[:12]
+        of = len(self.dataset.heldout.x)
+        return {"reference": "held-out", "rows": len(x), "of": of, "content": content}
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """What measures and pictures may look at on a tick.
 
@@ -151,7 +188,7 @@ class View:
         heldout: samples that no player was trained on; a small data set may have few.
         raw: N samples (N, *shape) of the generator as it stands.
         averaged: N samples of its running average, from the same noise in every view of a run.
-        labels: (N,) that both were made for, or None.
+        noise: that both were made of, with their labels.
     """
 
     nets: Nets
@@ -159,17 +196,53 @@ class View:
     heldout: Batch
     raw: Tensor
     averaged: Tensor
-    labels: Tensor | None = None
+    noise: Latent
+
+    @property
+    def labels(self) -> Tensor | None:
+        """(N,) that the samples were made for, or None."""
+        return self.noise.y
+
+    @property
+    def drawn(self) -> dict[str, Tensor]:
+        """The averaged generator's samples and, with a suffix for their tags, the raw one's."""
+        return {"": self.averaged, "_raw": self.raw}
 
 
-Evaluator = Callable[[View], Mapping[str, float]]
-"""A measure: from a view to values by tag."""
+Card = Mapping[str, Any]
+"""What made a number, as plain values; numbers with unlike cards are not to be compared."""
 
-Painter = Callable[[View], np.ndarray]
-"""A picture: from a view to (H, W, 3) uint8."""
+
+class Evaluator(Protocol):
+    """A measure, made with a `Scene`.
+
+    Attributes:
+        cards: of everything that it measures on the data of its scene, by tag; none where it does
+            not apply.
+    """
+
+    cards: Mapping[str, Card]
+
+    def __call__(self, view: View) -> Mapping[str, float]:
+        """Values by tag. What cannot be computed, of samples that are not finite, is left out."""
+        ...
+
+
+class Painter(Protocol):
+    """A picture, made with a `Scene`."""
+
+    def __call__(self, view: View) -> np.ndarray | None:
+        """Paint (H, W, 3) uint8; None where there is nothing to show."""
+        ...
+
 
 State = dict[str, Any]
 """What a part needs to continue where it stopped: plain values and tensors."""
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """Pixels 0..255 (uint8) to float32 in [-1, 1]: x / 127.5 - 1. Floats pass unchanged."""
+    return x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
 
 
 def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from gan_runner.core import Batch, DataSpec, Nets, View
+from gan_runner.core import Batch, Dataset, DataSpec, Latent, Nets, Scene, View
 from gan_runner.metrics.lipschitz import LipschitzOfCritic
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.fdiv import TABLE, Name
@@ -143,8 +143,10 @@ def lines_estimate(objective: Objective, theta: float) -> dict[str, float]:
     estimate = at_optimum(objective, critic, theta, lr=0.02)
     samples = line(theta).x
     nets = Nets(nn.Identity(), critic, nn.Identity())
-    view = View(nets, DataSpec("line", (2,)), line(0.0), samples, samples)
-    return {"estimate": estimate, **LipschitzOfCritic(batch_size=64, seed=0)(view)}
+    data, noise = Dataset(DataSpec("line", (2,)), line(0.0), line(0.0)), Latent(samples)
+    scene = Scene(data, data.heldout, batch_size=64, seed=0, device=samples.device)
+    view = View(nets, scene.spec, scene.heldout, samples, samples, noise)
+    return {"estimate": estimate, **LipschitzOfCritic(scene)(view)}
 
 
 def lines_jensen_shannon(objective: Objective, theta: float) -> float:

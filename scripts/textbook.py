@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gan_runner.data.stream import to_unit
+from gan_runner.core import to_unit
 from gan_runner.training.device import keep_freed_memory
 from gan_runner.training.trainer import Trainer
 

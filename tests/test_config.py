@@ -134,6 +134,6 @@ def test_a_target_cannot_borrow_another_module() -> None:
 @pytest.mark.parametrize("path", sorted(config_dir().rglob("*.yaml")), ids=lambda p: p.stem)
 def test_every_card_says_what_it_is(path) -> None:
     text = path.read_text()
-    assert yaml.safe_load(text)
+    assert isinstance(yaml.safe_load(text), dict)
     if path.parent.name in {"objective", "dataset", "model", "optimizer"}:
         assert text.startswith("#")  # what it is, and where it is from

@@ -10,18 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_runner.core import Batch, Pick, State
+from gan_runner.core import Batch, Pick, State, to_unit
 
 _SHARE_OF_MEMORY = 0.5  # of the accelerator's free memory that the table may take
 _AHEAD = 8  # batches that are read and pinned before they are asked for
 
 Position = tuple[int, int]
 """Epoch, and rows of it that have been handed out."""
-
-
-def to_unit(x: Tensor) -> Tensor:
-    """Pixels 0..255 (uint8) to float32 in [-1, 1]: x / 127.5 - 1. Floats pass unchanged."""
-    return x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
 
 
 def place(table: Batch, device: torch.device) -> Batch:

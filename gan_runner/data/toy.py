@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -11,6 +12,7 @@ from annotated_types import Ge, Gt
 from gan_runner.core import Batch, Dataset, DataSpec
 
 _HELD_OUT = 10_000  # drawn anew from the same density, so it costs no training data
+_SEED_OF_HELD_OUT = 2**32 - 1797  # the same in every run, so that measures can be compared
 
 
 def gaussians8(
@@ -45,17 +47,25 @@ def swiss_roll(
     """First and third coordinate of scikit-learn's swiss roll, divided by 7.5."""
     from sklearn.datasets import make_swiss_roll
 
-    roll, _ = make_swiss_roll(n_samples + _HELD_OUT, noise=noise, random_state=seed)
-    return _split(DataSpec("swiss_roll", (2,)), roll[:, [0, 2]] / 7.5, n_samples)
+    def draw(n: int, seed: int) -> np.ndarray:
+        roll, _ = make_swiss_roll(n, noise=noise, random_state=seed)
+        return roll[:, [0, 2]] / 7.5
+
+    return _dataset(DataSpec("swiss_roll", (2,)), draw, n_samples, seed)
 
 
 def _mixture(name: str, centres: np.ndarray, std: float, n_samples: int, seed: int) -> Dataset:
-    rng = np.random.default_rng(seed)
-    component = rng.integers(len(centres), size=n_samples + _HELD_OUT)
-    points = centres[component] + std * rng.standard_normal((len(component), 2))
-    return _split(DataSpec(name, (2,), modes=centres, mode_std=std), points, n_samples)
+    def draw(n: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        component = rng.integers(len(centres), size=n)
+        return centres[component] + std * rng.standard_normal((n, 2))
+
+    spec = DataSpec(name, (2,), modes=centres, mode_std=std)
+    return _dataset(spec, draw, n_samples, seed)
 
 
-def _split(spec: DataSpec, points: np.ndarray, n_train: int) -> Dataset:
-    x = torch.from_numpy(points.astype(np.float32))
-    return Dataset(spec, train=Batch(x[:n_train]), heldout=Batch(x[n_train:]))
+def _dataset(
+    spec: DataSpec, draw: Callable[[int, int], np.ndarray], n_samples: int, seed: int
+) -> Dataset:
+    train, heldout = draw(n_samples, seed), draw(_HELD_OUT, _SEED_OF_HELD_OUT)
+    return Dataset(spec, *(Batch(torch.from_numpy(x.astype(np.float32))) for x in (train, heldout)))

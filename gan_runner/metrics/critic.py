@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, autograd, nn
 
-from gan_runner.core import View, call_unchanged, mean_over_critics
+from gan_runner.core import Scene, View, call_unchanged, mean_over_critics
 
 
 class CriticOnHeldOut:
@@ -18,16 +16,14 @@ class CriticOnHeldOut:
     The second is E |grad f(x_hat)|_2 at x_hat = eps x + (1 - eps) G(z), eps ~ U[0, 1], where the
     gradient penalty of WGAN-GP would hold it at 1.
 
-    Args:
-        batch_size: rows that the critic sees at once, as in training: with batch norm it matters.
-        seed: of the eps.
+    The critic sees as many rows at once as in training: with batch norm it matters.
     """
 
-    tags: ClassVar = {"wasserstein/critic_heldout": 1, "critic/input_gradient_norm": 1}
-    """What it measures, and the fewest held-out samples for it."""
-
-    def __init__(self, *, batch_size: int, seed: int) -> None:
-        self.batch_size, self.seed = batch_size, seed
+    def __init__(self, scene: Scene) -> None:
+        self.batch_size, self.seed = scene.batch_size, scene.seed
+        about = {"generator": "raw", "batch": scene.batch_size, "seed": scene.seed}
+        card = {**scene.reference, **about}
+        self.cards = {"wasserstein/critic_heldout": card, "critic/input_gradient_norm": card}
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure a view."""

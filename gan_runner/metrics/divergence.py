@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from math import log
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
-from gan_runner.core import View
+from gan_runner.core import Scene, View
+from gan_runner.metrics.cards import of_generators
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -30,25 +32,28 @@ class ProbeJensenShannon:
     objectives: 0 says that the probe sees no difference, log 2 that it always does.
 
     With fewer than 16 held-out samples there is nothing to train on, and no value.
-
-    Args:
-        seed: of the halves and the random features.
     """
 
-    tags: ClassVar = {"jsd/probe": _FEWEST}
-    """What it measures, and the fewest held-out samples for it."""
-
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, scene: Scene) -> None:
+        self.seed = scene.seed
+        card = {**scene.reference, "classifier": "logistic on random features", "seed": scene.seed}
+        enough = len(scene.heldout.x) >= _FEWEST
+        self.cards = of_generators({"jsd/probe": card}) if enough else {}
 
     def __call__(self, view: View) -> dict[str, float]:
-        """Compare the averaged generator's samples with the held-out data."""
-        real, fake = (t.flatten(1).cpu().double().numpy() for t in (view.heldout.x, view.averaged))
-        if len(real) < _FEWEST:
-            return {}
+        """Compare the samples of both generators with the held-out data."""
+        real = _flat(view.heldout.x)
+        return {f"jsd/probe{which}": self._probe(real, x) for which, x in view.drawn.items()}
+
+    def _probe(self, real: np.ndarray, samples: Tensor) -> float:
+        fake = _flat(samples)
         if not np.isfinite(fake).all():
-            return {"jsd/probe": log(2)}
-        return {"jsd/probe": probe_jensen_shannon(real, fake, seed=self.seed)}
+            return log(2)
+        return probe_jensen_shannon(real, fake, seed=self.seed)
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    return x.flatten(1).cpu().double().numpy()
 
 
 def probe_jensen_shannon(real: np.ndarray, fake: np.ndarray, *, seed: int) -> float:

@@ -10,19 +10,21 @@ from __future__ import annotations
 from copy import deepcopy
 from itertools import pairwise
 from math import log, sqrt
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.func import grad
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from gan_runner.core import View, rows_are_independent
+from gan_runner.core import Scene, View, rows_are_independent
 from gan_runner.metrics.critic import scores, slopes
 
 _FEWEST = 4  # held-out samples: fewer do not show whether rows are independent
 _STEPS = 60  # of the Lanczos iteration
 _RISK = 1e-6  # probability that the bound on a norm is none
+
+_TAGS = ("lipschitz/lower", "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound")
 
 _LINEAR = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -49,20 +51,12 @@ class LipschitzOfCritic:
     sample and gets no value. An upper bound needs a chain of layers and activations whose constants
     are known; other networks, such as residual ones, get none. A module that is none of torch's
     tells its constant in an attribute `lipschitz`.
-
-    Args:
-        batch_size: rows that the critic sees at once.
-        seed: of the points between data and samples, and of the search for norms.
     """
 
-    tags: ClassVar = dict.fromkeys(
-        ("lipschitz/lower", "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound"),
-        _FEWEST,
-    )
-    """What it may measure, and the fewest held-out samples for it."""
-
-    def __init__(self, *, batch_size: int, seed: int) -> None:
-        self.batch_size, self.seed = batch_size, seed
+    def __init__(self, scene: Scene) -> None:
+        self.batch_size, self.seed = scene.batch_size, scene.seed
+        card = {**scene.reference, "generator": "raw", "seed": scene.seed}
+        self.cards = dict.fromkeys(_TAGS, card) if len(scene.heldout.x) >= _FEWEST else {}
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure a view."""
@@ -71,7 +65,7 @@ class LipschitzOfCritic:
         labels = y if view.labels is None else view.labels[: len(x)]
         probe = (x[:8], None if y is None else y[:8])
         finite = all(w.isfinite().all() for w in view.nets.critic.parameters())
-        if len(x) < _FEWEST or not finite or not rows_are_independent(view.nets.critic, *probe):
+        if not finite or not rows_are_independent(view.nets.critic, *probe):
             return {}
         critic = deepcopy(view.nets.critic).eval()  # spectral norm iterates whenever it trains
         rows = torch.Generator().manual_seed(self.seed)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_runner.core import View, call_unchanged, mean_over_critics
+from gan_runner.core import Scene, View, call_unchanged, mean_over_critics
 
 _GRID = 10  # images a side
 _MIN_SIDE = 24  # pixels: smaller images are enlarged by a whole factor, so that people see them
@@ -26,6 +26,25 @@ def image_grid(images: Tensor, *, columns: int = _GRID) -> np.ndarray:
     pixels = pixels.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
     grid = make_grid(pixels, nrow=columns, padding=2, pad_value=127)
     return grid[:3].permute(1, 2, 0).contiguous().numpy()
+
+
+class Samples:
+    """Samples of the averaged generator, of the same noise in every picture of a run.
+
+    Points over data and the critic's level lines; images as a grid, in columns by label or by the
+    value of a categorical code where there is one.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.categories = scene.categories
+
+    def __call__(self, view: View) -> np.ndarray:
+        """Paint a view."""
+        if not view.spec.is_image:
+            return paint_points(view)
+        coded = self.categories > 0
+        classes = view.noise.z[:, : self.categories].argmax(1) if coded else view.labels
+        return paint_images(view) if classes is None else paint_classes(view, classes=classes)
 
 
 def paint_images(view: View) -> np.ndarray:

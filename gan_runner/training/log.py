@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
@@ -64,10 +64,13 @@ class RunLog:
         run_dir: of the run.
         keep_before: continue the log that is there, without its points at this step and later; None
             starts a new one.
+        higher: tags of which more is better; of others, less is.
     """
 
-    def __init__(self, run_dir: Path, *, keep_before: int | None = None) -> None:
-        self.run_dir = run_dir
+    def __init__(
+        self, run_dir: Path, *, keep_before: int | None = None, higher: Collection[str] = ()
+    ) -> None:
+        self.run_dir, self.higher = run_dir, higher
         self.final: dict[str, float | None] = {}
         self.best: dict[str, dict[str, float]] = {}
         self._peaks: dict[str, float] = {}
@@ -107,15 +110,14 @@ class RunLog:
         self._lines.flush()
         self._board.flush()
 
-    def picture(self, step: int, image: np.ndarray) -> Path:
-        """Write (H, W, 3) uint8 as samples/step_STEP.png and to TensorBoard; returns the file."""
-        path = self.run_dir / "samples" / f"step_{step:06d}.png"
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Write (H, W, 3) uint8 as NAME/step_STEP.png and to TensorBoard."""
+        path = self.run_dir / name / f"step_{step:06d}.png"
         content = io.BytesIO()
         Image.fromarray(image).save(content, format="png")
         write_whole(path, content.getvalue())
-        self._board.add_image("samples", image, step, dataformats="HWC")
+        self._board.add_image(name, image, step, dataformats="HWC")
         self._board.flush()
-        return path
 
     def text(self, tag: str, text: str) -> None:
         """Write preformatted text to TensorBoard."""
@@ -143,7 +145,7 @@ class RunLog:
             return True
         if best is None:
             return True
-        if tag.startswith("speed/"):
+        if tag.startswith("speed/") or tag in self.higher:
             return value > best
         return value < best and (value > 0 or not tag.startswith("wasserstein/"))
 

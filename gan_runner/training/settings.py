@@ -29,7 +29,8 @@ class Settings:
         checkpoint_every: steps between checkpoints.
         n_eval: held-out and generated samples that evaluators see, at most.
         keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
-        best_by: the scalar whose best value decides which checkpoint is kept as `best.pt`.
+        best_by: the scalar whose best value decides which checkpoint is kept as `best.pt`; auto is
+            `jsd/probe`, and None where that is not measured: then none is kept.
     """
 
     steps: Annotated[int, Ge(0)] = 2500
@@ -45,4 +46,4 @@ class Settings:
     checkpoint_every: Annotated[int, Gt(0)] = 1000
     n_eval: Annotated[int, Ge(8)] = 1000
     keep_checkpoints: Annotated[int, Ge(1)] = 2
-    best_by: str = "jsd/probe"
+    best_by: str | None = "auto"

@@ -48,7 +48,7 @@ class Trainer:
         spec: facts about the data.
         settings: how long, how often and how fast.
         evaluators: measures, run every `evaluate_every` steps.
-        painter: the picture, painted every `sample_every` steps.
+        painters: pictures by name, painted every `sample_every` steps.
         facts: about the run, for its summary: seed, versions, parameters ...
         config: the configuration as YAML text, for the record.
         architecture: every layer of both networks as text, for the record.
@@ -67,7 +67,7 @@ class Trainer:
     spec: DataSpec
     settings: Settings
     evaluators: Sequence[Evaluator]
-    painter: Painter
+    painters: Mapping[str, Painter]
     facts: dict[str, Any]
     config: str
     architecture: str = ""
@@ -131,7 +131,10 @@ class Trainer:
             self.load_state_dict(state)
         write_whole(run_dir / "config.yaml", self.config.encode())
         write_whole(run_dir / "architecture.txt", self.architecture.encode())
-        self.log = RunLog(run_dir, keep_before=None if state is None else self.step)
+        cards = {tag: card for measure in self.evaluators for tag, card in measure.cards.items()}
+        write_json(run_dir / "cards.json", cards)
+        higher = {tag for tag, card in cards.items() if card.get("better") == "higher"}
+        self.log = RunLog(run_dir, keep_before=None if state is None else self.step, higher=higher)
 
     def begin(self) -> None:
         """What a run shows and saves before its first step, or once more where it continues."""
@@ -235,8 +238,7 @@ class Trainer:
             values["speed/steps_per_second"] = speed
         with self.clock("log"):
             self.log.scalars(self.step, values)
-        best_by = self.settings.best_by
-        if best_by in values and self.log.best.get(best_by, {}).get("step") == self.step:
+        if self.log.best.get(self.settings.best_by or "", {}).get("step") == self.step:
             self._save_best()
         return values
 
@@ -244,11 +246,14 @@ class Trainer:
         nets, batch = self.nets, self.settings.batch_size
         raw = generate(nets.generator, self.noise, batch_size=batch)
         averaged = generate(nets.average, self.noise, batch_size=batch)
-        return View(nets, self.spec, self.heldout, raw=raw, averaged=averaged, labels=self.noise.y)
+        return View(nets, self.spec, self.heldout, raw=raw, averaged=averaged, noise=self.noise)
 
     def _paint(self) -> None:
         with self.clock("pictures"):
-            self.log.picture(self.step, self.painter(self._view()))
+            view = self._view()
+            for name, painter in self.painters.items():
+                if (picture := painter(view)) is not None:
+                    self.log.picture(self.step, name, picture)
 
     def _save(self) -> None:
         if not self.meter.is_finite():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_runner.core import Batch
+from gan_runner.core import Batch, to_unit
 from gan_runner.data.split import hold_out
-from gan_runner.data.stream import Stream, _ReadAhead, held_out, to_unit
+from gan_runner.data.stream import Stream, _ReadAhead, held_out
 
 CPU = torch.device("cpu")
 

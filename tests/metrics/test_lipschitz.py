@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scenes import scene_of, view_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_runner.core import Batch, DataSpec, Nets, View
+from gan_runner.core import DataSpec, View
 from gan_runner.metrics.lipschitz import LipschitzOfCritic, lipschitz_bound, operator_norm
 from gan_runner.models import dcgan, mlp, resnet
 from gan_runner.training.trainer import Trainer
@@ -31,9 +32,9 @@ class Scores(nn.Module):
 
 
 def measure(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None = None) -> dict:
-    nets = Nets(nn.Identity(), critic, nn.Identity())
-    view = View(nets, DataSpec("data", tuple(real.shape[1:])), Batch(real, y), fake, fake)
-    return LipschitzOfCritic(batch_size=16, seed=0)(view)
+    scene = scene_of(real, y=y, batch_size=16)
+    evaluator = LipschitzOfCritic(scene)
+    return evaluator(view_of(scene, fake, critic=critic)) if evaluator.cards else {}
 
 
 def test_a_linear_critic() -> None:
@@ -183,6 +184,6 @@ def test_a_module_may_tell_its_constant() -> None:
 def test_in_a_run(trainer: Callable[..., Trainer], command: tuple[str, ...], tags: set) -> None:
     built = trainer(*command)
     fake = built.nets.generator(built.noise.z).detach()
-    view = View(built.nets, built.spec, built.heldout, fake, fake)
+    view = View(built.nets, built.spec, built.heldout, fake, fake, built.noise)
     found = {t for e in built.evaluators if isinstance(e, LipschitzOfCritic) for t in e(view)}
     assert found == tags

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scenes import scene_of, view_of
 from scipy.integrate import quad
 from scipy.stats import norm
 from torch import nn
 
-from gan_runner.core import Batch, DataSpec, Nets, View
 from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.divergence import ProbeJensenShannon, probe_jensen_shannon
 from gan_runner.metrics.pictures import half_blocks, image_grid
@@ -29,18 +29,18 @@ class Quadratic(nn.Module):
         return 0.5 * x.square().sum(1)
 
 
-def view(real: torch.Tensor, fake: torch.Tensor, critic: nn.Module) -> View:
-    nets = Nets(nn.Identity(), critic, nn.Identity())
-    return View(nets, DataSpec("points", (2,)), Batch(real), raw=fake, averaged=fake)
+def measure(evaluator: type, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
+    scene = scene_of(real)
+    return evaluator(scene)(view_of(scene, fake, critic=Quadratic()))
 
 
 def test_critic_on_held_out_data() -> None:
     real, fake = torch.full((6, 2), 3.0), torch.full((6, 2), 3.0)
     real[:, 1], fake[:, 1] = 4.0, 0.0
-    values = CriticOnHeldOut(batch_size=4, seed=0)(view(real, fake, Quadratic()))
+    values = measure(CriticOnHeldOut, real, fake)
     assert values["wasserstein/critic_heldout"] == pytest.approx(12.5 - 4.5)
     assert 3.0 < values["critic/input_gradient_norm"] < 5.0  # between (3, 0) and (3, 4)
-    at_real = CriticOnHeldOut(batch_size=4, seed=0)(view(real, real, Quadratic()))
+    at_real = measure(CriticOnHeldOut, real, real)
     assert at_real["critic/input_gradient_norm"] == pytest.approx(5.0)
 
 
@@ -81,13 +81,14 @@ def test_probe_sees_modes_that_a_linear_classifier_cannot() -> None:
 
 def test_probe_calls_samples_that_are_not_finite_separated() -> None:
     real, fake = torch.zeros(16, 2), torch.full((16, 2), float("nan"))
-    assert ProbeJensenShannon(seed=0)(view(real, fake, Quadratic())) == {"jsd/probe": log(2)}
+    values = measure(ProbeJensenShannon, real, fake)
+    assert values == {"jsd/probe": log(2), "jsd/probe_raw": log(2)}
 
 
 def test_probe_on_next_to_nothing() -> None:
     few, many = torch.randn(3, 2), torch.randn(50, 2)
-    assert ProbeJensenShannon(seed=0)(view(few, many, Quadratic())) == {}
-    assert CriticOnHeldOut(batch_size=4, seed=0)(view(few, many, Quadratic()))
+    assert ProbeJensenShannon(scene_of(few)).cards == {}
+    assert measure(CriticOnHeldOut, few, many)
 
 
 def test_classifier_score_in_closed_form() -> None:

@@ -63,7 +63,7 @@ def test_log_writes_the_same_everywhere(tmp_path: Path) -> None:
         log.scalars(1, {"loss/critic": 2.5, "wasserstein/critic": -1.0})
         log.scalars(2, {"loss/critic": 0.5, "wasserstein/critic": 3.0})
         log.scalars(3, {"loss/critic": float("nan"), "wasserstein/critic": 0.25})
-        log.picture(3, image)
+        log.picture(3, "samples", image)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[1] == {"step": 2, "loss/critic": 0.5, "wasserstein/critic": 3.0}
     assert lines[2]["loss/critic"] is None

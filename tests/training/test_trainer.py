@@ -26,7 +26,7 @@ ALWAYS = {
     "grad_norm/generator", "speed/steps_per_second",
 }  # fmt: skip
 EVALUATED = {
-    "wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe", "lipschitz/lower",
+    "wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe", "jsd/probe_raw", "lipschitz/lower",
     "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound",
 }  # fmt: skip
 
