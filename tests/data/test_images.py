@@ -49,6 +49,21 @@ def test_mnist_files(tmp_path: Path) -> None:
     assert data.heldout.y.tolist() == [0, 1] and data.spec.n_classes == 10
 
 
+def test_images_of_another_size(tmp_path: Path) -> None:
+    """Antialiased: half the size is nearly the mean of 2x2 pixels, and brightness stays."""
+    raw = tmp_path / "MNIST" / "raw"
+    images = np.zeros((2, 28, 28), dtype=np.uint8)
+    images[0, :, 14:], images[1] = 200, 80
+    for part in ("train", "t10k"):
+        write_idx(raw / f"{part}-images-idx3-ubyte", images)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(2, dtype=np.uint8))
+    data = mnist(root=str(tmp_path), download=False, image_size=14)
+    assert data.spec.shape == data.heldout.x.shape[1:] == (1, 14, 14)
+    rows = data.train.x[0, 0].tolist()
+    assert all(row[:6] == [0] * 6 and row[8:] == [200] * 6 for row in rows)
+    assert (data.train.x[1] == 80).all()
+
+
 def test_a_read_only_folder_is_enough(tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     for part in ("train", "t10k"):
