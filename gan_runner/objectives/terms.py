@@ -106,7 +106,12 @@ def of_own_weights(part: Part) -> Part:
 
 @of_own_weights
 def weight_decay(
-    player: Weighted, real: Batch, fake: Batch, *, weight: NonNegative = 1e-3
+    player: Weighted,
+    real: Batch,
+    fake: Batch,
+    *,
+    weight: NonNegative = 1e-3,
+    normalised_only: bool = False,
 ) -> Tensor:
     """Sum of the squared Frobenius norms of the layers: weight * sum_l |W_l|_F^2.
 
@@ -115,8 +120,20 @@ def weight_decay(
     |W|_F is at least the spectral norm of W, so that it bounds a dense layer's Lipschitz constant.
     Matrices and kernels alone: biases and the scales of norms are left out. Unlike an optimizer's
     `weight_decay`, it is part of the loss that is logged.
+
+    Args:
+        player: whose weights they are.
+        real: not looked at.
+        fake: not looked at.
+        weight: of the sum.
+        normalised_only: 0 for a player without norms, which is one without scales (a `weight` that
+            is a vector). Gulrajani et al. 2017 decay the weights of normalised critics alone.
     """
-    matrices = [w for _, w in player.named_parameters() if w.ndim > 1]
+    named = list(player.named_parameters())
+    matrices = [w for _, w in named if w.ndim > 1]
+    has_scales = any(w.ndim == 1 and name.endswith("weight") for name, w in named)
+    if normalised_only and not has_scales:
+        return matrices[0].new_zeros(())
     return weight * torch.stack([w.square().sum() for w in matrices]).sum()
 
 

@@ -114,6 +114,16 @@ def test_weight_decay_is_of_matrices() -> None:
     assert g.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
 
 
+def test_weight_decay_of_normalised_players_only() -> None:
+    plain = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    normalised = nn.Sequential(nn.Linear(2, 3), nn.GroupNorm(1, 3), nn.Linear(3, 1))
+    batch = Batch(torch.zeros(1, 2))
+    assert weight_decay(plain, batch, batch, weight=0.1, normalised_only=True) == 0
+    decay = weight_decay(normalised, batch, batch, weight=0.1, normalised_only=True)
+    by_hand = sum(normalised[i].weight.square().sum() for i in (0, 2))
+    assert decay.item() == pytest.approx(0.1 * by_hand.item())
+
+
 def test_weight_decay_sees_the_weights_that_a_player_is_called_with() -> None:
     """Those that a gradient is taken in, and under vmap those of each replica."""
     player = Player(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1), nn.Flatten(0)))
