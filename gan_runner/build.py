@@ -54,8 +54,12 @@ _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be 
 _PROBE = 8  # rows of input that networks are tried with
 
 
-def build(cfg: DictConfig) -> Trainer | Pack:
+def build(cfg: DictConfig, tables: Tables | None = None) -> Trainer | Pack:
     """Build everything that a run needs, or a pack of runs; nothing is written.
+
+    Args:
+        cfg: as it was composed.
+        tables: data sets that other runs on the device have loaded.
 
     Raises:
         ValueError: the configuration is wrong, contradicts itself or does not fit the data or the
@@ -68,7 +72,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
     settings: Settings = make(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
-    iteration, tables = Accelerated(mode, device), _Tables(device)
+    iteration, tables = Accelerated(mode, device), tables or Tables(device)
     if settings.replicas == 1:
         return _trainer(config, device, mode, iteration, tables)
     runs = [
@@ -79,7 +83,7 @@ def build(cfg: DictConfig) -> Trainer | Pack:
 
 
 def _trainer(
-    config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: _Tables
+    config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: Tables
 ) -> Trainer:
     settings: Settings = make(config["trainer"])
     dataset, table = tables.of(config["dataset"])
@@ -168,7 +172,7 @@ def _game(
     )
 
 
-class _Tables:
+class Tables:
     """Data sets, and their tables on the device; each is loaded once, however many runs read it."""
 
     def __init__(self, device: torch.device) -> None:

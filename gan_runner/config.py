@@ -32,6 +32,7 @@ def checked(cfg: DictConfig) -> Tree:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     # Constants of the objective's paper: by now in the nodes that they are defaults of.
     tree.pop("published", None)
+    tree.pop("study", None)  # of all jobs together; a run by itself does not know it
     allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)

@@ -22,7 +22,7 @@ from gan_runner.models.head import Minibatch
 from gan_runner.models.labels import CriticLabels, GeneratorLabels
 from gan_runner.models.norms import Norm
 
-Seed = Annotated[int, Ge(0)]
+Seed = Annotated[int, Ge(0)] | None
 Activations = Annotated[list[Activation], MinLen(1)]
 Depths = Annotated[list[PositiveInt], MinLen(1)]
 Norms = Annotated[list[bool], MinLen(1)]
@@ -49,7 +49,7 @@ class Architecture:
 
 
 def draw(
-    seed: int,
+    seed: int | None,
     *,
     activations: Sequence[Activation],
     depths: Sequence[int],
@@ -58,9 +58,18 @@ def draw(
 ) -> tuple[Architecture, Architecture]:
     """The architectures of generator and critic at a place in the shuffled list.
 
+    None is the DCGAN of the family (Radford et al. 2015), which studies compare with: ReLU and
+    LeakyReLU, as shallow as any, of the middle width, normalised.
+
     Raises:
         ValueError: there are not so many.
     """
+    if seed is None:
+        width = sorted(filters)[len(filters) // 2]
+        depth = min(depths)
+        return Architecture("relu", depth, True, width), Architecture(
+            "leaky_relu", depth, True, width
+        )
     space = (activations, depths, norms, filters)
     sizes = [len(values) for values in space] * 2
     count = int(np.prod(sizes))
@@ -93,7 +102,7 @@ def generator(
 
     Args:
         spec: facts about the images.
-        seed: the place.
+        seed: the place; None: the DCGAN of the family.
         activations: to draw from.
         depths: to draw from; of all layers with weights.
         norms: to draw from: whether there is a norm.

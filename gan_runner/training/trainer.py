@@ -232,8 +232,7 @@ class Trainer:
             self.status = "diverged"
         if evaluate:
             with self.clock("metrics"):
-                view = self._view()
-                values |= {k: v for measure in self.evaluators for k, v in measure(view).items()}
+                values |= self.measure()
         if speed := self.clock.steps_per_second(self.step):
             values["speed/steps_per_second"] = speed
         with self.clock("log"):
@@ -241,6 +240,11 @@ class Trainer:
         if self.log.best.get(self.settings.best_by or "", {}).get("step") == self.step:
             self._save_best()
         return values
+
+    def measure(self) -> dict[str, float]:
+        """What the evaluators say of the players as they stand."""
+        view = self._view()
+        return {tag: v for evaluate in self.evaluators for tag, v in evaluate(view).items()}
 
     def _view(self) -> View:
         nets, batch = self.nets, self.settings.batch_size

@@ -1,0 +1,96 @@
+"""What a study will cost, from a few iterations of some of its jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import mean
+
+import torch
+from omegaconf import DictConfig
+
+from gan_runner.build import Tables, build
+from gan_runner.training.device import resolve_device
+from gan_runner.training.trainer import Trainer
+
+_JOBS = 16  # that are measured, evenly spread over the study
+_SECONDS = 1.0  # that one job is measured for, at least one iteration
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a study on this machine.
+
+    Attributes:
+        jobs: all of them.
+        measured: jobs that were built and run for a moment.
+        seconds: of all jobs, one after another; the mean of those measured times their number.
+        longest: seconds of the longest one that was measured.
+        device: that they were measured on.
+    """
+
+    jobs: int
+    measured: int
+    seconds: float
+    longest: float
+    device: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.jobs} jobs, about {_span(self.seconds)} in all, one after another on"
+            f" {self.device} (from {self.measured} of them, measured for some seconds; the longest"
+            f" of these takes {_span(self.longest)})"
+        )
+
+
+def estimate(compose: Callable[[Sequence[str]], DictConfig], jobs: Sequence[Sequence[str]]) -> Cost:
+    """Build and run some jobs for a moment; nothing is written.
+
+    Args:
+        compose: from the overrides of a job to its configuration.
+        jobs: the overrides of each.
+
+    Raises:
+        ValueError: as of `build`; so a study that cannot run is refused before it starts.
+    """
+    chosen = jobs[:: ceil(len(jobs) / _JOBS)]
+    tables, seconds, device = None, [], ""
+    for overrides in chosen:
+        cfg = compose(overrides)
+        tables = tables or Tables(resolve_device(cfg.device))
+        run = build(cfg, tables)
+        assert isinstance(run, Trainer), "a study's jobs are single runs"
+        seconds.append(_seconds_of(run))
+        device = run.facts["device"]
+    return Cost(len(jobs), len(chosen), len(jobs) * mean(seconds), max(seconds), device)
+
+
+def _seconds_of(run: Trainer) -> float:
+    """Training and evaluations of a run, by extrapolation."""
+    settings = run.settings
+    run.step = 0
+    run.adopt()
+    run.advance(run.picks())  # the first one prepares
+    iterations, begun = 0, _now(run)
+    while iterations == 0 or _now(run) - begun < _SECONDS:
+        run.advance(run.picks())
+        iterations += 1
+    an_iteration = (_now(run) - begun) / iterations
+    begun = _now(run)
+    run.measure()
+    evaluations = ceil(settings.steps / settings.evaluate_every)
+    return settings.steps * an_iteration + evaluations * (_now(run) - begun)
+
+
+def _now(run: Trainer) -> float:
+    if run.noise.z.device.type == "cuda":
+        torch.cuda.synchronize(run.noise.z.device)
+    return time.perf_counter()
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
