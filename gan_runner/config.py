@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Annotated, Any
 
 from annotated_types import Ge
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -83,6 +84,14 @@ def _top_level(
     pictures: dict[str, Any],
 ) -> None:
     """The keys of conf/config.yaml, as a signature to check against."""
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """What runs are compared by: the choices of the groups, and what the command line overrides."""
+    hydra = HydraConfig.get()
+    choices = {g: option for g, option in hydra.runtime.choices.items() if "/" not in g and option}
+    keys = [override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task]
+    return choices | {key: OmegaConf.select(cfg, key) for key in keys if key not in choices}
 
 
 def follows_seed(config: Tree, cfg: DictConfig) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -23,8 +24,23 @@ class Refused(Exception):
     """A run that is not to be, with the reason and the exit status."""
 
     def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
+        super().__init__(message, exit_status)  # all of them: so it can travel between processes
+        self.message, self.exit_status = message, exit_status
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Stopped(BaseException):
+    """A signal has ended a run, its state saved. Not an `Exception`: it ends a sweep as well."""
+
+    def __init__(self, signal: str, advice: str) -> None:
+        super().__init__(signal, advice)
+        self.signal, self.advice = signal, advice
+        self.exit_status = 128 + Signals[signal]
+
+    def __str__(self) -> str:
+        return f"stopped by {self.signal}; {self.advice}"
 
 
 def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str | None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from string import Template
@@ -19,7 +20,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from gan_runner.explain import Refused, explain
+from gan_runner.explain import Refused, Stopped, explain
+from gan_runner.sweep import multirun
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,14 +32,6 @@ if TYPE_CHECKING:
 USAGE_ERROR, FAILURE = 2, 1
 _WAS_HERE = frozenset(os.listdir())
 _warned: set[str] = set()
-
-
-class Stopped(BaseException):
-    """A signal has ended a run, its state saved. Not an `Exception`: it ends a sweep as well."""
-
-    def __init__(self, run_dir: Path, name: str) -> None:
-        super().__init__(f"stopped by {name}; continue with gan-run resume={run_dir}")
-        self.exit_status = 128 + signal.Signals[name]
 
 
 def config_dir() -> Path:
@@ -65,6 +59,10 @@ def main() -> None:
             argument in {"--help", "-h"} or not argument.startswith("-") for argument in arguments
         ):
             print(usage(arguments))
+        elif multirun.is_multirun(arguments):
+            sys.argv[1:] = multirun.prepared(_with_saved_config(arguments))
+            with multirun.reported():
+                _run_app()
         else:
             sys.argv[1:] = _with_saved_config(arguments)
             _run_app()
@@ -102,14 +100,15 @@ def usage(arguments: list[str]) -> str:
     return template.substitute(APP_CONFIG_GROUPS="\n".join(groups), CONFIG=OmegaConf.to_yaml(cfg))
 
 
-def job(cfg: DictConfig) -> dict[str, Any]:
-    """What Hydra calls. A refused job of a sweep raises, which spares the others."""
+def job(cfg: DictConfig) -> Any:
+    """What Hydra calls: a run, or a job of a sweep, which never gets in the way of the others."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from gan_runner.sweep.attempt import attempt
+
+        return attempt(cfg, fresh=run, again=resume_run)
     try:
         return run(cfg)
     except Refused as refusal:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            print(f"gan-run: {HydraConfig.get().job.override_dirname}: {refusal}", file=sys.stderr)
-            raise
         _exit(str(refusal), refusal.exit_status)  # a raised error Hydra would announce by itself
 
 
@@ -123,8 +122,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
         from gan_runner.build import build
+        from gan_runner.config import hyperparameters
 
         trainer = build(cfg)
+        for its in trainer.runs:
+            its.hyperparameters = {**hyperparameters(cfg), "seed": its.facts["seed"]}
         _check_new(run_dir)
     except (ValueError, OSError) as error:
         _remove_if_empty(run_dir)
@@ -153,12 +155,16 @@ def resume(arguments: list[str]) -> dict[str, Any]:
         raise Refused(
             f"{others[0]}: a resumed run is what it was; only trainer.steps may grow", USAGE_ERROR
         )
-    run_dir, steps = Path(given.resume), OmegaConf.select(given, "trainer.steps")
-    allow = OmegaConf.select(given, "allow_targets") or []
+    steps, allow = (OmegaConf.select(given, key) for key in ("trainer.steps", "allow_targets"))
+    return resume_run(Path(given.resume), list(allow or []), steps=steps)
+
+
+def resume_run(run_dir: Path, allow: Sequence[str], *, steps: int | None = None) -> dict[str, Any]:
+    """Continue a run directory, to more steps than it had if `steps` says so; see `resume`."""
     try:
         from gan_runner.load import rebuild, resume_states
 
-        trainer = rebuild(run_dir, steps=steps, allow=list(allow))
+        trainer = rebuild(run_dir, steps=steps, allow=allow)
         states = resume_states(run_dir, trainer)
     except (ValueError, OSError) as error:
         raise Refused(str(error), USAGE_ERROR) from error
@@ -183,7 +189,7 @@ def _fit(trainer: Trainer | Pack, run_dir: Path, **options: Any) -> dict[str, An
         raise Refused(str(error), USAGE_ERROR) from error
     _print_closing(summary, run_dir)
     if summary["status"] == "interrupted":
-        raise Stopped(run_dir, summary["signal"])
+        raise Stopped(summary["signal"], f"continue with gan-run resume={run_dir}")
     if summary["status"] == "diverged":
         raise Refused(f"diverged {_when(summary)}: a loss is not finite", FAILURE)
     return summary
@@ -289,5 +295,7 @@ def _shows_pictures() -> bool:
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # by its name, so that what it defines can travel between processes
+    from gan_runner import train
+
+    train.main()

@@ -14,6 +14,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import metadata as hparams
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
+    HParamsPluginData,
+    SessionEndInfo,
+    SessionStartInfo,
+)
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -119,10 +127,35 @@ class RunLog:
         self._board.add_image(name, image, step, dataformats="HWC")
         self._board.flush()
 
-    def text(self, tag: str, text: str) -> None:
-        """Write preformatted text to TensorBoard."""
-        indented = "".join(f"    {line}\n" for line in text.splitlines())
-        self._board.add_text(tag, indented)
+    def opening(
+        self, *, config: str, architecture: str, hyperparameters: Mapping[str, Any]
+    ) -> None:
+        """Show in TensorBoard what the run is, and begin its line on the HParams page.
+
+        No list of hyperparameters and metrics is declared: TensorBoard then makes the page's
+        columns from all runs that it shows, and their last scalars are the metrics.
+        """
+        for tag, text in (("config", config), ("architecture", architecture)):
+            self._board.add_text(tag, "".join(f"    {line}\n" for line in text.splitlines()))
+        start = SessionStartInfo(start_time_secs=time.time())
+        for name, value in hyperparameters.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                start.hparams[name].number_value = value
+            else:
+                start.hparams[name].string_value = str(value)
+        self._hparams(hparams.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
+
+    def ending(self, status: str) -> None:
+        """Close the line on the HParams page, unless the run may go on: the first word counts."""
+        known = {"completed": api_pb2.STATUS_SUCCESS, "diverged": api_pb2.STATUS_FAILURE}
+        if status in known:
+            end = SessionEndInfo(status=known[status], end_time_secs=time.time())
+            self._hparams(hparams.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
+
+    def _hparams(self, tag: str, content: HParamsPluginData) -> None:
+        metadata = hparams.create_summary_metadata(content)
+        value = Summary.Value(tag=tag, metadata=metadata, tensor=hparams.NULL_TENSOR)
+        self._board._get_file_writer().add_summary(Summary(value=[value]))
 
     def _note(self, point: Mapping[str, Any]) -> None:
         """Keep the final and the best values up to date; null is never the best."""

@@ -8,7 +8,7 @@ checkpoints written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Trainer:
         architecture: every layer of both networks as text, for the record.
         opening: the same in short, for the terminal.
         replicas: how many runs are trained as one with this one; see `replicas`.
+        hyperparameters: what TensorBoard compares runs by.
     """
 
     nets: Nets
@@ -73,6 +74,7 @@ class Trainer:
     architecture: str = ""
     opening: str = ""
     replicas: int = 1
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     def fit(self, run_dir: Path, *, resume_from: Sequence[State] | None = None) -> dict[str, Any]:
         """Train into a run directory; returns what its summary.json says.
@@ -141,8 +143,8 @@ class Trainer:
         if self.step:
             self.tick()
             return
-        self.log.text("config", self.config)
-        self.log.text("architecture", self.architecture)
+        shown = {"config": self.config, "architecture": self.architecture}
+        self.log.opening(**shown, hyperparameters=self.hyperparameters)
         self._paint()
         self._save()
         self.prune()
@@ -218,6 +220,7 @@ class Trainer:
             "settings": asdict(self.settings),
         }
         write_json(self.run_dir / "summary.json", summary)
+        self.log.ending(self.status)
         return summary
 
     def _due(self, every: int) -> bool:

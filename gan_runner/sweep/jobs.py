@@ -1,0 +1,226 @@
+"""A job of a sweep: the directory that its overrides name, its status file, what its run left.
+
+Nothing here trains or asks a running process: what became of a job is read from its files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gan_runner.files import write_whole
+
+NOTE, LOCK, OUTPUT = "job.json", "job.lock", "output.txt"
+PLAN = "sweep.json"
+
+UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
+"""What the same command again sees to; every other status is an outcome, a divergence too."""
+
+CUT = ("killed", "interrupted")
+"""What continues from its last checkpoint; a failed job starts anew."""
+
+_PLACE = ("device",)  # says where a job runs, not what it computes
+_READABLE = 80  # characters
+
+
+@dataclass
+class Plan:
+    """What the last command of a sweep asked for.
+
+    Attributes:
+        jobs: overrides of each; none where a search draws them as it goes.
+        sources: a hash of the files that the configuration was composed from.
+    """
+
+    jobs: list[list[str]] = field(default_factory=list)
+    sources: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the files of a job say.
+
+    Attributes:
+        folder: its directory.
+        overrides: what it was made from, as on a command line.
+        status: "completed", "diverged", "interrupted" by a signal or a full disk, "killed",
+            "failed", "running" in some process, "waiting" for its turn.
+        error: why it failed.
+        number: its place in the sweep that ran it last.
+        config: the composed configuration, as far as it decides what is computed.
+        summary: of its run.
+    """
+
+    folder: Path
+    overrides: Sequence[str]
+    status: str = "waiting"
+    error: str = ""
+    number: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.status not in UNFINISHED
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what its run left stays, as an outcome or to be continued."""
+        return self.is_done or self.status in CUT
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it was cut off and has checkpoints."""
+        return self.status in CUT and any(self.folder.glob("**/checkpoints/step_*.pt"))
+
+    def card(self, tag: str) -> Mapping[str, Any]:
+        """What made a number of its run; empty where nothing says so."""
+        cards = next(self.folder.glob("**/cards.json"), None)
+        return _read(cards).get(tag, {}) if cards else {}
+
+
+def key_of(override: str) -> str:
+    """The key that an override sets: `+trainer.steps=5` -> `trainer.steps`."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def value_of(override: str) -> str:
+    """The value that an override sets, as text."""
+    return override.partition("=")[2]
+
+
+def job_name(overrides: Sequence[str]) -> str:
+    """The directory of a job: words to read, then a hash of its overrides in any order.
+
+    What says only where it runs (`device`) does not count.
+    """
+    what = [override for override in overrides if key_of(override) not in _PLACE]
+    what.sort(key=lambda override: ("." in key_of(override), override))  # groups come first
+    words = [f"{key_of(override).rpartition('.')[2]}-{value_of(override)}" for override in what]
+    return named("_".join(words) or "job", what)
+
+
+def sweep_name(arguments: Sequence[str]) -> str:
+    """The directory of a sweep: the keys that it varies, then a hash of its command line."""
+    what = [
+        argument
+        for argument in arguments
+        if argument not in ("-m", "--multirun")
+        and not key_of(argument).startswith(("hydra.", "hydra/"))
+        and key_of(argument) not in _PLACE
+    ]
+    keys = [key_of(a).rpartition(".")[2] for a in what if "," in a or "(" in a]
+    return named("_".join(keys) or "sweep", sorted(what))
+
+
+def named(words: str, content: Sequence[str]) -> str:
+    """Words that every file system and shell takes as they are, and a hash of the content."""
+    readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:_READABLE].strip("_.")
+    return f"{readable}_{sha256(json.dumps(content).encode()).hexdigest()[:8]}"
+
+
+def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
+    """Where a sweep keeps the job of these overrides."""
+    return sweep_dir / job_name(overrides)
+
+
+def read_jobs(sweep_dir: Path) -> list[Job]:
+    """Every job of a sweep, from files alone: those planned last, in order, then older ones."""
+    notes = sorted(sweep_dir.glob(f"*/{NOTE}"))
+    begun = {job_name(job.overrides): job for note in notes if (job := read_job(note.parent))}
+    planned = {job_name(overrides): overrides for overrides in read_plan(sweep_dir).jobs}
+    waiting = {name: Job(sweep_dir / name, overrides) for name, overrides in planned.items()}
+    return [begun.get(name) or waiting[name] for name in {**waiting, **begun}]
+
+
+def read_plan(sweep_dir: Path) -> Plan:
+    """What the sweep's last command asked for; an empty plan where nothing says so."""
+    said = _read(sweep_dir / PLAN)
+    return Plan(said.get("jobs", []), said.get("sources", ""))
+
+
+def write_plan(sweep_dir: Path, plan: Plan) -> None:
+    """Write what a command asks for."""
+    write_whole(sweep_dir / PLAN, (json.dumps(asdict(plan), indent=1) + "\n").encode())
+
+
+def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
+    """What a job's files say; None before it has begun.
+
+    Args:
+        folder: of the job.
+        held: whether a process is at work on it, if that is known.
+    """
+    note = _read(folder / NOTE)
+    if not note:
+        return None
+    summary = _read(folder / "summary.json")
+    return Job(
+        folder=folder,
+        overrides=note["overrides"],
+        status=_status(
+            note["status"], summary.get("status"), is_held(folder) if held is None else held
+        ),
+        error=note.get("error", ""),
+        number=note["number"],
+        config=note.get("config", {}),
+        summary=summary,
+    )
+
+
+def write_note(folder: Path, note: Mapping[str, Any]) -> None:
+    """Write a job's status file, whole."""
+    write_whole(folder / NOTE, (json.dumps(note, indent=1, default=str) + "\n").encode())
+
+
+def clear(folder: Path) -> None:
+    """Remove what a former attempt left, so that the job starts anew."""
+    for path in folder.iterdir():
+        if path.name in (LOCK, OUTPUT):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _status(noted: str, summarised: str | None, held: bool) -> str:
+    """The run's own word counts where it came to an end, also by `gan-run resume=` later."""
+    if held:
+        return "running"
+    if summarised is not None and summarised not in ("failed", "interrupted"):
+        return summarised
+    return "killed" if noted == "running" else noted
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is at work on a job; the system lets go of a lock when it dies."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:  # a stranger's directory, that may only be read
+        return False
+    lock.release()
+    return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file's content; nothing where it is not there or no longer whole."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,203 @@
+"""What `gan-run -m` adds to Hydra's multirun: the same command again goes on where it stopped.
+
+Hydra's sweeper says which jobs there are and its launcher where they run. Each job keeps a status
+file (`jobs`). Whoever watches reads those, wherever the jobs run (`watch`), and makes the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_runner.explain import Refused, Stopped
+from gan_runner.sweep.jobs import Job, Plan, job_name, read_jobs, read_plan, sweep_name
+from gan_runner.sweep.watch import Watch
+
+FAILURE, USAGE_ERROR = 1, 2
+AGAIN = "the same command again resumes what was cut"
+
+_VALUED = {
+    "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p",
+    "--cfg", "-c", "--info", "-i", "--experimental-rerun",
+}  # fmt: skip
+_LAUNCHERS = ("joblib", "submitit", "ray")
+_NOT_COMPUTED = ("hydra", "device", "allow_targets")  # keys that decide no number
+
+OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
+
+_watch: Watch | None = None  # over the sweep that this process conducts
+
+
+def is_multirun(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for a sweep."""
+    return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
+
+
+def prepared(arguments: Sequence[str]) -> list[str]:
+    """A sweep's command line, with the names of its directory and of its jobs' where it is silent.
+
+    The directory is named by what the sweep is, so that the same command finds it again.
+    """
+    flags, overrides = _split(arguments)
+    ours = {
+        "hydra.sweep.dir": f"outputs/sweeps/{sweep_name([*flags, *overrides])}",
+        "hydra.sweep.subdir": "'${job_name:${hydra.overrides.task}}'",
+        "hydra/hydra_logging": "none",
+        "+hydra.callbacks.sweep._target_": f"{__name__}.Conductor",
+    }
+    given = {override.partition("=")[0] for override in overrides}
+    return [*flags, *overrides, *(f"{key}={ours[key]}" for key in ours if key not in given)]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Around a sweep: however it ends, its table is written and printed.
+
+    Raises:
+        Refused: the launcher gave up, for instance because a worker was killed.
+        SystemExit: with status 1, if not every job is completed.
+    """
+    global _watch
+    jobs: Sequence[Job] = ()
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException):  # it cannot be composed: nothing has run
+        if _watch is not None:
+            _watch.take_back()
+            _watch = None
+        raise
+    except Exception as error:
+        if _watch is None or type(error).__module__.partition(".")[0] not in _LAUNCHERS:
+            raise
+        first = (str(error).strip() or "no reason given").splitlines()[0]
+        raise Refused(f"{type(error).__name__}: {first}; {AGAIN}", FAILURE) from error
+    finally:
+        if _watch is not None:
+            jobs = _watch.finish()
+    if any(job.status != "completed" for job in jobs):
+        raise SystemExit(FAILURE)
+
+
+def conducts() -> bool:
+    """Whether this process is the one that conducts a sweep, not one that a launcher made."""
+    return _watch is not None and _watch.pid == os.getpid()
+
+
+class Conductor(Callback):
+    """Hydra calls it when a sweep begins, in the process that launches its jobs."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Look at what is there, refuse it if it was made from another base, and begin to watch."""
+        global _watch
+        folder = Path(os.path.relpath(config.hydra.sweep.dir))
+        plan = Plan(sources=_fingerprint(config))
+        try:
+            plan.jobs = _grid(config)
+            changed = _changed(folder, plan, config)
+        except HydraException:
+            return  # the sweeper will meet the same error and end with its message
+        if changed:
+            print(f"gan-run: {changed}", file=sys.stderr)
+            raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, _stop)
+        _watch = Watch(folder, plan)
+        _watch.start()
+
+
+def composed(config: DictConfig) -> dict[str, Any]:
+    """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
+    keys = [key for key in config if key not in _NOT_COMPUTED]
+    tree = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
+    return plain
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and overrides."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument.startswith("-"):
+            flags += [argument, *(islice(rest, 1) if argument in _VALUED else ())]
+        else:
+            overrides.append(argument)
+    return flags, overrides
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Stopped(signal.Signals(number).name, AGAIN)
+
+
+def _grid(config: DictConfig) -> list[list[str]]:
+    """The jobs of a sweep over lists; none where a search draws them as it goes."""
+    sweeper = config.hydra.sweeper
+    if not str(sweeper._target_).endswith(".BasicSweeper"):
+        return []
+    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(overrides, None)[0]
+
+
+def _fingerprint(config: DictConfig) -> str:
+    """A hash of the files that the configuration is composed from."""
+    digest = sha256()
+    for source in config.hydra.runtime.config_sources:
+        folder = Path(source.path)
+        for path in sorted(folder.rglob("*.yaml")) if source.schema == "file" else ():
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
+    """What to tell the user if what is to be kept was made from another configuration.
+
+    Composing takes a tenth of a second a job, so it waits until a file of the configuration has
+    changed.
+    """
+    if read_plan(folder).sources == plan.sources:
+        return None
+    loader = GlobalHydra.instance().config_loader()
+    found: dict[str, None] = {}
+    for job in read_jobs(folder):
+        if job.is_kept and job.config:
+            try:
+                now = composed(loader.load_sweep_config(config, list(job.overrides)))
+            except (HydraException, OmegaConfBaseException) as error:
+                now = {"it cannot be composed": str(error).splitlines()[0]}
+            found |= dict.fromkeys(_differences(job.config, now))
+    if not found:
+        return None
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"{folder}: its jobs ran with another configuration: {', '.join([*found][:3])}{more};"
+        " name another directory, hydra.sweep.dir=FOLDER, or remove this one"
+    )
+
+
+def _differences(was: Any, now: Any, at: str = "") -> list[str]:
+    """The keys in which two trees differ, with both values."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        each = {**was, **now}
+        found = [_differences(was.get(k), now.get(k), f"{at}.{k}" if at else k) for k in each]
+        return [what for whats in found for what in whats]
+    return [] if was == now else [f"{at} {json.dumps(was)} -> {json.dumps(now)}"]

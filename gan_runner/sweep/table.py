@@ -1,0 +1,184 @@
+"""The table of a sweep: on the terminal, as sweep.csv with everything, as sweep.md to read.
+
+    gan-table SWEEP_DIR
+
+reads the files of the jobs and nothing else, so it also serves while a sweep runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from gan_runner.files import write_whole
+from gan_runner.sweep.jobs import Job, key_of, read_jobs, value_of
+
+Row = dict[str, Any]
+
+_KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
+"""Shown of every run beside what decides its best checkpoint; sweep.csv has all."""
+
+
+def main() -> None:
+    """Entry point of `gan-table` and `python -m gan_runner.sweep.table`."""
+    parser = argparse.ArgumentParser(
+        prog="gan-table", description="Print the table of a sweep; write sweep.csv and sweep.md."
+    )
+    parser.add_argument("sweep_dir", type=Path)
+    folder = parser.parse_args().sweep_dir
+    try:
+        jobs = read_jobs(folder)
+        write_table(folder, jobs)
+    except (ValueError, OSError) as error:
+        print(f"gan-table: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(terminal_table(jobs))
+
+
+def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
+    """Write sweep.csv, a row a run with all that is known, and sweep.md, what a person reads."""
+    rows = [row for job in jobs for row in rows_of(job)]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(sweep_dir / "sweep.csv", text.getvalue().encode())
+    head, *body = _shown(jobs)
+    lines = [_markdown(head), _markdown(["---"] * len(head)), *map(_markdown, body)]
+    common = " ".join(_common(jobs))
+    what = [f"All with `{common}`.\n"] if common else []
+    page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
+    write_whole(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode())
+
+
+def rows_of(job: Job) -> list[Row]:
+    """A row for each run of a job: one, or one for each replica of a pack.
+
+    Columns: job, status, the overrides by key, steps, seconds, error, and for every tag its `final`
+    value, its `best` and the step of the best.
+    """
+    made = {key_of(override): value_of(override) for override in job.overrides}
+    seconds = job.summary.get("seconds", {}).get("total")
+    runs: Mapping[str, Any] = job.summary.get("replicas", {"": job.summary})
+    rows = []
+    for name, run in runs.items():
+        own = {"seed": run["seed"]} if name else {}
+        row = {"job": f"{job.folder.name}/{name}".rstrip("/"), "status": job.status}
+        row |= {**made, **own}
+        if name and job.is_done:
+            row["status"] = run["status"]
+        row |= {"steps": run.get("steps", ""), "seconds": seconds, "error": job.error}
+        rows.append(row | _values(run))
+    return rows
+
+
+def _values(run: Mapping[str, Any]) -> Row:
+    final = {f"final {tag}": value for tag, value in sorted(run.get("final", {}).items())}
+    best = {}
+    for tag, point in sorted(run.get("best", {}).items()):
+        best |= {f"best {tag}": point["value"], f"best step {tag}": point["step"]}
+    return final | best
+
+
+def terminal_table(jobs: Sequence[Job]) -> str:
+    """The table in columns of equal width, its counts below."""
+    cells = _shown(jobs)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return "\n".join([*lines, counts(jobs)])
+
+
+def counts(jobs: Sequence[Job]) -> str:
+    """How many jobs there are, and what became of them."""
+    by_status = Counter(job.status for job in jobs)
+    each = ", ".join(f"{count} {status}" for status, count in by_status.most_common())
+    return f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {each}"
+
+
+def line(job: Job, jobs: Sequence[Job]) -> str:
+    """What there is to say of a job that has ended, in one line."""
+    varied = _varied(jobs)
+    made = [override for override in job.overrides if key_of(override) in varied]
+    words = [f"{job.status:<11}", " ".join(made or job.overrides) or job.folder.name]
+    rows = rows_of(job)
+    if "steps" in job.summary:
+        words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
+    words += [f"{_title(key)} {_mean(key, rows)}" for key in _key_columns([job])]
+    return "  ".join(words + ([_brief(job.error)] if job.error else []))
+
+
+def _mean(key: str, rows: Sequence[Row]) -> str:
+    """Of a pack, the mean of its replicas."""
+    values = [row[key] for row in rows if isinstance(row.get(key), int | float)]
+    return _cell(sum(values) / len(values)) if values else "-"
+
+
+def _shown(jobs: Sequence[Job]) -> list[list[str]]:
+    """The cells that a person reads, the head first: what varies, and a few values."""
+    varied, values = _varied(jobs), _key_columns(jobs)
+    replicas = any("replicas" in job.summary for job in jobs)
+    made = [*varied, *(["seed"] if replicas and "seed" not in varied else [])] or ["job"]
+    columns = [*made, "status", "steps", "seconds", *values]
+    rows = [row for job in jobs for row in rows_of(job)]
+    columns += ["error"] if any(row["error"] for row in rows) else []
+    body = [[_cell(row.get(column)) for column in columns] for row in rows]
+    return [[_title(column) for column in columns], *body]
+
+
+def _title(column: str) -> str:
+    return column.removeprefix("final ")
+
+
+def _key_columns(jobs: Sequence[Job]) -> list[str]:
+    """The final values of the key tags and of what decides the best, and its best value."""
+    known = {column for job in jobs for row in rows_of(job) for column in row}
+    by = dict.fromkeys(job.summary.get("settings", {}).get("best_by") for job in jobs)
+    decides = [tag for tag in by if tag]
+    finals = dict.fromkeys([*_KEY_TAGS, *decides])
+    columns = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
+    return [column for column in columns if column in known]
+
+
+def _varied(jobs: Sequence[Job]) -> list[str]:
+    """Keys whose overrides are not the same in all jobs."""
+    keys = dict.fromkeys(key_of(override) for job in jobs for override in job.overrides)
+    common = {key_of(override) for override in _common(jobs)}
+    return [key for key in keys if key not in common]
+
+
+def _common(jobs: Sequence[Job]) -> list[str]:
+    """Overrides that all jobs have."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs))
+    return [override for override in jobs[0].overrides if override in shared]
+
+
+def _cell(value: Any) -> str:
+    """Numbers with four significant digits; of an error, its first words."""
+    if isinstance(value, float):
+        return f"{value:#.4g}" if isfinite(value) else "-"
+    return "-" if value in (None, "") else _brief(str(value))
+
+
+def _brief(text: str) -> str:
+    first = (text.splitlines() or [""])[0]
+    return first if len(first) <= 60 else f"{first[:57]}..."
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+if __name__ == "__main__":
+    main()

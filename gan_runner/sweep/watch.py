@@ -1,0 +1,99 @@
+"""Whoever conducts a sweep watches the status files of its jobs, wherever these run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gan_runner.sweep.jobs import NOTE, PLAN, Job, Plan, read_job, read_jobs, write_plan
+from gan_runner.sweep.table import counts, line, terminal_table, write_table
+
+_EVERY = 0.5  # seconds between looks
+
+
+class Watch(threading.Thread):
+    """Prints a line for each job that ends, and keeps sweep.csv and sweep.md up to date.
+
+    Args:
+        folder: of the sweep.
+        plan: what its command asks for.
+    """
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.plan, self.pid = folder, plan, os.getpid()
+        self._out = sys.stdout  # a job redirects its own
+        self._over = threading.Event()
+        self._former = (folder / PLAN).read_bytes() if (folder / PLAN).is_file() else None
+        folder.mkdir(parents=True, exist_ok=True)
+        write_plan(folder, plan)
+        jobs = read_jobs(folder)
+        self._seen = {job.folder: self._time(job.folder) for job in jobs if job.status != "waiting"}
+        self._print(f"gan-run: a sweep in {folder}" + (f", {counts(jobs)}" if jobs else ""))
+
+    def run(self) -> None:
+        """Look again and again until the sweep is over."""
+        while not self._over.wait(_EVERY):
+            self._look()
+
+    def finish(self) -> list[Job]:
+        """The sweep is over, however it ended: print the table; returns the jobs."""
+        self._over.set()
+        self.join()
+        self._look()
+        jobs = read_jobs(self.folder)
+        self._tabulate(jobs)
+        self._print(f"\n{terminal_table(jobs)}\n  table       {self.folder}/sweep.md, sweep.csv")
+        self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
+        return jobs
+
+    def take_back(self) -> None:
+        """The command was refused: leave the directory as it was."""
+        self._over.set()
+        self.join()
+        if self._former is not None:
+            (self.folder / PLAN).write_bytes(self._former)
+            return
+        for name in (PLAN, "multirun.yaml"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            for folder in (self.folder, *self.folder.parents[:2]):
+                folder.rmdir()
+
+    def _look(self) -> None:
+        """Print what has ended since the last look."""
+        ended = []
+        for note in self.folder.glob(f"*/{NOTE}"):
+            folder = note.parent
+            if self._time(folder) != self._seen.get(folder):
+                job = read_job(folder)
+                if job is not None and job.status not in ("running", "killed"):
+                    self._seen[folder] = self._time(folder)
+                    ended.append(job)
+        if ended:
+            jobs = read_jobs(self.folder)
+            for job in ended:
+                self._print(line(job, jobs))
+            self._tabulate(jobs)
+
+    def _tabulate(self, jobs: list[Job]) -> None:
+        try:
+            write_table(self.folder, jobs)
+        except OSError as error:  # a full disk is no reason to stop; gan-table makes it later
+            self._print(f"gan-run: warning: no table: {error}")
+
+    def _print(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # that nobody reads on is no reason to stop
+            tqdm.write(text, file=self._out)
+            self._out.flush()
+
+    @staticmethod
+    def _time(folder: Path) -> int:
+        """When a job's status was last written, in nanoseconds; 0: never."""
+        path = folder / NOTE
+        return path.stat().st_mtime_ns if path.exists() else 0
