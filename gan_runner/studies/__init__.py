@@ -1,1 +1,1 @@
-"""Many runs, one table."""
+"""Studies: many runs that answer one question, and the table of their answer."""

@@ -1,0 +1,242 @@
+"""The table of the robustness study: who succeeds at which threshold, beside the paper's own rows.
+
+Thresholds are absolute, as in Gulrajani et al. 2017, and relative: a classifier score lies between
+1 and the number of classes, so a share s of a reference score r is the threshold 1 + s (r - 1).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_runner.files import write_whole
+from gan_runner.studies.outcomes import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
+from gan_runner.studies.results import Study, read
+
+SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+INTERVAL = "95% confidence interval by Newcombe's score method for paired data (1998, method 10)"
+PAPER_PAIRS = next(iter(PUBLISHED.values())).pairs
+
+
+@dataclass(frozen=True)
+class Row:
+    """One threshold.
+
+    Attributes:
+        threshold: of the score; success is strictly above.
+        share: of the reference score, for relative thresholds.
+        counts: of this study.
+        paper_threshold: the paper's own that this one compares with, if any.
+    """
+
+    threshold: float
+    share: float | None
+    counts: Outcome
+    paper_threshold: float | None
+
+    @property
+    def paper(self) -> Outcome | None:
+        """The paper's row."""
+        return None if self.paper_threshold is None else PUBLISHED[self.paper_threshold]
+
+    @property
+    def paper_share(self) -> float | None:
+        """Where the paper's threshold lies between 1 and its DCGAN baseline, for relative ones."""
+        if self.share is None or self.paper_threshold is None:
+            return None
+        return (self.paper_threshold - 1) / (PAPER_BASELINE - 1)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Thresholds of one kind.
+
+    Attributes:
+        key: absolute, baseline or real.
+        title: for people.
+        note: how the thresholds are made and what the paper's rows are.
+        rows: from the lowest threshold to the highest.
+    """
+
+    key: str
+    title: str
+    note: str
+    rows: tuple[Row, ...]
+
+
+def threshold_at(share: float, reference: float) -> float:
+    """The score that lies a share of the way from 1, the least that there is, to a reference."""
+    return 1 + share * (reference - 1)
+
+
+def sections(study: Study) -> list[Section]:
+    """The table's parts, as far as the study has reference scores; [] before the first pair."""
+    if not study.pairs:
+        return []
+    found = [_absolute(study.pairs)]
+    for objective, reference in list(study.baselines.items())[:1]:
+        found.append(_to_baseline(study, objective, reference))
+    if study.real is not None:
+        found.append(_to_real(study.pairs, study.real))
+    return found
+
+
+def _absolute(pairs: list[Pair]) -> Section:
+    rows = tuple(Row(t, None, outcome(pairs, t), t) for t in PUBLISHED)
+    note = (
+        "The paper's 17 thresholds and its own rows: 200 architectures on 32x32 ImageNet, inception"
+        " score."
+    )
+    return Section("absolute", "Absolute thresholds", note, rows)
+
+
+def _to_baseline(study: Study, objective: str, reference: float) -> Section:
+    label = study.labels[study.objectives.index(objective)]
+
+    def row(share: float) -> Row:
+        threshold, theirs = threshold_at(share, reference), threshold_at(share, PAPER_BASELINE)
+        nearest = min(PUBLISHED, key=lambda published: abs(published - theirs))
+        return Row(threshold, share, outcome(study.pairs, threshold), nearest)
+
+    note = (
+        f"A share s of the DCGAN baseline's score r is the threshold 1 + s (r - 1); here"
+        f" r = {reference:.2f}, of DCGAN trained with {label}. The paper's rows are those of its"
+        f" threshold nearest to the same share of its own baseline, r = {PAPER_BASELINE}."
+    )
+    title = "Relative to the DCGAN baseline"
+    return Section("baseline", title, note, tuple(row(share) for share in SHARES))
+
+
+def _to_real(pairs: list[Pair], reference: float) -> Section:
+    thresholds = [(share, threshold_at(share, reference)) for share in SHARES]
+    rows = tuple(Row(t, share, outcome(pairs, t), None) for share, t in thresholds)
+    note = (
+        f"As before, with r = {reference:.2f}, the score of held-out real data. The paper does not"
+        " give the score of its real data, so it has no rows here."
+    )
+    return Section("real", "Relative to real data", note, rows)
+
+
+def progress(study: Study) -> str:
+    """One sentence: how many architectures count, and what is missing or lost."""
+    done, planned = len(study.pairs), study.architectures
+    lost = [run.status for run in study.runs if run.status in ("diverged", "failed")]
+    parts = [f"{done} of {planned} architectures have both runs"]
+    if planned > done:
+        parts.append(f"{planned - done} not yet, which are left out")
+    if lost:
+        counts = [f"{lost.count(kind)} {kind}" for kind in dict.fromkeys(lost)]
+        parts.append(f"{' and '.join(counts)} run(s) count as not successful")
+    return "; ".join(parts) + "."
+
+
+def markdown(study: Study) -> str:
+    """The whole table as Markdown."""
+    first, second = study.labels
+    facts = study.facts
+    lines = [
+        f"# {first} and {second} on the same random architectures",
+        "",
+        f"{facts.get('dataset', 'unknown data')}; score: `{facts.get('score', 'unknown')}`"
+        f" ({facts.get('score_of', 'unknown')}). {progress(study)}",
+        "",
+        f"Success is a score strictly above the threshold. p is McNemar's exact test, two-sided; in"
+        f" brackets the {INTERVAL}, in percentage points.",
+    ]
+    for section in sections(study):
+        lines += ["", f"## {section.title}", "", section.note, "", *_lines(study, section)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(study: Study, section: Section) -> Iterator[str]:
+    first, second = study.labels
+    names = [f"only {first}", f"only {second}", "both", "neither", first, second]
+    has_paper = any(row.paper for row in section.rows)
+    head = ["threshold", *names, f"{second} - {first}", "p"]
+    theirs = ["threshold", *names, f"{second} - {first}"]
+    head += [f"paper: {name}" for name in theirs] if has_paper else []
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" * len(head) + "|"
+    for row in section.rows:
+        cells = [_place(row), *_counts(row.counts), difference(row.counts), p(row.counts)]
+        if row.paper:
+            cells += [_place(row, of_paper=True), *_counts(row.paper), difference(row.paper)]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _counts(counts: Outcome) -> list[str]:
+    four = (counts.only_first, counts.only_second, counts.both, counts.neither)
+    return [str(n) for n in (*four, counts.first, counts.second)]
+
+
+def _place(row: Row, *, of_paper: bool = False) -> str:
+    threshold, share = row.threshold, row.share
+    if of_paper and row.paper_threshold is not None:
+        threshold, share = row.paper_threshold, row.paper_share
+    if share is None:
+        return f"{threshold:.1f}"
+    return f"{share:.0%} ({threshold:.2f})"
+
+
+def difference(counts: Outcome) -> str:
+    """The difference of successes with its interval, in percentage points."""
+    low, high = counts.interval
+    return f"{100 * counts.difference:+.0f} ({100 * low:+.0f} to {100 * high:+.0f})"
+
+
+def p(counts: Outcome) -> str:
+    """A p-value with two significant digits."""
+    value = counts.p_value
+    return f"{value:.2g}" if value < 1 else "1"
+
+
+def csv_text(study: Study) -> str:
+    """The whole table as CSV: a line a threshold, the paper's row in columns of its own."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    of = ["only_first", "only_second", "both", "neither", "first", "second", "difference"]
+    of += ["interval_low", "interval_high", "p_value"]
+    head = ["kind", "share", "threshold", *of, "paper_threshold", *(f"paper_{name}" for name in of)]
+    writer.writerow(["first_objective", "second_objective", *head])
+    for section in sections(study):
+        for row in section.rows:
+            paper = _numbers(row.paper) if row.paper else [""] * len(of)
+            place = [section.key, _or_empty(row.share), f"{row.threshold:.6g}"]
+            cells = [*place, *_numbers(row.counts), _or_empty(row.paper_threshold), *paper]
+            writer.writerow([*study.objectives, *cells])
+    return text.getvalue()
+
+
+def _numbers(counts: Outcome) -> list[str]:
+    exact = (counts.difference, *counts.interval, counts.p_value)
+    return [*_counts(counts), *(f"{value:.6g}" for value in exact)]
+
+
+def _or_empty(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def render(study_dir: Path) -> str:
+    """The Markdown table of a study's directory.
+
+    Raises:
+        ValueError: there is no study there.
+    """
+    return markdown(read(study_dir))
+
+
+def write(study_dir: Path) -> list[Path]:
+    """Write table.md and table.csv into a study's directory; returns both.
+
+    Raises:
+        ValueError: there is no study there.
+        OSError: they cannot be written.
+    """
+    study = read(study_dir)
+    paths = [study_dir / "table.md", study_dir / "table.csv"]
+    for path, text in zip(paths, (markdown(study), csv_text(study)), strict=True):
+        write_whole(path, text.encode())
+    return paths
