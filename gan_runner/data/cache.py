@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from gan_runner.files import replacing
+from gan_runner.files import read_tensors, write_tensors
 
 
 class Table(NamedTuple):
@@ -43,23 +39,13 @@ def cached(path: Path, make: Callable[[], Table]) -> Table:
 
 
 def _read(path: Path) -> Table | None:
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:  # maps the file; pages are read when touched
-            names = file.keys()
-            y = file.get_tensor("y") if "y" in names else None
-            return Table(file.get_tensor("x"), y, json.loads(file.metadata()["facts"]))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+    found = read_tensors(path)
+    if found is None or "x" not in found[0]:
         return None  # damaged: made anew
+    tensors, facts = found
+    return Table(tensors["x"], tensors.get("y"), facts)
 
 
 def _write(path: Path, table: Table) -> None:
-    tensors = {"x": table.x.contiguous()}
-    if table.y is not None:
-        tensors["y"] = table.y.contiguous()
-    with replacing(path, suffix=f".{os.getpid()}.partial") as partial:
-        try:
-            save_file(tensors, partial, metadata={"facts": json.dumps(table.facts)})
-        except SafetensorError as error:  # its own kind for a full disk, for one
-            raise OSError(str(error)) from error
+    labels = {} if table.y is None else {"y": table.y}
+    write_tensors(path, {"x": table.x, **labels}, table.facts)
