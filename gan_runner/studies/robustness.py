@@ -1,0 +1,105 @@
+"""The robustness study of Gulrajani et al. 2017, section 5.1: from the jobs of its sweep to a table.
+
+Each architecture of table 1 is trained with both objectives from one seed; an architecture has
+succeeded at a threshold if its classifier score is above it. `collect` writes what the jobs' files
+say as results.csv and study.json; everything after it reads those two.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_runner.files import write_whole
+from gan_runner.studies.results import BASELINE
+from gan_runner.sweep.jobs import Job, key_of, value_of
+
+TAG = "images/classifier_score"
+SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
+_DRAWN = ("activation", "depth", "norm", "filters")
+
+
+def collect(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write results.csv, a line a job, and study.json, what they have in common.
+
+    Args:
+        folder: of the sweep.
+        jobs: all of it, whatever became of them.
+    """
+    rows = [_row(job) for job in jobs]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / "results.csv", text.getvalue().encode())
+    content = json.dumps(_facts(jobs, rows), indent=2) + "\n"
+    write_whole(folder / "study.json", content.encode())
+
+
+def _row(job: Job) -> dict[str, Any]:
+    """A line of results.csv; cells that are not known yet are left out."""
+    made = {key_of(override): value_of(override) for override in job.overrides}
+    summary, networks = job.summary, job.summary.get("networks", {})
+    seed = made.get("model.seed", "")
+    score = summary.get("final", {}).get(SCORE) if job.status == "completed" else None
+    row = {
+        "architecture": BASELINE if seed in ("null", "None") else seed,
+        "objective": made.get("objective", ""),
+        "status": job.status,
+        "health": summary.get("health", {}).get("state", ""),
+        "score": _rounded(score),
+        "score_averaged": _rounded(summary.get("final", {}).get(TAG)),
+        "score_best": _rounded(summary.get("best", {}).get(SCORE, {}).get("value")),
+        "steps": summary.get("steps", ""),
+        "seconds": _rounded(summary.get("seconds", {}).get("total"), 1),
+    }
+    for player, letter in (("generator", "g"), ("critic", "d")):
+        network = networks.get(player, {})
+        drawn = network.get("architecture", {})
+        row |= {f"{letter}_{key}": drawn.get(key, "") for key in _DRAWN}
+        row[f"{player}_parameters"] = network.get("parameters", "")
+    return row | {"run_dir": job.folder.name}
+
+
+def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of study.json."""
+    done = [job for job in jobs if job.status == "completed"]
+    card = done[0].card(SCORE) if done else {}
+    summary = done[0].summary if done else {}
+    overrides = [set(job.overrides) for job in jobs]
+    common = [o for o in jobs[0].overrides if o in set.intersection(*overrides)] if jobs else []
+    baseline = {
+        row["objective"]: row["score"]
+        for row in rows
+        if row["architecture"] == BASELINE and row["score"] != ""
+    }
+    return {
+        "study": "robustness",
+        "dataset": summary.get("data", "unknown"),
+        "score": TAG,
+        "score_of": "the generator as it stands, at the last step",
+        "card": dict(card),
+        "real": card.get("real"),
+        "baseline": baseline,
+        "objectives": list(dict.fromkeys(row["objective"] for row in rows)),
+        "steps": summary.get("settings", {}).get("steps"),
+        "command": " ".join(["gan-run -m", *(o for o in common if not _is_a_place(o))]),
+        "machine": summary.get("device", "unknown"),
+        "versions": summary.get("versions", {}),
+        "python": sys.version.split()[0],
+    }
+
+
+def _is_a_place(override: str) -> bool:
+    """Whether an override says where something lies on this machine."""
+    return key_of(override) in ("dataset.root", "dataset.path", "dataset.cache")
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | str:
+    return "" if value is None else round(value, digits)

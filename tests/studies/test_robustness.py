@@ -1,0 +1,115 @@
+"""From the files of a sweep's jobs to the study's results; its architectures and what it costs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from gan_runner.models.random_arch import draw
+from gan_runner.studies.cost import Cost, estimate
+from gan_runner.studies.figure2 import caption
+from gan_runner.studies.figure2 import draw as draw_figure
+from gan_runner.studies.results import read
+from gan_runner.studies.robustness import SCORE, collect
+from gan_runner.sweep.jobs import Job, Plan, job_dir, read_jobs, write_note, write_plan
+
+SPACE = {
+    "activations": ["relu", "tanh"],
+    "depths": [5, 3],
+    "norms": [True, False],
+    "filters": [4, 12, 8],
+}
+
+
+def job(
+    sweep: Path, seed: str, objective: str, score: float | None, status: str = "completed"
+) -> None:
+    overrides = [
+        "experiment=x",
+        "dataset.root=/data",
+        f"model.seed={seed}",
+        f"objective={objective}",
+    ]
+    folder = job_dir(sweep, overrides)
+    folder.mkdir(parents=True)
+    write_note(folder, {"overrides": overrides, "status": status, "number": 0})
+    drawn = {"activation": "tanh", "depth": 3, "norm": False, "filters": 8}
+    summary = {
+        "status": status, "steps": 400, "seconds": {"total": 12.34}, "data": "digits, 8x8 pixels",
+        "final": {SCORE: score}, "best": {}, "health": {"state": "ok", "since": 0},
+        "networks": {p: {"parameters": n, "architecture": drawn} for p, n in (("generator", 10), ("critic", 20))},
+    }  # fmt: skip
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "cards.json").write_text(json.dumps({SCORE: {"network": "classifier", "real": 9.5}}))
+
+
+def test_what_the_jobs_left_becomes_the_study(tmp_path: Path) -> None:
+    for objective, score in (("ns_gan", 6.0), ("wgan_gp", 7.0)):
+        job(tmp_path, "null", objective, score)
+    job(tmp_path, "0", "ns_gan", None, status="diverged")
+    job(tmp_path, "0", "wgan_gp", 5.123456)
+    job(tmp_path, "1", "ns_gan", 4.0)
+    overrides = ["experiment=x", "dataset.root=/data", "model.seed=1", "objective=wgan_gp"]
+    write_plan(tmp_path, Plan(jobs=[overrides]))
+    collect(tmp_path, read_jobs(tmp_path))
+    study = read(tmp_path)
+    assert study.baselines == {"ns_gan": 6.0, "wgan_gp": 7.0} and study.real == 9.5
+    assert study.pairs == [(float("-inf"), 5.1235)]  # 1 has one run only
+    assert study.architectures == 2
+    assert study.facts["command"] == "gan-run -m experiment=x"  # and not where the data lies
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    (waiting,) = [row for row in rows if row["status"] == "waiting"]
+    assert waiting["architecture"] == "1" and waiting["objective"] == "wgan_gp"
+    row = next(row for row in rows if row["score"] == "5.1235")
+    assert (
+        row["g_activation"] == "tanh" and row["d_depth"] == "3" and row["critic_parameters"] == "20"
+    )
+    assert (tmp_path / row["run_dir"] / "summary.json").is_file() and row["seconds"] == "12.3"
+
+
+def test_the_baseline_is_a_dcgan() -> None:
+    generator, critic = draw(None, **SPACE)
+    assert (generator.activation, generator.depth, generator.norm, generator.filters) == (
+        "relu",
+        3,
+        True,
+        8,
+    )
+    assert (critic.activation, critic.depth, critic.norm, critic.filters) == (
+        "leaky_relu",
+        3,
+        True,
+        8,
+    )
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "gpu", "paper"])
+def test_presets_compose(config: Callable[..., DictConfig], preset: str, tmp_path: Path) -> None:
+    cfg = config(
+        f"experiment=robustness_{preset}", f"+dataset.path={tmp_path}", "objective=wgan_gp"
+    )
+    assert cfg.objective.critic_terms.weight_decay.normalised_only
+    assert cfg.trainer.steps == {"tiny": 40, "small": 400, "gpu": 10_000, "paper": 100_000}[preset]
+
+
+def test_the_estimate_is_that_of_all_jobs(config: Callable[..., DictConfig]) -> None:
+    common = ["experiment=robustness_tiny", "metrics=none", "device=cpu"]
+    jobs = [[*common, f"model.seed={s}", "objective=ns_gan"] for s in range(20)]
+    cost = estimate(lambda overrides: config(*overrides), jobs)
+    assert (cost.jobs, cost.measured) == (20, 10)
+    assert cost.longest * 20 >= cost.seconds > 0
+    assert str(Cost(96, 16, 7300, 100, "cpu")).startswith("96 jobs, about 2.0 h in all")
+
+
+def test_figure_2_has_a_cell_for_every_job(tmp_path: Path) -> None:
+    job(tmp_path, "0", "ns_gan", 4.0)
+    job(tmp_path, "0", "wgan_gp", 7.0, status="diverged")
+    jobs = read_jobs(tmp_path)
+    assert sorted(caption(j) for j in jobs) == ["diverged", "score 4.00, ok"]
+    assert caption(None) == "not run" and caption(Job(tmp_path, [])) == "waiting"
+    assert draw_figure(tmp_path, jobs).stat().st_size > 1000
