@@ -1,4 +1,4 @@
-"""The robustness study of Gulrajani et al. 2017, section 5.1: from the jobs of its sweep to a table.
+"""The robustness study of Gulrajani et al. 2017, section 5.1: from the jobs of a sweep to results.
 
 Each architecture of table 1 is trained with both objectives from one seed; an architecture has
 succeeded at a threshold if its classifier score is above it. `collect` writes what the jobs' files
