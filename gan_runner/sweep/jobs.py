@@ -136,7 +136,8 @@ def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
 def read_jobs(sweep_dir: Path) -> list[Job]:
     """Every job of a sweep, from files alone: those planned last, in order, then older ones."""
     notes = sorted(sweep_dir.glob(f"*/{NOTE}"))
-    begun = {job_name(job.overrides): job for note in notes if (job := read_job(note.parent))}
+    jobs = [job for note in notes if (job := read_job(note.parent)) is not None]
+    begun = {job_name(job.overrides): job for job in sorted(jobs, key=lambda job: job.number)}
     planned = {job_name(overrides): overrides for overrides in read_plan(sweep_dir).jobs}
     waiting = {name: Job(sweep_dir / name, overrides) for name, overrides in planned.items()}
     return [begun.get(name) or waiting[name] for name in {**waiting, **begun}]

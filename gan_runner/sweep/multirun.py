@@ -124,7 +124,7 @@ class Conductor(Callback):
 
 def composed(config: DictConfig) -> dict[str, Any]:
     """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
-    keys = [key for key in config if key not in _NOT_COMPUTED]
+    keys = [str(key) for key in config if key not in _NOT_COMPUTED]
     tree = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
     return plain

@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("sweep_dir", type=Path)
     folder = parser.parse_args().sweep_dir
     try:
-        jobs = read_jobs(folder)
+        if not (jobs := read_jobs(folder)):
+            raise ValueError(f"{folder} is not the directory of a sweep (it has no job)")
         write_table(folder, jobs)
     except (ValueError, OSError) as error:
         print(f"gan-table: {error}", file=sys.stderr)
@@ -82,7 +83,7 @@ def rows_of(job: Job) -> list[Row]:
 
 def _values(run: Mapping[str, Any]) -> Row:
     final = {f"final {tag}": value for tag, value in sorted(run.get("final", {}).items())}
-    best = {}
+    best: Row = {}
     for tag, point in sorted(run.get("best", {}).items()):
         best |= {f"best {tag}": point["value"], f"best step {tag}": point["step"]}
     return final | best

@@ -47,6 +47,9 @@ class Watch(threading.Thread):
         self.join()
         self._look()
         jobs = read_jobs(self.folder)
+        if not jobs:
+            self.take_back()
+            return []
         self._tabulate(jobs)
         self._print(f"\n{terminal_table(jobs)}\n  table       {self.folder}/sweep.md, sweep.csv")
         self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
