@@ -1,0 +1,87 @@
+"""Learning curves of a run, thin enough to be part of a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_runner.studies.results import number
+
+Curve = tuple[list[float], list[float]]
+"""Steps and values."""
+
+_FIRST = ("wasserstein/", "jsd/", "divergence/", "images/", "critic/", "loss/", "grad_norm/")
+_NEVER = ("speed/", "time/")
+
+
+def read_curves(
+    path: Path, *, tags: int, points: int, first: Iterable[str] = ()
+) -> dict[str, Curve]:
+    """The curves of a metrics.jsonl; {} where there is none.
+
+    Args:
+        path: of the file; lines that are not whole JSON objects with a step are skipped.
+        tags: how many curves at most.
+        points: of a curve at most.
+        first: tags that come before all others.
+    """
+    curves: dict[str, Curve] = {}
+    for line in _lines(path):
+        step = number(line.get("step"))
+        for tag, value in line.items() if step is not None else ():
+            known = number(value) if tag != "step" and not isinstance(value, str) else None
+            if step is not None and known is not None:
+                steps, values = curves.setdefault(tag, ([], []))
+                steps.append(step)
+                values.append(known)
+    chosen = _chosen(curves, list(first))[:tags]
+    return {tag: thin(*curves[tag], points=points) for tag in chosen}
+
+
+def thin(steps: Sequence[float], values: Sequence[float], *, points: int) -> Curve:
+    """At most `points` of a curve's points, its first, its last and its extremes among them.
+
+    The curve is cut into equal stretches; of each the lowest and the highest point stay, so that a
+    spike of a single step is still seen.
+    """
+    if len(steps) <= points:
+        return [*steps], [_short(value) for value in values]
+    stretches = max(1, (points - 2) // 2)
+    inner = range(1, len(steps) - 1)
+    kept = {0, len(steps) - 1}
+    for k in range(stretches):
+        part = inner[k * len(inner) // stretches : (k + 1) * len(inner) // stretches]
+        kept |= {min(part, key=values.__getitem__), max(part, key=values.__getitem__)}
+    places = sorted(kept)
+    return [steps[i] for i in places], [_short(values[i]) for i in places]
+
+
+def _short(value: float) -> float:
+    """Four significant digits are more than a screen shows."""
+    return float(f"{value:.4g}")
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        try:
+            point = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(point, dict):
+            yield point
+
+
+def _chosen(tags: Iterable[str], first: list[str]) -> list[str]:
+    """The tags in the order in which people look at them; the raw generator's come later."""
+
+    def key(tag: str) -> tuple[bool, bool, int, str]:
+        group = next((i for i, prefix in enumerate(_FIRST) if tag.startswith(prefix)), len(_FIRST))
+        return tag not in first, tag.endswith("_raw"), group, tag
+
+    return sorted((tag for tag in tags if not tag.startswith(_NEVER)), key=key)

@@ -1,0 +1,93 @@
+"""gan-report: one HTML file that shows a study or a sweep and needs no network."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+import gan_runner
+from gan_runner.files import write_whole
+from gan_runner.reports import study, sweep
+from gan_runner.reports.typeset import typeset
+from gan_runner.studies import table
+
+SCRIPTS = ("dom.js", "charts.js", "rows.js", "report.js")
+STYLES = ("report.css", "rows.css")
+_FOR_THE_TEMPLATE = {"sections", "labels", "interval", "facts", "progress", "title", "noun"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-report`."""
+    parser = argparse.ArgumentParser(prog="gan-report", description=__doc__)
+    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="of a sweep or a study")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: SWEEP_DIR/report.html")
+    options = parser.parse_args(arguments)
+    out = options.out or options.sweep_dir / "report.html"
+    try:
+        write_whole(out, render(options.sweep_dir).encode(errors="replace"))
+    except (ValueError, OSError) as error:
+        print(f"gan-report: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def render(folder: Path) -> str:
+    """The page of a study (where there is a study.json) or of any other sweep.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    is_study = (folder / "study.json").exists()
+    content = study.content(folder) if is_study else sweep.content(folder)
+    style, script = (_joined(names) for names in (STYLES, SCRIPTS))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"difference": table.difference, "p": table.p, "typeset": typeset}
+    template = environment.from_string(_asset("report.html"))
+    return template.render(
+        content,
+        data=as_script(_without(content)),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        version=gan_runner.__version__,
+    )
+
+
+def as_script(content: Any) -> str:
+    """JSON that stays inside a script element whatever strings it holds."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _without(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What the scripts need: the rest is in the page as text."""
+    kept = {key: value for key, value in content.items() if key not in _FOR_THE_TEMPLATE}
+    return kept | {"noun": content["noun"]}
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return "\n".join(_asset(name) for name in names)
+
+
+def _asset(name: str) -> str:
+    """A file beside this one; line ends as browsers hash them."""
+    return (files(__package__) / name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _hash(text: str) -> str:
+    """What the page's content security policy allows to run: this text and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+if __name__ == "__main__":
+    main()

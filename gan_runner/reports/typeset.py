@@ -1,0 +1,16 @@
+"""Numbers as a printed page writes them."""
+
+from __future__ import annotations
+
+_MINUS = "\u2212"
+_RAISED = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
+
+
+def typeset(text: str) -> str:
+    """A number or an interval with true minus signs, and powers of ten instead of an exponent."""
+    mantissa, found, exponent = text.partition("e")
+    if not found:
+        return text.replace("-", _MINUS)
+    return f"{mantissa.replace('-', _MINUS)} \u00d7 10{str(int(exponent)).translate(_RAISED)}"
