@@ -1,10 +1,6 @@
 """How much of a mixture does each objective find? One small network, one budget, every card.
 
-A sample is of high quality if it lies within 3 standard deviations of the nearest mode, and belongs
-to that mode (VEEGAN, Srivastava et al. 2017, section 4.1; PacGAN, Lin et al. 2018, section 4.1).
-Those papers count a mode as found if one of 2,500 samples is of high quality and belongs to it. A
-uniform blur over the grid finds nearly all modes so, for which reason a mode here needs `ENOUGH` of
-them, a fifth of its fair share of 100. Both counts are reported.
+Modes are counted as `gan_runner.metrics.coverage` counts them, of 2,500 samples.
 """
 
 from __future__ import annotations
@@ -12,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -21,6 +17,7 @@ from omegaconf import DictConfig
 from gan_runner.build import build
 from gan_runner.data.toy import gaussians25
 from gan_runner.files import write_whole
+from gan_runner.metrics.coverage import Coverage, coverage, fair
 from gan_runner.sample import draw
 from gan_runner.train import config_dir
 
@@ -32,39 +29,9 @@ BUDGET = [
 RATE = "optimizer.lr=1e-3"  # the published ones are meant for longer training
 NEEDS = {"infogan": ["model.latent_dim=14"]}  # room for its code
 RATED = ("gan_runner.optim.standard.adam", "gan_runner.optim.standard.rmsprop")
-COUNT, ENOUGH, WITHIN = 2500, 20, 3.0
+COUNT = 2500
+ENOUGH = fair(COUNT, 25)
 LAST = ("lipschitz/lower", "wasserstein/per_slope")
-
-
-class Coverage(NamedTuple):
-    """What samples find of a mixture.
-
-    Attributes:
-        modes: how many modes have `enough` samples of high quality or more.
-        touched: how many have one or more.
-        quality: share of the samples that are of high quality.
-    """
-
-    modes: int
-    touched: int
-    quality: float
-
-
-def coverage(
-    samples: np.ndarray, modes: np.ndarray, std: float, *, enough: int = ENOUGH
-) -> Coverage:
-    """Count modes.
-
-    Args:
-        samples: (N, d); what is not finite is of no quality.
-        modes: centres (K, d).
-        std: standard deviation of each component.
-        enough: samples of high quality that a mode needs.
-    """
-    distances = np.linalg.norm(samples[:, None] - modes[None], axis=2)
-    near = distances.min(axis=1) <= WITHIN * std  # false for NaN
-    counts = np.bincount(distances[near].argmin(axis=1), minlength=len(modes))
-    return Coverage(int((counts >= enough).sum()), int((counts > 0).sum()), float(near.mean()))
 
 
 def cards() -> list[str]:
@@ -120,7 +87,7 @@ def found(samples: np.ndarray) -> Coverage:
     """What samples find of `dataset=gaussians25`."""
     spec = gaussians25(n_samples=1, seed=0).spec
     assert spec.modes is not None and spec.mode_std is not None
-    return coverage(samples, spec.modes, spec.mode_std)
+    return coverage(samples, spec.modes, spec.mode_std, enough=ENOUGH)
 
 
 def row(name: str, reports: Sequence[dict[str, Any]]) -> str:

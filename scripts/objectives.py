@@ -31,6 +31,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from gan_runner.files import write_whole
+from gan_runner.metrics.coverage import WITHIN
 from gan_runner.objectives.scores import nonsaturating_generator, saturating_generator
 from gan_runner.training.device import device_name, resolve_device
 from gan_runner.training.provenance import versions
@@ -168,7 +169,7 @@ def mixture(options: argparse.Namespace) -> Iterator[str]:
         little a seed is worth.
 
         Of {modes.COUNT:,} samples of the averaged generator, one is good if it lies within
-        {modes.WITHIN:g} standard deviations of the nearest mode (VEEGAN, Srivastava et al. 2017;
+        {WITHIN:g} standard deviations of the nearest mode (VEEGAN, Srivastava et al. 2017;
         PacGAN, Lin et al. 2018). `modes`: those with {modes.ENOUGH} good samples or more, where
         {modes.COUNT // 25} would be fair. `touched`: those with 1 or more, as these papers count; a
         uniform blur touches most of them. `good`: the share of good samples; of real data, 98.9%.

@@ -5,29 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from labels import agreement, purity
-from modes import Coverage, cards, coverage, found
+from modes import ENOUGH, cards, found
 
 from gan_runner.data.toy import gaussians25
-
-MODES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-
-
-def test_coverage_by_hand() -> None:
-    std = 0.1
-    at_first = [[0.29, 0.0]] * 3  # within 3 standard deviations
-    at_second = [[1.0, 0.0]] * 2
-    outside = [[0.31, 0.0], [0.5, 0.5], [np.nan, 0.0], [np.inf, 0.0], [9.0, 9.0]]
-    samples = np.array(at_first + at_second + outside)
-    assert coverage(samples, MODES, std, enough=3) == Coverage(1, 2, 0.5)
-    assert coverage(samples, MODES, std, enough=2) == Coverage(2, 2, 0.5)
-    assert coverage(np.full((4, 2), np.nan), MODES, std) == Coverage(0, 0, 0.0)
 
 
 def test_the_data_covers_all_modes() -> None:
     """Of a Gaussian in the plane, 1 - exp(-9/2) lies within 3 standard deviations."""
     x = gaussians25(n_samples=2500, seed=1).train.x.numpy()
     modes, touched, quality = found(x)
-    assert (modes, touched) == (25, 25)
+    assert (modes, touched, ENOUGH) == (25, 25, 20)
     assert quality == pytest.approx(1 - np.exp(-4.5), abs=0.01)
 
 
