@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -60,9 +61,7 @@ def main() -> None:
         ):
             print(usage(arguments))
         elif multirun.is_multirun(arguments):
-            sys.argv[1:] = multirun.prepared(_with_saved_config(arguments))
-            with multirun.reported():
-                _run_app()
+            _sweep(arguments)
         else:
             sys.argv[1:] = _with_saved_config(arguments)
             _run_app()
@@ -79,6 +78,17 @@ def main() -> None:
         if message is None:
             raise
         _exit(message, getattr(error, "exit_status", USAGE_ERROR))
+
+
+def _sweep(arguments: list[str]) -> None:
+    """All jobs of a multirun; with --dry-run only their cost, which a study tells anyway."""
+    from gan_runner.studies import conclude, cost
+
+    dry = "--dry-run" in arguments
+    given = [argument for argument in arguments if argument != "--dry-run"]
+    sys.argv[1:] = multirun.prepared(_with_saved_config(given))
+    with multirun.reported(before=partial(cost.announce, dry=dry), after=conclude.conclude):
+        _run_app()
 
 
 def usage(arguments: list[str]) -> str:

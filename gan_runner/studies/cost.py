@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,30 @@ class Cost:
             f" {self.device} (from {self.measured} of them, measured for some seconds; the longest"
             f" of these takes {_span(self.longest)})"
         )
+
+
+def announce(
+    config: DictConfig,
+    jobs: Sequence[Sequence[str]],
+    compose: Callable[[Sequence[str]], DictConfig],
+    *,
+    dry: bool,
+) -> None:
+    """Print what a study's jobs will cost, or with `dry` those of any sweep, and no more.
+
+    Raises:
+        SystemExit: this was all, or a job is wrong (an `Exception` would only make Hydra warn).
+    """
+    if jobs and (dry or "study" in config):
+        try:
+            print(f"gan-run: {estimate(compose, jobs)}", flush=True)
+        except ValueError as error:
+            print(f"gan-run: {error}", file=sys.stderr)
+            raise SystemExit(2) from error
+    elif dry:
+        print("gan-run: nothing is left to do")
+    if dry:
+        raise SystemExit(0)
 
 
 def estimate(compose: Callable[[Sequence[str]], DictConfig], jobs: Sequence[Sequence[str]]) -> Cost:

@@ -10,8 +10,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.explain import Refused, Stopped
@@ -42,7 +43,16 @@ _NOT_COMPUTED = ("hydra", "device", "allow_targets")  # keys that decide no numb
 
 OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
 
+Compose = Callable[[Sequence[str]], DictConfig]
+Before = Callable[[DictConfig, Sequence[Sequence[str]], Compose], None]
+"""Called before a sweep starts with its configuration, the overrides of the jobs that are not done,
+and what composes such a job; may raise SystemExit."""
+
+After = Callable[[Path, Sequence[Job]], str]
+"""Called when a sweep has ended with its directory and its jobs; returns what to print."""
+
 _watch: Watch | None = None  # over the sweep that this process conducts
+_before: Before | None = None
 
 
 def is_multirun(arguments: Sequence[str]) -> bool:
@@ -67,14 +77,19 @@ def prepared(arguments: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(*, before: Before | None = None, after: After | None = None) -> Iterator[None]:
     """Around a sweep: however it ends, its table is written and printed.
+
+    Args:
+        before: called before it starts.
+        after: called with what there is, below the table.
 
     Raises:
         Refused: the launcher gave up, for instance because a worker was killed.
         SystemExit: with status 1, if not every job is completed.
     """
-    global _watch
+    global _watch, _before
+    _before = before
     jobs: Sequence[Job] = ()
     try:
         yield
@@ -91,6 +106,8 @@ def reported() -> Iterator[None]:
     finally:
         if _watch is not None:
             jobs = _watch.finish()
+            if after is not None and jobs and (said := after(_watch.folder, jobs)):
+                print(said)
     if any(job.status != "completed" for job in jobs):
         raise SystemExit(FAILURE)
 
@@ -116,10 +133,22 @@ class Conductor(Callback):
         if changed:
             print(f"gan-run: {changed}", file=sys.stderr)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
+        if _before is not None:
+            done = {tuple(job.overrides) for job in read_jobs(folder) if job.is_done}
+            waiting = [overrides for overrides in plan.jobs if tuple(overrides) not in done]
+            _before(config, waiting, partial(_composed_job, config))
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, _stop)
         _watch = Watch(folder, plan)
         _watch.start()
+
+
+def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration that a job will be called with."""
+    cfg = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
 
 
 def composed(config: DictConfig) -> dict[str, Any]:

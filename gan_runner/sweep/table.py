@@ -1,16 +1,12 @@
 """The table of a sweep: on the terminal, as sweep.csv with everything, as sweep.md to read.
 
-    gan-table SWEEP_DIR
-
-reads the files of the jobs and nothing else, so it also serves while a sweep runs elsewhere.
+It is made of the files of the jobs and nothing else, so also while a sweep runs elsewhere.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -18,29 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.files import write_whole
-from gan_runner.sweep.jobs import Job, key_of, read_jobs, value_of
+from gan_runner.sweep.jobs import Job, key_of, value_of
 
 Row = dict[str, Any]
 
 _KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
 """Shown of every run beside what decides its best checkpoint; sweep.csv has all."""
-
-
-def main() -> None:
-    """Entry point of `gan-table` and `python -m gan_runner.sweep.table`."""
-    parser = argparse.ArgumentParser(
-        prog="gan-table", description="Print the table of a sweep; write sweep.csv and sweep.md."
-    )
-    parser.add_argument("sweep_dir", type=Path)
-    folder = parser.parse_args().sweep_dir
-    try:
-        if not (jobs := read_jobs(folder)):
-            raise ValueError(f"{folder} is not the directory of a sweep (it has no job)")
-        write_table(folder, jobs)
-    except (ValueError, OSError) as error:
-        print(f"gan-table: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(terminal_table(jobs))
 
 
 def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
@@ -179,7 +158,3 @@ def _brief(text: str) -> str:
 def _markdown(cells: Sequence[str]) -> str:
     escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
-
-
-if __name__ == "__main__":
-    main()
