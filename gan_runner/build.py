@@ -99,7 +99,7 @@ def _trainer(
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=_SEED_OF_MEASURES)
     scene = Scene(
         dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
-        categories=categories(objective.prior),
+        categories=categories(objective.prior), samples=settings.n_eval,
     )  # fmt: skip
     evaluators = _evaluators(config["metrics"], scene)
     settings = checks.check(objective, nets, optimizers, settings, evaluators)

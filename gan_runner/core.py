@@ -153,6 +153,7 @@ class Scene:
         seed: for the measure's own random numbers.
         device: the players'.
         categories: values of the categorical code that the noise begins with; 0: there is none.
+        samples: of each generator in a view; 0: as many as there are held-out ones.
     """
 
     dataset: Dataset
@@ -161,6 +162,7 @@ class Scene:
     seed: int
     device: torch.device
     categories: int = 0
+    samples: int = 0
 
     @property
     def spec(self) -> DataSpec:

@@ -16,16 +16,18 @@ from torch.nn import functional as F
 
 from gan_runner.core import Batch, Dataset, to_unit
 from gan_runner.files import cache_folder, read_tensors, write_tensors
+from gan_runner.metrics.seeded import seeded
 
 LARGEST = 32  # pixels a side that the networks look at: larger images are made smaller
 DIMENSION = 64  # of the features
 
-_VERSION = 1  # of the architecture and its training
+_VERSION = 2  # of the architecture and its training
 _SEED = 1797
 _BATCH = 128
 _LR = 4e-3  # the highest of the cycle
 _EPOCHS = 30  # at most, for small data sets
 _PIXELS = 100_000_000  # of training images, that are seen at most: two epochs of MNIST
+_OF_SCALE = 10_000  # training images that tell how large features are
 _AT_ONCE = 1000  # images, without gradients
 
 
@@ -50,15 +52,15 @@ class ConvNet(nn.Module):
             grown = 32 if filters < 32 else 64
             layers += _convolution(filters, grown, stride=2)
             filters, height, width = grown, ceil(height / 2), ceil(width / 2)
-        hidden = nn.Linear(filters * height * width, DIMENSION)
-        self.features = nn.Sequential(*layers, nn.Flatten(), hidden, nn.ReLU())
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.hidden = nn.Linear(filters * height * width, DIMENSION)
         self.classes = nn.Linear(DIMENSION, n_classes) if n_classes else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features (N, 64) and logits (N, K), or None, of images (N, C, H, W) in [-1, 1]."""
         if self.resizes:
             x = F.interpolate(x, self.size, mode="bilinear", antialias=True)
-        features = self.features(x)
+        features = F.relu(self.hidden(self.convolutions(x)))
         return features, None if self.classes is None else self.classes(features)
 
 
@@ -69,9 +71,18 @@ def _convolution(channels: int, filters: int, *, stride: int) -> list[nn.Module]
 
 def seeded_net(shape: tuple[int, ...], n_classes: int, *, seed: int) -> ConvNet:
     """A network with the initial weights of a seed; global random states are left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return ConvNet(shape, n_classes)
+
+
+def random_net(shape: tuple[int, ...], *, seed: int) -> ConvNet:
+    """One without classes whose weights keep the size of activations (He et al. 2015, eq. 10)."""
+    network = seeded_net(shape, 0, seed=seed)
+    with seeded(seed):
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return network.eval().requires_grad_(False)
 
 
 def hash_of_weights(weights: Mapping[str, Tensor]) -> str:
@@ -85,16 +96,16 @@ def hash_of_weights(weights: Mapping[str, Tensor]) -> str:
 
 def classifier_network(
     dataset: Dataset, device: torch.device, cache: Path | None = None
-) -> tuple[ConvNet, str, float]:
-    """The classifier of a data set, a hash of its weights, its accuracy on all held-out images.
+) -> tuple[ConvNet, float]:
+    """The classifier of a data set, and its accuracy on all held-out images.
 
     See `features.classifier`.
     """
     spec = dataset.spec
     if not spec.is_image or not spec.n_classes or dataset.train.y is None:
         raise ValueError(
-            f"network=classifier needs images with labels, and {spec.name} has none; "
-            "set network=random, or auto"
+            f"metrics.images.network=classifier needs images with labels, and {spec.name} has none;"
+            " set metrics.images.network=auto"
         )
     folder = (cache or cache_folder()) / "classifiers"
     path = folder / f"{_content_hash(dataset)}.safetensors"
@@ -105,8 +116,7 @@ def classifier_network(
             accuracy = _load(network, path)  # another process may have trained it meanwhile
             if accuracy is None:
                 accuracy = _make(network, dataset, path, device)
-    weights = hash_of_weights(network.state_dict())
-    return network.eval().requires_grad_(False), weights, accuracy
+    return network.eval().requires_grad_(False), accuracy
 
 
 def _load(network: ConvNet, path: Path) -> float | None:
@@ -121,6 +131,7 @@ def _load(network: ConvNet, path: Path) -> float | None:
 def _make(network: ConvNet, dataset: Dataset, path: Path, device: torch.device) -> float:
     """Train a network, keep it in a file, return its accuracy."""
     train(network, dataset.train, device=device)
+    normalise(network, dataset.train, device=device)
     accuracy = accuracy_of(network, dataset.heldout, device=device)
     tensors = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     facts = {"accuracy": accuracy, "weights": hash_of_weights(tensors)}
@@ -154,6 +165,21 @@ def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
         optimizer.step()
         schedule.step()
     network.eval()
+
+
+@torch.no_grad()
+def normalise(network: ConvNet, data: Batch, *, device: torch.device) -> None:
+    """Scale the features to a mean square of 1 on training images; the logits stay as they are.
+
+    The kernel of KID adds powers of their products, which should be of one size.
+    """
+    assert network.classes is not None
+    some = data.x[:: ceil(len(data.x) / _OF_SCALE)].split(_AT_ONCE)
+    squares = torch.cat([network(to_unit(x).to(device))[0].square().mean(1) for x in some])
+    scale = squares.mean().sqrt().clamp_min(1e-6)
+    network.hidden.weight.div_(scale)  # ReLU is homogeneous
+    network.hidden.bias.div_(scale)
+    network.classes.weight.mul_(scale)
 
 
 def _shuffled(n: int, size: int, steps: int) -> Iterator[Tensor]:

@@ -1,51 +1,145 @@
-"""Scores of images in the features of one network."""
+"""Scores of images: what one network says of both generators' samples and of real images."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
 
-import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from gan_runner.core import Scene, View
+from gan_runner.core import Card, Scene, View, to_unit
 from gan_runner.metrics.cards import of_generators
-from gan_runner.metrics.features import classifier
-from gan_runner.metrics.scores import classifier_score
+from gan_runner.metrics.distances import Frechet, Kernel, Manifolds
+from gan_runner.metrics.features import Features, Network, features_of
+from gan_runner.metrics.scores import Classes, ClassifierScore
+
+Measure = Literal["classifier_score", "fid", "kid", "precision_recall", "classes"]
 
 
-class ClassifierScore:
-    """`score/classifier`: exp E KL(p(y|x) || p(y)), by the data set's own classifier.
+class _Measure(Protocol):
+    facts: dict[str, dict[str, Any]]
 
-    The mean over `splits` equal parts of the samples (Salimans et al. 2016). Its card says what
-    held-out real images score in the same way, and the classifier's accuracy on them. It needs
-    images with labels.
+    def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]: ...
+
+
+class ImageScores:
+    """Scores of images in the features of one network, which sees each set of samples once.
+
+    images/classifier_score (and _std): the inception score by this network's classes.
+    images/fid, images/kid: distances between features of samples and of held-out images.
+    images/precision, images/recall: shares of samples and of data in each other's manifold.
+    images/class_entropy, images/class_share_K: how often the classifier sees each class.
+
+    The cards name the network and say in `real` what real images get: held-out ones the scores
+    of classes, and as many training images as there are samples the distances to held-out ones.
 
     Args:
         scene: of the run.
-        splits: parts of the samples.
+        network: `classifier` (trained once on the training images and their labels), `inception`
+            (the standard weights), `random` (fixed random weights); `auto`: the first where there
+            are labels, else the last.
+        weights: file of inception's weights; None: torchmetrics downloads them.
+        measures: which; those that the network cannot give are left out.
+        splits: parts of the samples that have a classifier score each.
+        k: neighbours that make a manifold.
+        subsets: that KID is the mean of.
+        subset_size: their rows, at most.
+
+    Raises:
+        ValueError: the network does not fit the data or cannot be had.
     """
 
-    def __init__(self, scene: Scene, *, splits: Annotated[int, Ge(1)] = 10) -> None:
-        self.splits, self.seed, self.cards = splits, scene.seed, {}
-        if not scene.spec.is_image or not scene.spec.n_classes:
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        network: Network = "auto",
+        weights: str | None = None,
+        measures: Sequence[Measure] = (
+            "classifier_score", "fid", "kid", "precision_recall", "classes",
+        ),
+        splits: Annotated[int, Ge(1)] = 10,
+        k: Annotated[int, Ge(1)] = 3,
+        subsets: Annotated[int, Ge(1)] = 100,
+        subset_size: Annotated[int, Ge(2)] = 1000,
+    ) -> None:  # fmt: skip
+        self.cards: dict[str, Card] = {}
+        if not scene.spec.is_image:
             return
-        self.features = classifier(scene.dataset, device=scene.device)
-        real, _ = self._score(scene.heldout.x)
-        card = {"better": "higher", **self.features.facts, "splits": splits, "real": real}
-        self.cards = of_generators({"score/classifier": {**card, **scene.reference}})
+        self.features = features_of(scene.dataset, network, weights=weights, device=scene.device)
+        real, probabilities = self._seen(scene.heldout.x)
+        count = min(len(real), scene.samples or len(real))
+        self.of_classes: list[_Measure] = []
+        self.of_distances: list[_Measure] = []
+        if probabilities is not None and "classifier_score" in measures:
+            self.of_classes.append(ClassifierScore(splits=splits, seed=scene.seed))
+        if self.features.name == "classifier" and "classes" in measures:
+            self.of_classes.append(Classes(scene.spec.n_classes))
+        if "fid" in measures and _enough(count, self.features):
+            self.of_distances.append(Frechet(real))
+        if "kid" in measures and count > 1:
+            size = min(subset_size, count)
+            kernel = Kernel(real, subsets=subsets, subset_size=size, seed=scene.seed)
+            self.of_distances.append(kernel)
+        if "precision_recall" in measures and count > k:
+            self.of_distances.append(Manifolds(real, k=k))
+        best = _values(self.of_classes, real, probabilities)
+        if self.of_distances:
+            best |= _values(self.of_distances, *self._seen(_training_images(scene)))
+        self.cards = of_generators(self._cards(scene, best))
 
     def __call__(self, view: View) -> dict[str, float]:
         """Score the samples of both generators."""
-        finite = {which: x for which, x in view.drawn.items() if x.isfinite().all()}
-        return {f"score/classifier{which}": self._score(x)[0] for which, x in finite.items()}
+        values: dict[str, float] = {}
+        for which, x in view.drawn.items():
+            if x.isfinite().all():
+                found = _values([*self.of_classes, *self.of_distances], *self._seen(x))
+                values |= {f"{tag}{which}": value for tag, value in found.items()}
+        return values
 
-    def _score(self, x: Tensor) -> tuple[float, float]:
-        """Mean and standard deviation over the parts of images, taken at random."""
-        _, probabilities = self.features(x)
-        assert probabilities is not None
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.seed))
-        parts = np.array_split(probabilities.cpu().numpy()[order.numpy()], self.splits)
-        scores = [classifier_score(part) for part in parts if len(part)]
-        return float(np.mean(scores)), float(np.std(scores))
+    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features in float64, and probabilities, of images."""
+        features, probabilities = self.features(x)
+        return features.double(), probabilities
+
+    def _cards(self, scene: Scene, best: dict[str, float]) -> dict[str, dict[str, Any]]:
+        common = {**self.features.facts, "samples": scene.samples or len(scene.heldout.x)}
+        cards = {}
+        for measures, about in ((self.of_classes, {}), (self.of_distances, scene.reference)):
+            for measure in measures:
+                for tag, facts in measure.facts.items():
+                    real = {"real": best[tag]} if tag in best else {}
+                    cards[tag] = {**facts, **common, **about, **real}
+        return cards
+
+
+def _values(
+    measures: Sequence[_Measure], features: Tensor, probabilities: Tensor | None
+) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for measure in measures:
+        values |= measure(features, probabilities)
+    return values
+
+
+def _enough(count: int, features: Features) -> bool:
+    """Whether a covariance of so many images can be told; says so if not."""
+    if count > features.dimension:
+        return True
+    warnings.warn(
+        f"images/fid is left out: {count} images do not determine the covariance of"
+        f" {features.dimension} features; raise trainer.n_eval if there is more held-out data",
+        stacklevel=3,
+    )
+    return False
+
+
+def _training_images(scene: Scene) -> Tensor:
+    """As many as a view has samples, drawn without replacement."""
+    x = scene.dataset.train.x
+    random = torch.Generator().manual_seed(scene.seed)
+    rows = torch.randperm(len(x), generator=random)[: scene.samples or len(scene.heldout.x)]
+    return to_unit(x[rows.to(x.device)].to(scene.device))

@@ -1,8 +1,15 @@
-"""Scores of images by a classifier."""
+"""What a classifier says of images: how sure it is, and how evenly it sees the classes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from torch import Tensor, nn
+
+from gan_runner.metrics.seeded import seeded
+
+_MOST_SHARES = 10  # classes whose shares are worth a curve each
 
 
 def classifier_score(probabilities: np.ndarray) -> float:
@@ -17,3 +24,57 @@ def classifier_score(probabilities: np.ndarray) -> float:
     p = np.clip(probabilities.astype(np.float64), 1e-12, 1.0)
     marginal = p.mean(axis=0)
     return float(np.exp((p * np.log(p / marginal)).sum(axis=1).mean()))
+
+
+class ClassifierScore:
+    """`images/classifier_score` and its standard deviation, over equal parts of the images.
+
+    As published, each part has a score of its own (see `classifier_score`), and the mean is the
+    result. Few images in a part make it smaller, so it compares at one number of images only.
+
+    Args:
+        splits: parts, at random.
+        seed: of the parts.
+    """
+
+    def __init__(self, *, splits: int, seed: int) -> None:
+        self.splits, self.seed = splits, seed
+        score = {"better": "higher", "splits": splits, "seed": seed}
+        spread = {"splits": splits, "seed": seed}
+        self.facts: dict[str, dict[str, Any]] = {"images/classifier_score": score}
+        if splits > 1:
+            self.facts["images/classifier_score_std"] = spread
+
+    def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
+        """Score images by their probabilities (N, K)."""
+        from torchmetrics.image.inception import InceptionScore
+
+        assert probabilities is not None
+        with seeded(self.seed):
+            score = InceptionScore(feature=nn.Identity(), splits=self.splits)
+            score.update(probabilities.cpu().double().clamp_min(1e-30).log())
+            values = score.compute()
+        return {tag: float(value) for tag, value in zip(self.facts, values, strict=False)}
+
+
+class Classes:
+    """`images/class_entropy` in nats, and the shares `images/class_share_K` of ten classes at most.
+
+    The entropy of the histogram of the most probable classes: log K where all K are equally
+    frequent, 0 where there is one.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
+        shares = range(n_classes) if n_classes <= _MOST_SHARES else ()
+        tags = ["images/class_entropy", *(f"images/class_share_{k}" for k in shares)]
+        self.facts: dict[str, dict[str, Any]] = {tag: {"better": "higher"} for tag in tags}
+
+    def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
+        """Count the classes of images by their probabilities (N, K)."""
+        assert probabilities is not None
+        counts = np.bincount(probabilities.argmax(1).cpu().numpy(), minlength=self.n_classes)
+        shares = counts / counts.sum()
+        seen = shares[shares > 0]
+        values = [float(-(seen * np.log(seen)).sum()), *map(float, shares)]
+        return dict(zip(self.facts, values, strict=False))
