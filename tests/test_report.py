@@ -103,11 +103,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a plain sweep."""
     folder = tmp_path_factory.mktemp("sweep")
-    text = ["run_dir,overrides,status,final/jsd/probe"]
-    for run, (objective, probe) in enumerate([("gan", 0.5), ("wgan", 0.0625), ("wgan_gp", 0.125)]):
-        text.append(f"{run},objective={objective} seed=1 model.width=64,completed,{probe}")
-        picture(folder / str(run) / "samples" / "step_000040.png", seed=run)
-        log(folder / str(run), **{"jsd/probe": probe})
+    text = ["job,status,objective,seed,dataset.root,seconds,error,final jsd/probe,best jsd/probe"]
+    for name, objective, probe in (("a", "gan", 0.5), ("b", "wgan", 0.0625), ("c", "wgan_gp", "")):
+        text.append(f"{name},completed,{objective},1,/private,12.5,,{probe},{probe}")
+        picture(folder / name / "samples" / "step_000040.png")
+        log(folder / name, **{"jsd/probe": 1.0})
     (folder / "sweep.csv").write_text("\n".join(text))
     page.main([str(folder), "--out", str(folder / "elsewhere.html")])
     return folder / "elsewhere.html"
@@ -177,14 +177,13 @@ def test_thin_keeps_ends_and_extremes() -> None:
 
 
 def test_curves_come_in_the_order_that_people_look_at_them(tmp_path: Path) -> None:
-    tags = ["loss/critic", "mine", "images/a_raw", "images/a", "speed/x", "wasserstein/critic"]
-    log(tmp_path, **dict.fromkeys(tags, 1.0))
-    read = read_curves(tmp_path / "metrics.jsonl", tags=9, points=9, first=["mine"])
-    assert list(read) == ["mine", "wasserstein/critic", "images/a", "loss/critic", "images/a_raw"]
-    assert list(read_curves(tmp_path / "metrics.jsonl", tags=2, points=9)) == [
-        "wasserstein/critic",
-        "images/a",
-    ]
+    tags = ["images/a_raw", "images/a", "images/b", "speed/x", "wasserstein/critic", "other/x"]
+    log(tmp_path, **dict.fromkeys(["loss/critic", "mine/z", *tags], 1.0))
+    read = read_curves(tmp_path / "metrics.jsonl", tags=9, points=9, first=["mine/z", "absent"])
+    order = ["mine/z", "images/a", "wasserstein/critic", "other/x", "loss/critic", "images/b"]
+    assert list(read) == [*order, "images/a_raw"]
+    two = read_curves(tmp_path / "metrics.jsonl", tags=2, points=9)
+    assert list(two) == ["images/a", "wasserstein/critic"]
     assert read_curves(tmp_path / "none.jsonl", tags=9, points=9) == {}
 
 
@@ -214,14 +213,20 @@ def test_numbers_as_printed(text: str, printed: str) -> None:
     assert typeset(text) == printed
 
 
-def test_a_sweep_is_a_table_of_its_overrides(sweep: Path) -> None:
+def test_a_sweep_is_a_table_of_what_varies(sweep: Path) -> None:
     data = embedded(sweep)
-    keys = {column["key"]: column for column in data["columns"]}
-    assert list(keys) == ["place", "objective", "seed", "model.width", "status", "final/jsd/probe"]
-    assert keys["objective"]["filter"]
-    assert "filter" not in keys["seed"]  # there is no choice
-    assert [row["cells"]["final/jsd/probe"] for row in data["rows"]] == [0.5, 0.0625, 0.125]
+    columns = {column["key"]: column for column in data["columns"]}
+    assert list(columns) == ["place", "objective", "status", "seconds", "final jsd/probe"]
+    assert columns["objective"]["filter"]
+    assert "filter" not in columns["status"]  # there is no choice
+    assert [row["cells"]["final jsd/probe"] for row in data["rows"]] == [0.5, 0.0625, None]
+    assert data["rows"][0]["lists"] == [
+        ["Final", [["jsd/probe", 0.5]]],
+        ["Best", [["jsd/probe", 0.5]]],
+    ]
     assert all(row["runs"][0]["picture"] for row in data["rows"])
+    assert "seed=1" in sweep.read_text()
+    assert "/private" not in sweep.read_text()
     assert data["study"] is None
 
 
@@ -229,7 +234,8 @@ def test_runs_without_a_list_are_found(tmp_path: Path) -> None:
     for name, status in (("10", "completed"), ("9", "diverged")):
         (tmp_path / name).mkdir()
         final = {"jsd/probe": 0.5, "grad_norm/critic": None}
-        summary = {"status": status, "seconds": 2.5, "final": final}
+        summary = {"status": status, "seconds": {"total": 2.5}, "final": final}
+        summary["health"] = {"state": "stalled"}
         (tmp_path / name / "summary.json").write_text(json.dumps(summary))
     page.main([str(tmp_path)])
     rows = embedded(tmp_path / "report.html")["rows"]
@@ -237,6 +243,8 @@ def test_runs_without_a_list_are_found(tmp_path: Path) -> None:
         (9, "diverged"),
         (10, "completed"),
     ]
+    assert rows[0]["cells"]["final jsd/probe"] == 0.5
+    assert ["health", "stalled"] in rows[0]["runs"][0]["facts"]
 
 
 def test_an_empty_folder_is_refused_in_one_line(
@@ -431,8 +439,8 @@ def test_nothing_is_wider_than_a_phone(
 
 def test_a_sweep_sorts_filters_and_opens(sweep: Path, opened: Callable[..., Page]) -> None:
     shown = opened(sweep)
-    shown.find("th[data-key='final/jsd/probe'] button").click()
-    assert shown.names == ["1", "2", "0"]
+    shown.find("th[data-key='final jsd/probe'] button").click()
+    assert shown.names == ["1", "0", "2"]
     shown.choose("objective", "wgan")
     assert shown.names == ["1"]
     shown.find(".opener").click()

@@ -12,7 +12,8 @@ from gan_runner.studies.results import number
 Curve = tuple[list[float], list[float]]
 """Steps and values."""
 
-_FIRST = ("wasserstein/", "jsd/", "divergence/", "images/", "critic/", "loss/", "grad_norm/")
+_MEASURES = ("images", "score", "modes", "wasserstein", "jsd", "divergence")  # others come after
+_TRAINING = ("loss", "critic", "lipschitz", "grad_norm", "health")  # and these at the end
 _NEVER = ("speed/", "time/")
 
 
@@ -36,7 +37,7 @@ def read_curves(
                 steps, values = curves.setdefault(tag, ([], []))
                 steps.append(step)
                 values.append(known)
-    chosen = _chosen(curves, list(first))[:tags]
+    chosen = in_order(curves, list(first))[:tags]
     return {tag: thin(*curves[tag], points=points) for tag in chosen}
 
 
@@ -77,11 +78,26 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield point
 
 
-def _chosen(tags: Iterable[str], first: list[str]) -> list[str]:
-    """The tags in the order in which people look at them; the raw generator's come later."""
+def in_order(tags: Iterable[str], first: Sequence[str] = ()) -> list[str]:
+    """Tags in the order in which people look at them.
 
-    def key(tag: str) -> tuple[bool, bool, int, str]:
-        group = next((i for i, prefix in enumerate(_FIRST) if tag.startswith(prefix)), len(_FIRST))
-        return tag not in first, tag.endswith("_raw"), group, tag
+    The first of each group, then the second ones, and so on; measures before losses, what describes
+    the raw generator or a single class at the end; timings never.
+    """
+    groups: dict[str, list[str]] = {}
+    for tag in sorted(tags):
+        if tag not in first and not tag.startswith(_NEVER):
+            groups.setdefault(tag.partition("/")[0], []).append(tag)
+    places = {tag: place for group in groups.values() for place, tag in enumerate(group)}
 
-    return sorted((tag for tag in tags if not tag.startswith(_NEVER)), key=key)
+    def key(tag: str) -> tuple[bool, int, int, str]:
+        group = tag.partition("/")[0]
+        measure = _MEASURES.index(group) if group in _MEASURES else len(_MEASURES)
+        late = _TRAINING.index(group) + 1 if group in _TRAINING else 0
+        return _is_detail(tag), places[tag], measure + late, tag
+
+    return [tag for tag in first if tag in tags] + sorted(places, key=key)
+
+
+def _is_detail(tag: str) -> bool:
+    return tag.endswith("_raw") or "class_share" in tag

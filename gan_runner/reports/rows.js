@@ -138,7 +138,7 @@ function line(row, columns, { toggle, shownValue }) {
   const cells = columns.slice(1).map((column) => {
     const text = column.type === "outcome" ? "" : shownValue(row, column);
     const lost = column.run !== undefined && !text ? row.runs[column.run].status : "";
-    const classes = [column.type, column.signed && "signed", lost && "lost", column.run !== undefined && `run ${RUN_CLASSES[column.run]}`];
+    const classes = [column.type, column.signed && "signed", lost && (["diverged", "failed"].includes(lost) ? "lost" : "pending"), column.run !== undefined && `run ${RUN_CLASSES[column.run]}`];
     return el("td", { class: classes.filter(Boolean).join(" "), "data-label": column.short || column.label }, lost || text);
   });
   const node = el("tr", { id: `row-${row.id}`, class: row.counts ? "row" : "row reference" }, el("th", { scope: "row" }, row.button), thumbs, cells);
@@ -195,7 +195,9 @@ function details(row, data) {
     groups.set(group, [...(groups.get(group) || []), [column.label, written(row.cells[column.key], column)]]);
   }
   groups.delete("Score");
-  const lists = [...groups].map(([title, pairs]) => facts(title, pairs));
+  const values = (row.lists || []).map(([title, pairs]) => [title, pairs.map(([tag, value]) => [tag, short(value)])]);
+  if (row.lists) groups.delete("Final");
+  const lists = [...groups, ...values].filter((list) => list[1].length).map(([title, pairs]) => facts(title, pairs));
   const of = row.runs.map((run, i) => facts(run.label || "Run", run.facts, RUN_CLASSES[i]));
   return el("div", { class: "details pair" }, el("div", { class: "pictures" }, pictures), el("div", { class: "lists" }, lists, of), curves(row));
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from gan_runner.reports.curves import read_curves
 from gan_runner.reports.pictures import data_uri, latest
-from gan_runner.studies.results import number
+from gan_runner.studies.results import number, read_object
 
 _PICTURES = 10 << 20  # bytes of all pictures; as text in the page a third more
 _PICTURE = 120 << 10  # bytes of one, at most
@@ -68,6 +68,8 @@ def show(
     grid = latest(run_dir) if run_dir else None
     grid = grid if grid and inside(folder, str(grid)) else None
     curves = {}
+    state = health(run_dir) if run_dir else ""
+    cells = {"health": state, **{key: text for key, text in cells.items() if text}}
     if run_dir and (log := inside(folder, str(run_dir / "metrics.jsonl"))):
         curves = read_curves(log, tags=_TAGS, points=budget.points, first=tags)
     return {
@@ -81,6 +83,12 @@ def show(
     }
 
 
+def health(run_dir: Path) -> str:
+    """The state that a run's summary.json tells, where it tells one."""
+    told = (read_object(run_dir / "summary.json") or {}).get("health")
+    return str(told.get("state", "")) if isinstance(told, dict) else ""
+
+
 def facts(cells: Mapping[str, str]) -> list[tuple[str, str]]:
     """What is worth reading about a run, as names and texts."""
     found = [("status", cells.get("status", "") or "missing"), ("health", cells.get("health", ""))]
@@ -92,7 +100,7 @@ def facts(cells: Mapping[str, str]) -> list[tuple[str, str]]:
         found.append((name.replace("_", " "), "" if count is None else f"{count:,.0f}"))
     seconds = number(cells.get("seconds"))
     found.append(("duration", "" if seconds is None else duration(seconds)))
-    found.append(("directory", cells.get("run_dir", "")))
+    found += [("error", cells.get("error", "")), ("directory", cells.get("run_dir", ""))]
     return [(name, text) for name, text in found if text]
 
 

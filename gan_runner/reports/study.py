@@ -56,7 +56,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     facts = study.facts
     shown = [(name, str(facts[name])) for name in ("preset", "dataset") if facts.get(name)]
     if facts.get("score"):
-        of = f", generator: {facts['score_of']}" if facts.get("score_of") else ""
+        of = f" of {facts['score_of']}" if facts.get("score_of") else ""
         shown.append(("score", f"{facts['score']}{of}"))
     if study.real is not None:
         shown.append(("real data", f"{study.real:.2f}"))
@@ -91,8 +91,9 @@ def _row(study: Study, name: str, budget: Budget) -> dict[str, Any]:
     if scores[0] is not None and scores[1] is not None:
         cells["difference"] = scores[1] - scores[0]
     tag = str(study.facts.get("score", ""))
+    tags = [tag, f"{tag}_raw"]
     shown = [
-        show(study.folder, run.cells if run else {}, label=label, budget=budget, tags=[tag])
+        show(study.folder, run.cells if run else {}, label=label, budget=budget, tags=tags)
         for run, label in zip(runs, study.labels, strict=True)
     ]
     return {

@@ -1,17 +1,22 @@
-"""A sweep as the content of a page: a run a row, its overrides and its numbers as columns."""
+"""A sweep as the content of a page: a run a row, what its overrides vary and what it reached."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_runner.reports.curves import in_order
 from gan_runner.reports.runs import Budget, show
 from gan_runner.studies.results import natural, number, read_object, read_rows
 
-_PLACES = ("run_dir", "dir", "directory", "path")  # columns that may name a run's directory
-_NOT_SHOWN = {*_PLACES, "overrides", "error", "command"}
+Line = dict[str, str]
+
+_RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
+_ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
+_OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
+_VALUES = 6  # of a run, shown as columns; opening the row shows all
 _CHOICES = 24  # more different texts than this are searched for, not chosen from
 
 
@@ -29,14 +34,16 @@ def content(folder: Path) -> dict[str, Any]:
             f"{folder} holds neither study.json nor sweep.csv nor runs; name the directory of a"
             " sweep or a study"
         )
+    made = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
+    shared = {key: lines[0].get(key, "") for key in made if len(_values(lines, key)) == 1}
+    columns = _columns(lines, [key for key in made if key not in shared])
     budget = Budget(len(lines))
-    columns = list(_columns(lines))
-    ended = [line.get("status") for line in lines]
+    done = [line.get("status") for line in lines].count("completed")
     return {
         "kind": "sweep",
         "title": folder.resolve().name,
-        "facts": [("runs", f"{len(lines):,}")],
-        "progress": f"{ended.count('completed')} of {len(lines)} runs completed.",
+        "facts": _facts(shared),
+        "progress": f"{done} of {len(lines)} runs completed.",
         "columns": columns,
         "rows": [_row(folder, i, line, columns, budget) for i, line in enumerate(lines)],
         "noun": ["run", "runs"],
@@ -45,7 +52,24 @@ def content(folder: Path) -> dict[str, Any]:
     }
 
 
-def _spread(line: Mapping[str, str]) -> dict[str, str]:
+def _facts(shared: Mapping[str, str]) -> list[tuple[str, str]]:
+    words = [f"{k}={v}" for k, v in shared.items() if v and k not in _OF_THE_MACHINE]
+    return [("all with", " ".join(words))] if words else []
+
+
+def _keys(lines: Iterable[Line]) -> list[str]:
+    return list(dict.fromkeys(key for line in lines for key in line))
+
+
+def _values(lines: Iterable[Line], key: str) -> set[str]:
+    return {line.get(key, "") for line in lines}
+
+
+def _is_value(key: str) -> bool:
+    return key.startswith(("final ", "best "))
+
+
+def _spread(line: Mapping[str, str]) -> Line:
     """A line whose `overrides`, if it has that column, have columns of their own."""
     try:
         words = shlex.split(line.get("overrides", ""))
@@ -53,57 +77,73 @@ def _spread(line: Mapping[str, str]) -> dict[str, str]:
         words = []
     pairs = [word.partition("=") for word in words if "=" in word]
     own = {key.lstrip("+~"): value for key, _, value in pairs}
-    place = next((line[name] for name in _PLACES if line.get(name)), "")
-    return {**own, **line, "run_dir": place}
+    run_dir = next((line[name] for name in _RUN_DIRS if line.get(name)), "")
+    return {**own, **line, "run_dir": run_dir}
 
 
-def _found(folder: Path) -> Iterable[dict[str, str]]:
+def _found(folder: Path) -> Iterable[Line]:
     """Lines made of the summaries of the runs below a folder."""
     paths = [folder / "summary.json", *folder.glob("*/summary.json")]
     for path in sorted(paths, key=lambda path: natural(path.parent.name)):
         summary = read_object(path)
         if summary is None:
             continue
-        final = summary.get("final")
-        numbers = {k: v for k, v in final.items() if number(v) is not None} if final else {}
+        final, seconds = summary.get("final"), summary.get("seconds")
+        values = final if isinstance(final, dict) else {}
         yield {
-            "run": path.parent.name,
+            "run": path.parent.resolve().name,
             "status": str(summary.get("status", "")),
-            "seconds": str(summary.get("seconds", "")),
+            "steps": str(summary.get("steps", "")),
+            "seconds": str(seconds.get("total", "") if isinstance(seconds, dict) else ""),
             "run_dir": str(path.parent.relative_to(folder)),
-            **{str(key): str(value) for key, value in numbers.items()},
+            **{f"final {k}": str(v) for k, v in values.items() if number(v) is not None},
         }
 
 
-def _columns(lines: list[dict[str, str]]) -> Iterable[dict[str, Any]]:
-    """A column a key: numbers where all its values are, and a filter where there is a choice."""
-    keys = dict.fromkeys(key for line in lines for key in line)
-    yield {"key": "place", "label": "#", "type": "number"}
-    for key in keys:
-        values = {line[key] for line in lines if line.get(key)}
-        if not values or key in _NOT_SHOWN:
-            continue
-        numbers = all(number(value) is not None for value in values)
-        column: dict[str, Any] = {"key": key, "label": key, "type": "number" if numbers else "text"}
-        if 1 < len(values) <= _CHOICES and not (numbers and any(map(_has_fraction, values))):
-            column["filter"] = True
-        yield column
+def _columns(lines: Sequence[Line], varied: Sequence[str]) -> list[dict[str, Any]]:
+    """The place, what varies, the status, the seconds, and the values that people look at first."""
+    tags = [key.removeprefix("final ") for key in _keys(lines) if key.startswith("final ")]
+    values = [f"final {tag}" for tag in in_order(tags)[:_VALUES]]
+    keys = [*varied, "status", "seconds", *values]
+    shown = [key for key in keys if any(line.get(key) for line in lines)]
+    place = {"key": "place", "label": "#", "type": "number"}
+    return [place, *(_column(lines, key) for key in shown)]
 
 
-def _has_fraction(value: str) -> bool:
-    return not value.lstrip("-").isdecimal()
+def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
+    """Numbers where all its values are, and a filter where there is a choice."""
+    values = _values(lines, key) - {""}
+    numbers = all(number(value) is not None for value in values)
+    label = key.removeprefix("final ")
+    column: dict[str, Any] = {"key": key, "label": label, "type": "number" if numbers else "text"}
+    if _is_value(key):
+        column["group"] = "Final"
+    elif key == "seconds":
+        column["digits"] = 0
+    elif 1 < len(values) <= _CHOICES:
+        column["filter"] = True
+    return column
 
 
 def _row(
-    folder: Path, place: int, line: dict[str, str], columns: list[dict[str, Any]], budget: Budget
+    folder: Path, place: int, line: Line, columns: Sequence[Mapping[str, Any]], budget: Budget
 ) -> dict[str, Any]:
-    numeric = {column["key"] for column in columns if column["type"] == "number"}
-    cells = {k: number(v) if k in numeric else v for k, v in line.items() if k not in _NOT_SHOWN}
-    cells["place"] = place
+    cells: dict[str, Any] = {"place": place}
+    for column in columns[1:]:
+        text = line.get(column["key"], "")
+        cells[column["key"]] = number(text) if column["type"] == "number" else text
     return {
         "name": str(place),
         "counts": True,
         "ended": [line.get("status") == "completed"],
         "cells": cells,
+        "lists": [["Final", _numbers(line, "final ")], ["Best", _numbers(line, "best ")]],
         "runs": [show(folder, line, label=line.get("status", ""), budget=budget)],
     }
+
+
+def _numbers(line: Line, kind: str) -> list[tuple[str, float]]:
+    """The values of a kind by tag, without the steps at which the best ones were."""
+    found = {k.removeprefix(kind): number(v) for k, v in line.items() if k.startswith(kind)}
+    tags = in_order([tag for tag, value in found.items() if value is not None])
+    return [(tag, value) for tag in tags if (value := found[tag]) is not None]

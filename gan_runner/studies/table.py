@@ -130,6 +130,8 @@ def progress(study: Study) -> str:
     if lost:
         counts = [f"{lost.count(kind)} {kind}" for kind in dict.fromkeys(lost)]
         parts.append(f"{' and '.join(counts)} run(s) count as not successful")
+    if without := len([r for r in study.runs if r.status == "completed" and r.score is None]):
+        parts.append(f"{without} completed run(s) have no score")
     return "; ".join(parts) + "."
 
 
