@@ -3,8 +3,11 @@
 const RUN_CLASSES = ["first", "second"];
 
 // The frame of a chart: axes, grid and the two scales.
-function frame(host, { x, y, height, xLabel, yLabel, percent, left = 44 }) {
+function frame(host, { x, y, height, xLabel, yLabel, percent }) {
   const width = Math.max(220, host.clientWidth);
+  const rows = ticks(y[0], y[1], Math.max(4, height / 50));
+  const texts = rows.map((at) => (percent ? `${Math.round(100 * at)}%` : tickText(at, rows)));
+  const left = Math.max(42, 14 + 7.5 * Math.max(...texts.map((text) => text.length)));
   const box = { left, right: 12, top: 14, bottom: xLabel ? 40 : 24 };
   const scale = (range, from, to) => (value) =>
     from + ((value - range[0]) / (range[1] - range[0] || 1)) * (to - from);
@@ -12,13 +15,12 @@ function frame(host, { x, y, height, xLabel, yLabel, percent, left = 44 }) {
   const py = scale(y, height - box.bottom, box.top);
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
   const grid = svg("g", { class: "grid" });
-  for (const at of ticks(y[0], y[1], Math.max(4, height / 50))) {
-    const text = percent ? `${Math.round(100 * at)}%` : short(at);
+  rows.forEach((at, i) => {
     grid.append(
       svg("line", { x1: box.left, x2: width - box.right, y1: py(at), y2: py(at) }),
-      svg("text", { x: box.left - 7, y: py(at) + 4, "text-anchor": "end" }, text),
+      svg("text", { x: box.left - 7, y: py(at) + 4, "text-anchor": "end" }, texts[i]),
     );
-  }
+  });
   for (const at of ticks(x[0], x[1], Math.max(3, width / 70))) {
     const anchor = px(at) > width - 30 ? "end" : "middle";  // the last one stays on the page
     const spot = anchor === "end" ? width - 1 : px(at);
@@ -159,12 +161,12 @@ function curveChart(host, tag, runs) {
   const y = [Math.min(...values) - room, Math.max(...values) + room];
   const readout = el("output", {});
   const say = (step) => {
-    const at = found.map((curve, i) => curve && `${runs[i].label} ${short(valueAt(curve, step))}`);
+    const at = found.map((curve, i) => curve && `${runs[i].label} ${short(valueAt(curve, step))}`.trim());
     readout.textContent = `${short(step)}: ${at.filter(Boolean).join(", ")}`;
   };
   const figure = el("figure", { class: "curve" }, el("figcaption", {}, el("code", {}, tag), readout), host);
   draw(host, () => {
-    const chart = frame(host, { x, y, height: 150, left: 52 });
+    const chart = frame(host, { x, y, height: 150 });
     chart.root.setAttribute("aria-label", `Learning curve of ${tag}`);
     found.forEach((curve, i) => {
       if (!curve) return;

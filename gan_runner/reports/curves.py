@@ -99,5 +99,10 @@ def in_order(tags: Iterable[str], first: Sequence[str] = ()) -> list[str]:
     return [tag for tag in first if tag in tags] + sorted(places, key=key)
 
 
+def is_measure(tag: str) -> bool:
+    """Whether a tag says something of the samples, not of how training goes."""
+    return tag.partition("/")[0] not in _TRAINING and not _is_detail(tag)
+
+
 def _is_detail(tag: str) -> bool:
     return tag.endswith("_raw") or "class_share" in tag

@@ -51,3 +51,13 @@ function ticks(low, high, count) {
   }
   return found;
 }
+
+// As many decimals as neighbouring ticks differ in.
+function tickText(at, all) {
+  const step = all.length > 1 ? all[1] - all[0] : Math.abs(at) || 1;
+  const decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  return decimals > 6 ? short(at) : minus(at.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+}
+
+// A tag or a key, with places where a narrow column may break it.
+const breakable = (text) => text.split(/(?<=[/_.])/).flatMap((part) => [part, el("wbr")]);

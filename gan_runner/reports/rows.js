@@ -85,6 +85,7 @@ function rowTable(data, state) {
     }
   }
 
+  table.classList.add(data.kind);
   table.append(el("caption", { class: "hidden" }, `All ${data.noun[1]}; headers sort, rows open`));
   table.append(head(columns, (column) => sortBy(column, order.column === column && !order.falling)), body);
   for (const row of rows) row.line = line(row, columns, { toggle, shownValue });
@@ -117,7 +118,7 @@ function head(columns, sort) {
   const groups = el("tr", { class: "groups" }, el("td", { colspan: 2 }));
   const names = el("tr", {}, el("th", { scope: "col", class: "thumbs" }, el("span", { class: "hidden" }, "samples")));
   columns.forEach((column, i) => {
-    const button = el("button", { type: "button", onclick: () => sort(column) }, column.label, el("i", { "aria-hidden": "true" }));
+    const button = el("button", { type: "button", onclick: () => sort(column) }, breakable(column.label), el("i", { "aria-hidden": "true" }));
     const cell = el("th", { scope: "col", "data-key": column.key, class: column.type, "aria-sort": "none" }, button);
     if (i === 0) names.prepend(cell);
     else names.append(cell);
@@ -137,7 +138,8 @@ function line(row, columns, { toggle, shownValue }) {
     run.picture ? el("img", { src: run.picture, alt: "", class: RUN_CLASSES[i], decoding: "async" }) : el("span", { class: "no-picture" })));
   const cells = columns.slice(1).map((column) => {
     const text = column.type === "outcome" ? "" : shownValue(row, column);
-    const lost = column.run !== undefined && !text ? row.runs[column.run].status : "";
+    const status = column.run !== undefined && !text ? row.runs[column.run].status : "";
+    const lost = status === "completed" ? "no score" : status;
     const classes = [column.type, column.signed && "signed", lost && (["diverged", "failed"].includes(lost) ? "lost" : "pending"), column.run !== undefined && `run ${RUN_CLASSES[column.run]}`];
     return el("td", { class: classes.filter(Boolean).join(" "), "data-label": column.short || column.label }, lost || text);
   });
@@ -151,7 +153,7 @@ function line(row, columns, { toggle, shownValue }) {
 
 function filterForm(data, { filters, refresh, sortBy, search }) {
   const form = byId("filters");
-  const find = el("input", { type: "search", placeholder: "relu 64 diverged \u2026", oninput: () => { search(find.value); refresh(); } });
+  const find = el("input", { type: "search", placeholder: data.study ? "relu 64 diverged \u2026" : "wgan diverged \u2026", oninput: () => { search(find.value); refresh(); } });
   const set = (column, value) => { value === "any" ? filters.delete(column) : filters.set(column, value); refresh(); };
   const groups = new Map();
   for (const column of data.columns.filter((column) => column.filter)) {
@@ -184,22 +186,22 @@ function options(data, column) {
 // What opening a row shows: its samples side by side, what it is, how it learned.
 function details(row, data) {
   const pictures = row.runs.map((run, i) => el("figure", { class: `samples ${RUN_CLASSES[i]}` },
-    el("figcaption", {}, el("b", {}, run.label), run.step === null ? "" : ` samples at step ${short(run.step)}`),
+    el("figcaption", {}, el("b", {}, run.label), run.step === null ? "" : `${run.label ? " samples" : "Samples"} at step ${short(run.step)}`),
     run.picture ? el("img", { src: run.picture, alt: `Samples of ${row.name}, ${run.label}` }) : el("p", { class: "no-picture" }, `No samples: ${run.status}.`)));
   const drawn = data.columns.slice(1).filter((column) => column.type !== "outcome" && column.run === undefined && known(row.cells[column.key]));
   const facts = (title, pairs, name = "") => el("div", { class: "fact-list" }, el("h4", { class: name }, title),
-    el("dl", {}, pairs.flatMap(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value)))));
+    el("dl", {}, pairs.map(([key, value]) => el("div", { class: value.length > 20 ? "long" : null }, el("dt", {}, breakable(key)), el("dd", {}, value)))));
   const groups = new Map();
   for (const column of drawn) {
-    const group = column.group || "Values";
+    const group = column.group || "";
     groups.set(group, [...(groups.get(group) || []), [column.label, written(row.cells[column.key], column)]]);
   }
   groups.delete("Score");
   const values = (row.lists || []).map(([title, pairs]) => [title, pairs.map(([tag, value]) => [tag, short(value)])]);
-  if (row.lists) groups.delete("Final");
+  if (row.lists) ["Final", "Run"].forEach((group) => groups.delete(group));
   const lists = [...groups, ...values].filter((list) => list[1].length).map(([title, pairs]) => facts(title, pairs));
-  const of = row.runs.map((run, i) => facts(run.label || "Run", run.facts, RUN_CLASSES[i]));
-  return el("div", { class: "details pair" }, el("div", { class: "pictures" }, pictures), el("div", { class: "lists" }, lists, of), curves(row));
+  const of = row.runs.map((run, i) => facts(run.label || "Run", run.facts, run.label ? RUN_CLASSES[i] : ""));
+  return el("div", { class: row.runs.length > 1 ? "details pair" : "details single" }, el("div", { class: "pictures" }, pictures), el("div", { class: "lists" }, lists, of), curves(row));
 }
 
 function curves(row) {

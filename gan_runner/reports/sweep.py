@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_runner.reports.curves import in_order
+from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.runs import Budget, show
 from gan_runner.studies.results import natural, number, read_object, read_rows
 
@@ -16,6 +16,7 @@ Line = dict[str, str]
 _RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
 _ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
 _OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
+_KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
 _VALUES = 6  # of a run, shown as columns; opening the row shows all
 _CHOICES = 24  # more different texts than this are searched for, not chosen from
 
@@ -103,7 +104,8 @@ def _found(folder: Path) -> Iterable[Line]:
 def _columns(lines: Sequence[Line], varied: Sequence[str]) -> list[dict[str, Any]]:
     """The place, what varies, the status, the seconds, and the values that people look at first."""
     tags = [key.removeprefix("final ") for key in _keys(lines) if key.startswith("final ")]
-    values = [f"final {tag}" for tag in in_order(tags)[:_VALUES]]
+    measures = [tag for tag in in_order(tags, _KEY_TAGS) if is_measure(tag)]
+    values = [f"final {tag}" for tag in measures[:_VALUES]]
     keys = [*varied, "status", "seconds", *values]
     shown = [key for key in keys if any(line.get(key) for line in lines)]
     place = {"key": "place", "label": "#", "type": "number"}
@@ -117,12 +119,11 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     label = key.removeprefix("final ")
     column: dict[str, Any] = {"key": key, "label": label, "type": "number" if numbers else "text"}
     if _is_value(key):
-        column["group"] = "Final"
-    elif key == "seconds":
-        column["digits"] = 0
-    elif 1 < len(values) <= _CHOICES:
-        column["filter"] = True
-    return column
+        return {**column, "group": "Final"}
+    if key == "seconds":
+        return {**column, "group": "Run", "digits": 0}
+    column["group"] = "Run" if key in _ABOUT_THE_RUN else "Overrides"
+    return {**column, "filter": 1 < len(values) <= _CHOICES}
 
 
 def _row(
@@ -138,12 +139,13 @@ def _row(
         "ended": [line.get("status") == "completed"],
         "cells": cells,
         "lists": [["Final", _numbers(line, "final ")], ["Best", _numbers(line, "best ")]],
-        "runs": [show(folder, line, label=line.get("status", ""), budget=budget)],
+        "runs": [show(folder, line, label="", budget=budget)],
     }
 
 
 def _numbers(line: Line, kind: str) -> list[tuple[str, float]]:
     """The values of a kind by tag, without the steps at which the best ones were."""
-    found = {k.removeprefix(kind): number(v) for k, v in line.items() if k.startswith(kind)}
+    keys = [key for key in line if key.startswith(kind) and not key.startswith("best step ")]
+    found = {key.removeprefix(kind): number(line[key]) for key in keys}
     tags = in_order([tag for tag, value in found.items() if value is not None])
     return [(tag, value) for tag in tags if (value := found[tag]) is not None]
