@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_runner.studies import table
+from gan_runner.studies import conclude, table
 from gan_runner.studies.outcomes import PUBLISHED, Outcome, mcnemar, newcombe, outcome
 from gan_runner.studies.results import read
 
@@ -68,9 +68,14 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def test_the_published_table_reproduces_itself_and_its_totals(tmp_path: Path) -> None:
+def test_the_table_command_reproduces_the_published_table_and_its_totals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     study = write_study(tmp_path, scores_of_the_paper())
-    lines = [cells(line) for line in table.render(study).splitlines() if line.startswith("| ")][1:]
+    monkeypatch.setattr("sys.argv", ["gan-table", str(study)])
+    conclude.main()
+    printed = capsys.readouterr().out.splitlines()
+    lines = [cells(line) for line in printed if line.startswith("| ")][1:]
     assert len(lines) == 17
     for line, (threshold, counts) in zip(lines, published().items(), strict=True):
         totals = (counts[0] + counts[2], counts[1] + counts[2])
