@@ -212,7 +212,11 @@ class View:
 
 
 Card = Mapping[str, Any]
-"""What made a number, as plain values; numbers with unlike cards are not to be compared."""
+"""What made a number, as plain values; numbers with unlike cards are not to be compared.
+
+Two keys are for whoever shows it: `better`, "higher" where more is (otherwise less is), and
+`beside`, the tag in whose chart it is to be drawn as well.
+"""
 
 
 class Evaluator(Protocol):

@@ -23,7 +23,10 @@ class CriticOnHeldOut:
         self.batch_size, self.seed = scene.batch_size, scene.seed
         about = {"generator": "raw", "batch": scene.batch_size, "seed": scene.seed}
         card = {**scene.reference, **about}
-        self.cards = {"wasserstein/critic_heldout": card, "critic/input_gradient_norm": card}
+        self.cards = {
+            "wasserstein/critic_heldout": {**card, "beside": "wasserstein/critic"},
+            "critic/input_gradient_norm": card,
+        }
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure a view."""

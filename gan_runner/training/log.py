@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +25,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from gan_runner.core import State
+from gan_runner.core import Card, State
 from gan_runner.files import write_whole
+from gan_runner.training.charts import charts_of
 
 Scalars = Mapping[str, float]
+
+# What a critic makes of a distance: it grows until the critic is trained, then falls with it.
+_ESTIMATES = {f"wasserstein/{name}" for name in ("critic", "critic_heldout", "per_slope", "bound")}
 
 
 class Meter:
@@ -72,13 +76,17 @@ class RunLog:
         run_dir: of the run.
         keep_before: continue the log that is there, without its points at this step and later; None
             starts a new one.
-        higher: tags of which more is better; of others, less is.
+        cards: of what is measured, by tag: they say what is better, and what is drawn together.
     """
 
     def __init__(
-        self, run_dir: Path, *, keep_before: int | None = None, higher: Collection[str] = ()
+        self,
+        run_dir: Path,
+        *,
+        keep_before: int | None = None,
+        cards: Mapping[str, Card] | None = None,
     ) -> None:
-        self.run_dir, self.higher = run_dir, higher
+        self.run_dir, self.cards = run_dir, cards or {}
         self.final: dict[str, float | None] = {}
         self.best: dict[str, dict[str, float]] = {}
         self._peaks: dict[str, float] = {}
@@ -130,7 +138,9 @@ class RunLog:
     def opening(
         self, *, config: str, architecture: str, hyperparameters: Mapping[str, Any]
     ) -> None:
-        """Show in TensorBoard what the run is, and begin its line on the HParams page.
+        """Show in TensorBoard what the run is and which of its curves belong together.
+
+        Also begins its line on the HParams page.
 
         No list of hyperparameters and metrics is declared: TensorBoard then makes the page's
         columns from all runs that it shows, and their last scalars are the metrics.
@@ -144,6 +154,8 @@ class RunLog:
             else:
                 start.hparams[name].string_value = str(value)
         self._hparams(hparams.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
+        if charts := charts_of(self.cards):
+            self._board.add_custom_scalars(charts)
 
     def ending(self, status: str) -> None:
         """Close the line on the HParams page, unless the run may go on: the first word counts."""
@@ -169,18 +181,18 @@ class RunLog:
     def _is_best(self, tag: str, value: float) -> bool:
         """Low is good, but speeds should be high, and an estimate's rise is the critic's learning.
 
-        A Wasserstein estimate grows until the critic is trained, then falls with the distance; what
-        counts is the lowest positive value since the highest.
+        What counts of a critic's estimate of a distance is the lowest positive value since the
+        highest; distances that need no critic are simply better when they are lower.
         """
         best = self.best.get(tag, {}).get("value")
-        if tag.startswith("wasserstein/") and value > self._peaks.get(tag, -inf):
+        if tag in _ESTIMATES and value > self._peaks.get(tag, -inf):
             self._peaks[tag] = value
             return True
         if best is None:
             return True
-        if tag.startswith("speed/") or tag in self.higher:
+        if tag.startswith("speed/") or self.cards.get(tag, {}).get("better") == "higher":
             return value > best
-        return value < best and (value > 0 or not tag.startswith("wasserstein/"))
+        return value < best and (value > 0 or tag not in _ESTIMATES)
 
 
 def _wait_for_a_later_name(run_dir: Path) -> None:

@@ -135,8 +135,7 @@ class Trainer:
         write_whole(run_dir / "architecture.txt", self.architecture.encode())
         cards = {tag: card for measure in self.evaluators for tag, card in measure.cards.items()}
         write_json(run_dir / "cards.json", cards)
-        higher = {tag for tag, card in cards.items() if card.get("better") == "higher"}
-        self.log = RunLog(run_dir, keep_before=None if state is None else self.step, higher=higher)
+        self.log = RunLog(run_dir, keep_before=None if state is None else self.step, cards=cards)
 
     def begin(self) -> None:
         """What a run shows and saves before its first step, or once more where it continues."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch import nn
 
 from gan_runner.core import Latent, call_unchanged
@@ -79,6 +81,44 @@ def test_log_writes_the_same_everywhere(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert (np.asarray(Image.open(tmp_path / "samples" / "step_000003.png")) == image).all()
     assert len(board.Images("samples")) == 1
+
+
+def test_the_best_of_a_distance_and_of_an_estimate(tmp_path: Path) -> None:
+    """A critic's estimate rises before it means anything; a distance between samples does not."""
+    tags = ("wasserstein/critic_heldout", "wasserstein/exact", "wasserstein/sliced_w2_raw", "modes")
+    with RunLog(tmp_path, cards={"modes": {"better": "higher"}}) as log:
+        for step, value in enumerate((0.5, 3.0, 2.0, 2.5)):
+            log.scalars(step, dict.fromkeys(tags, value))
+    assert {tag: (its["value"], its["step"]) for tag, its in log.best.items()} == {
+        "wasserstein/critic_heldout": (2.0, 2),  # the lowest since the highest
+        "wasserstein/exact": (0.5, 0),
+        "wasserstein/sliced_w2_raw": (0.5, 0),
+        "modes": (3.0, 1),
+    }
+
+
+def test_curves_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
+    """TensorBoard takes tags for regular expressions that need only begin alike."""
+    together = {"beside": "wasserstein/critic"}
+    cards = {
+        "wasserstein/critic_heldout": together, "a+b": {"beside": "a+b"},
+        "a+b_floor": {"beside": "a+b"}, "loss/critic": {},
+    }  # fmt: skip
+    with RunLog(tmp_path, cards=cards) as log:
+        log.opening(config="", architecture="", hyperparameters={})
+    board = EventAccumulator(str(tmp_path)).Reload()
+    stored = board.SummaryMetadata("custom_scalars__config__").plugin_data.plugin_name
+    assert stored == "custom_scalars"
+    (event,) = board.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    charts = {chart.title: chart.multiline.tag for its in layout.category for chart in its.chart}
+    tags = ["wasserstein/critic", "wasserstein/critic_heldout", "a+b", "a+b_floor", "loss/critic"]
+    assert [its.title for its in layout.category] == ["wasserstein", "a+b"]
+    drawn = {
+        title: [tag for tag in tags if any(re.match(expression, tag) for expression in its)]
+        for title, its in charts.items()
+    }
+    assert drawn == {"wasserstein/critic": tags[:2], "a+b": tags[2:4]}
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
