@@ -34,7 +34,7 @@ from gan_runner.models.head import has_minibatch_statistics
 from gan_runner.models.summary import Summary, summarise
 from gan_runner.networks import latent_dim_of, lay_out, make, networks
 from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.priors import categories
+from gan_runner.objectives.priors import categories, code_length
 from gan_runner.schema import Tree
 from gan_runner.training import update
 from gan_runner.training.accelerate import Accelerated, Mode, check_mode
@@ -99,7 +99,8 @@ def _trainer(
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=_SEED_OF_MEASURES)
     scene = Scene(
         dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
-        categories=categories(objective.prior), samples=settings.n_eval,
+        categories=categories(objective.prior), code=code_length(objective.prior),
+        samples=settings.n_eval,
     )  # fmt: skip
     evaluators = _evaluators(config["metrics"], scene)
     settings = checks.check(objective, nets, optimizers, settings, evaluators)

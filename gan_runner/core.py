@@ -5,7 +5,7 @@ Every other module speaks in these types; this one imports none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -140,6 +140,12 @@ class Nets:
     critic: nn.Module
     average: nn.Module
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """What is trained of both players, by player and name: generator/layers.0.weight ..."""
+        players = {"generator": self.generator, "critic": self.critic}
+        return {f"{p}/{n}": w for p, net in players.items() for n, w in net.named_parameters()}
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -154,6 +160,8 @@ class Scene:
         device: the players'.
         categories: values of the categorical code that the noise begins with; 0: there is none.
         samples: of each generator in a view; 0: as many as there are held-out ones.
+        code: coordinates of the noise that the whole code takes, the categorical one and numbers in
+            [-1, 1]; the others are Gaussian.
     """
 
     dataset: Dataset
@@ -163,6 +171,7 @@ class Scene:
     device: torch.device
     categories: int = 0
     samples: int = 0
+    code: int = 0
 
     @property
     def spec(self) -> DataSpec:
@@ -191,6 +200,8 @@ class View:
         raw: N samples (N, *shape) of the generator as it stands.
         averaged: N samples of its running average, from the same noise in every view of a run.
         noise: that both were made of, with their labels.
+        history: the points of the curves so far, {"step": n, tag: value ...}, None for a value that
+            is not finite.
     """
 
     nets: Nets
@@ -199,6 +210,7 @@ class View:
     raw: Tensor
     averaged: Tensor
     noise: Latent
+    history: Sequence[Mapping[str, float | None]] = ()
 
     @property
     def labels(self) -> Tensor | None:

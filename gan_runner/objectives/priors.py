@@ -65,6 +65,15 @@ def coded(
 
 def categories(prior: Callable[..., Latent]) -> int:
     """Values of the categorical code at the front of a prior's noise; 0 for a prior without."""
+    return _of_code(prior, "categorical", 10)
+
+
+def code_length(prior: Callable[..., Latent]) -> int:
+    """Coordinates that the whole code takes at the front of a prior's noise; 0: it has none."""
+    return categories(prior) + _of_code(prior, "continuous", 2)
+
+
+def _of_code(prior: Callable[..., Latent], key: str, default: int) -> int:
     if getattr(prior, "func", prior) is not coded:
         return 0
-    return int(getattr(prior, "keywords", {}).get("categorical", 10))
+    return int(getattr(prior, "keywords", {}).get(key, default))

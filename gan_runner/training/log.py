@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Mapping
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,13 +28,12 @@ from torch.utils.tensorboard import SummaryWriter
 from gan_runner.core import Card, State
 from gan_runner.files import write_whole
 from gan_runner.training.charts import charts_of
+from gan_runner.training.record import Extremes, better_when_higher, read_points
 
 Scalars = Mapping[str, float]
 
+
 # What a critic makes of a distance: it grows until the critic is trained, then falls with it.
-_ESTIMATES = {f"wasserstein/{name}" for name in ("critic", "critic_heldout", "per_slope", "bound")}
-
-
 class Meter:
     """Means of device tensors over the steps since it was last read."""
 
@@ -76,7 +75,14 @@ class RunLog:
         run_dir: of the run.
         keep_before: continue the log that is there, without its points at this step and later; None
             starts a new one.
-        cards: of what is measured, by tag: they say what is better, and what is drawn together.
+        cards: what made the numbers, by tag, for cards.json; they also say what is better, and what
+            is drawn together.
+        training: the card of every tag that has none there: what a step of training logs.
+
+    Attributes:
+        points: of all curves so far.
+        final: the last value of each tag.
+        best: the best one and its step; see `record.Extremes`.
     """
 
     def __init__(
@@ -85,14 +91,17 @@ class RunLog:
         *,
         keep_before: int | None = None,
         cards: Mapping[str, Card] | None = None,
+        training: Card | None = None,
     ) -> None:
-        self.run_dir, self.cards = run_dir, cards or {}
-        self.final: dict[str, float | None] = {}
-        self.best: dict[str, dict[str, float]] = {}
-        self._peaks: dict[str, float] = {}
+        self.run_dir, self.cards, self._training = run_dir, dict(cards or {}), training or {}
+        self.points: list[dict[str, Any]] = []
+        extremes = self._extremes = Extremes(better_when_higher(self.cards))
+        self.final, self.best = extremes.final, extremes.best
         (run_dir / "samples").mkdir(parents=True, exist_ok=True)
         path = run_dir / "metrics.jsonl"
-        kept = [] if keep_before is None else _points_before(path, keep_before)
+        kept = [] if keep_before is None else read_points(path)
+        kept = [point for point in kept if keep_before is None or point["step"] < keep_before]
+        write_json(run_dir / "cards.json", self.cards)
         for point in kept:
             self._note(point)
         write_whole(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
@@ -121,6 +130,15 @@ class RunLog:
         self._lines.write(json.dumps(point) + "\n")
         self._lines.flush()
 
+    def _note(self, point: dict[str, Any]) -> None:
+        """Remember a point, and write down what made those of its numbers that are new."""
+        self.points.append(point)
+        self._extremes.note(point)
+        new = [tag for tag in point if tag != "step" and tag not in self.cards]
+        if new:
+            self.cards |= dict.fromkeys(new, self._training)
+            write_json(self.run_dir / "cards.json", self.cards)
+
     def flush(self) -> None:
         """Hand everything to the operating system, so that a killed process loses none of it."""
         self._lines.flush()
@@ -134,6 +152,12 @@ class RunLog:
         write_whole(path, content.getvalue())
         self._board.add_image(name, image, step, dataformats="HWC")
         self._board.flush()
+
+    def histograms(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Show how the numbers in each tensor are distributed, in TensorBoard; finite ones only."""
+        for name, tensor in tensors.items():
+            if tensor.isfinite().all():
+                self._board.add_histogram(name, tensor, step)
 
     def opening(
         self, *, config: str, architecture: str, hyperparameters: Mapping[str, Any]
@@ -169,46 +193,12 @@ class RunLog:
         value = Summary.Value(tag=tag, metadata=metadata, tensor=hparams.NULL_TENSOR)
         self._board._get_file_writer().add_summary(Summary(value=[value]))
 
-    def _note(self, point: Mapping[str, Any]) -> None:
-        """Keep the final and the best values up to date; null is never the best."""
-        for tag, value in point.items():
-            if tag == "step":
-                continue
-            self.final[tag] = value
-            if value is not None and self._is_best(tag, value):
-                self.best[tag] = {"value": value, "step": point["step"]}
-
-    def _is_best(self, tag: str, value: float) -> bool:
-        """Low is good, but speeds should be high, and an estimate's rise is the critic's learning.
-
-        What counts of a critic's estimate of a distance is the lowest positive value since the
-        highest; distances that need no critic are simply better when they are lower.
-        """
-        best = self.best.get(tag, {}).get("value")
-        if tag in _ESTIMATES and value > self._peaks.get(tag, -inf):
-            self._peaks[tag] = value
-            return True
-        if best is None:
-            return True
-        if tag.startswith("speed/") or self.cards.get(tag, {}).get("better") == "higher":
-            return value > best
-        return value < best and (value > 0 or tag not in _ESTIMATES)
-
 
 def _wait_for_a_later_name(run_dir: Path) -> None:
     """TensorBoard reads event files in the order of their names, which begin with the second."""
     seconds = [path.name.split(".")[3] for path in run_dir.glob("events.out.tfevents.*")]
     while f"{int(time.time())}" in seconds:
         time.sleep(0.02)
-
-
-def _points_before(path: Path, step: int) -> list[dict[str, Any]]:
-    """The points of a log whose step is smaller; a line that a crash cut short is dropped."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    points = [json.loads(line) for line in lines if line.endswith("}\n")]
-    return [point for point in points if point["step"] < step]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

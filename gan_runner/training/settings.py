@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
 
@@ -26,6 +26,7 @@ class Settings:
         log_every: steps between points of the curves.
         evaluate_every: steps between runs of the evaluators.
         sample_every: steps between pictures.
+        histograms: show those of all weights in TensorBoard, as often.
         checkpoint_every: steps between checkpoints.
         n_eval: held-out and generated samples that evaluators see, at most.
         keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
@@ -43,7 +44,18 @@ class Settings:
     log_every: Annotated[int, Gt(0)] = 50
     evaluate_every: Annotated[int, Gt(0)] = 250
     sample_every: Annotated[int, Gt(0)] = 500
+    histograms: bool = False
     checkpoint_every: Annotated[int, Gt(0)] = 1000
     n_eval: Annotated[int, Ge(8)] = 1000
     keep_checkpoints: Annotated[int, Ge(1)] = 2
     best_by: str | None = "auto"
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What made the numbers that training logs: means over the steps since the last point."""
+        about = {"reference": "training batches", "generator": "raw"}
+        return {**about, "batch": self.batch_size, "window": self.log_every}
+
+    def card_of_speed(self, device: str) -> dict[str, Any]:
+        """What made the speed of training."""
+        return {**self.card, "device": device, "better": "higher"}

@@ -134,8 +134,9 @@ class Trainer:
         write_whole(run_dir / "config.yaml", self.config.encode())
         write_whole(run_dir / "architecture.txt", self.architecture.encode())
         cards = {tag: card for measure in self.evaluators for tag, card in measure.cards.items()}
-        write_json(run_dir / "cards.json", cards)
-        self.log = RunLog(run_dir, keep_before=None if state is None else self.step, cards=cards)
+        cards["speed/steps_per_second"] = self.settings.card_of_speed(self.facts["device"])
+        start = None if state is None else self.step
+        self.log = RunLog(run_dir, keep_before=start, cards=cards, training=self.settings.card)
 
     def begin(self) -> None:
         """What a run shows and saves before its first step, or once more where it continues."""
@@ -249,10 +250,9 @@ class Trainer:
         return {tag: v for evaluate in self.evaluators for tag, v in evaluate(view).items()}
 
     def _view(self) -> View:
-        nets, batch = self.nets, self.settings.batch_size
-        raw = generate(nets.generator, self.noise, batch_size=batch)
-        averaged = generate(nets.average, self.noise, batch_size=batch)
-        return View(nets, self.spec, self.heldout, raw=raw, averaged=averaged, noise=self.noise)
+        nets, z, size = self.nets, self.noise, self.settings.batch_size
+        raw, averaged = (generate(g, z, batch_size=size) for g in (nets.generator, nets.average))
+        return View(nets, self.spec, self.heldout, raw, averaged, z, self.log.points)
 
     def _paint(self) -> None:
         with self.clock("pictures"):
@@ -260,6 +260,8 @@ class Trainer:
             for name, painter in self.painters.items():
                 if (picture := painter(view)) is not None:
                     self.log.picture(self.step, name, picture)
+            if self.settings.histograms:
+                self.log.histograms(self.step, self.nets.weights)
 
     def _save(self) -> None:
         if not self.meter.is_finite():

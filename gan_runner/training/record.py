@@ -1,0 +1,90 @@
+"""What a run's record is made of: the points of its curves, their final and best values.
+
+Nothing here needs torch, so that commands that only read files answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from math import inf
+from pathlib import Path
+from typing import Any
+
+Point = Mapping[str, Any]
+"""{"step": n, tag: value ...}; a value that is not finite is None."""
+
+
+_ESTIMATES = {f"wasserstein/{name}" for name in ("critic", "critic_heldout", "per_slope", "bound")}
+
+
+class Extremes:
+    """The final and the best value of every curve, as points come in.
+
+    Args:
+        higher: tags of which more is better; of others, less is.
+
+    Attributes:
+        final: the last value of each tag; None where it is not finite.
+        final_steps: when that was.
+        best: {"value": v, "step": n} of each tag that had a finite value.
+    """
+
+    def __init__(self, higher: Collection[str] = ()) -> None:
+        self.higher = higher
+        self.final: dict[str, float | None] = {}
+        self.final_steps: dict[str, int] = {}
+        self.best: dict[str, dict[str, float]] = {}
+        self._peaks: dict[str, float] = {}
+
+    def note(self, point: Point) -> None:
+        """Take in one point; None is never the best."""
+        for tag, value in point.items():
+            if tag == "step":
+                continue
+            self.final[tag], self.final_steps[tag] = value, point["step"]
+            if value is not None and self._is_best(tag, value):
+                self.best[tag] = {"value": value, "step": point["step"]}
+
+    def _is_best(self, tag: str, value: float) -> bool:
+        """Low is good, unless a card says otherwise; an estimate's rise is the critic's learning.
+
+        What counts of a critic's estimate of a distance is the lowest positive value since the
+        highest; distances that need no critic are simply better when they are lower.
+        """
+        best = self.best.get(tag, {}).get("value")
+        if tag in _ESTIMATES and value > self._peaks.get(tag, -inf):
+            self._peaks[tag] = value
+            return True
+        if best is None:
+            return True
+        if tag in self.higher:
+            return value > best
+        return value < best and (value > 0 or tag not in _ESTIMATES)
+
+
+def read_points(path: Path) -> list[dict[str, Any]]:
+    """The points of a metrics.jsonl, [] where there is none; a line that a crash cut is dropped.
+
+    Raises:
+        ValueError: a line is no point.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [_point(path, line) for line in lines if line.endswith("}\n")]
+
+
+def _point(path: Path, line: str) -> dict[str, Any]:
+    try:
+        point = json.loads(line)
+    except json.JSONDecodeError:
+        point = None
+    if not isinstance(point, dict) or not isinstance(point.get("step"), int):
+        raise ValueError(f"{path} has a line that is no point of a curve: {line[:40].strip()!r}")
+    return point
+
+
+def better_when_higher(cards: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The tags whose cards say that more is better."""
+    return {tag for tag, card in cards.items() if card.get("better") == "higher"}
