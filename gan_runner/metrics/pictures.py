@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,13 +12,18 @@ from torch import Tensor
 
 from gan_runner.core import Scene, View, call_unchanged, mean_over_critics
 
-_GRID = 10  # images a side
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
+GRID = 10  # images a side
 _MIN_SIDE = 24  # pixels: smaller images are enlarged by a whole factor, so that people see them
 _POINTS = 1000
 _CONTOURS = 100  # points a side at which the critic is evaluated
 
 
-def image_grid(images: Tensor, *, columns: int = _GRID) -> np.ndarray:
+def image_grid(images: Tensor, *, columns: int = GRID) -> np.ndarray:
     """Images (N, C, H, W) in [-1, 1], row by row, as one picture; small ones enlarged."""
     from torchvision.utils import make_grid
 
@@ -49,45 +55,77 @@ class Samples:
 
 def paint_images(view: View) -> np.ndarray:
     """The first 100 samples of the averaged generator; the same noise in every picture of a run."""
-    return image_grid(view.averaged[: _GRID**2])
+    return image_grid(view.averaged[: GRID**2])
 
 
 def paint_classes(view: View, *, classes: Tensor) -> np.ndarray:
     """Samples of the averaged generator, a column for each of the first ten classes (N,)."""
-    shown = min(_GRID, int(classes.max()) + 1)
-    cells = view.averaged.new_zeros(_GRID, shown, *view.spec.shape)  # grey, for a rare class
+    shown = min(GRID, int(classes.max()) + 1)
+    cells = view.averaged.new_zeros(GRID, shown, *view.spec.shape)  # grey, for a rare class
     for label in range(shown):
-        its = view.averaged[classes == label][:_GRID]
+        its = view.averaged[classes == label][:GRID]
         cells[: len(its), label] = its
     return image_grid(cells.flatten(0, 1), columns=shown)
 
 
 def paint_points(view: View) -> np.ndarray:
     """Samples of the averaged generator over real points and the critic's level lines."""
-    real = view.heldout.x[:_POINTS].cpu().numpy()
-    return scatter(real, view.averaged[:_POINTS].cpu().numpy(), title=view.spec.name, view=view)
+    return scatter(*points_of(view), title=view.spec.name, view=view)
+
+
+def points_of(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """The data and the samples (N, 2) that a picture shows."""
+    return view.heldout.x[:_POINTS].cpu().numpy(), view.averaged[:_POINTS].cpu().numpy()
 
 
 def scatter(
     real: np.ndarray | None, fake: np.ndarray, *, title: str, view: View | None = None
 ) -> np.ndarray:
     """Points (N, 2) of the generator over real ones, if given; with a view, over its critic too."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    figure = new_figure(5, 5)
+    draw_points(figure.subplots(), real, fake, title=title, view=view)
+    return rendered(figure)
 
-    half = 1.25 * float(np.abs(fake if real is None else real).max())
-    figure = Figure(figsize=(5, 5), dpi=100, layout="tight")
-    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+
+def draw_points(
+    axes: Axes,
+    real: np.ndarray | None,
+    fake: np.ndarray,
+    *,
+    title: str,
+    view: View | None = None,
+) -> None:
+    """What `scatter` paints, as a part of a figure."""
+    half = half_width(fake if real is None else real)
     if view is not None:
         axis = np.linspace(-half, half, _CONTOURS, dtype=np.float32)
-        level = _critic_on_grid(view, axis)
+        level = critic_on_grid(view, axis)
         if np.isfinite(level).all():
             axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
     if real is not None:
-        axes.scatter(real[:, 0], real[:, 1], s=6, c="tab:orange", label="data", linewidths=0)
-    axes.scatter(fake[:, 0], fake[:, 1], s=6, c="tab:blue", label="generator", linewidths=0)
+        axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
+    axes.scatter(fake[:, 0], fake[:, 1], s=6, c=OF_SAMPLES, label="generator", linewidths=0)
     axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=title)
     axes.legend(loc="upper right", markerscale=2)
+
+
+def half_width(points: np.ndarray) -> float:
+    """Half of the side of the square around 0 in which points (N, 2) are shown."""
+    return 1.25 * float(np.abs(points).max())
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty matplotlib figure, 100 pixels an inch, that no window knows."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="tight")
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """A figure as (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -113,7 +151,11 @@ def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> s
 
 
 @torch.no_grad()
-def _critic_on_grid(view: View, axis: np.ndarray) -> np.ndarray:
+def critic_on_grid(view: View, axis: np.ndarray) -> np.ndarray:
+    """f at the points of a square grid, (n, n) for its n coordinates; f[i, j] at (x_j, y_i).
+
+    All points are one batch, which matters to a critic with batch norm.
+    """
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
     scores = call_unchanged(view.nets.critic, points.to(view.heldout.x.device))
     return mean_over_critics(scores, len(points)).cpu().numpy().reshape(len(axis), len(axis))

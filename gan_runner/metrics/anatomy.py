@@ -1,0 +1,208 @@
+"""Inside the players: how gradients shrink or grow from layer to layer, and what weights look like.
+
+Both after figure 1b of Gulrajani et al. 2017.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_types import Ge
+from torch import Tensor, autograd, nn
+
+from gan_runner.core import Scene, View, mean_over_critics
+from gan_runner.metrics.pictures import OF_DATA, OF_SAMPLES, new_figure, rendered
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INPUT = "input"
+_NAMED = 26  # layers of a player that the picture has room to name
+_LAYERS = 12  # of a player, whose weights are shown
+_COLUMNS = 6
+_BINS = 61
+_OF_CRITIC = "tab:green"
+
+
+def gradient_norms(
+    networks: Sequence[nn.Module], x: Tensor, y: Tensor | None = None, *, batch_size: int
+) -> list[dict[str, float]]:
+    """E |d f / d h|_2 for what goes into each network, and for what each of its layers makes.
+
+    f is the score at the end of the networks, one after the other: those of [critic] at data, or of
+    [generator, critic] at noise. The norm is that of one row, over all coordinates of h; the mean
+    is over rows. It depends on no objective: a loss multiplies a row's f by one number, in all
+    layers alike, so that it grows and shrinks from layer to layer as f does (a penalty adds its
+    own). A layer has a weight of two dimensions or more; h is what leaves it, before norms and
+    activations. Of an ensemble it is the mean over its members. The networks are left as they are.
+
+    Args:
+        networks: each in the mode it trains in, called with what the one before makes, and y.
+        x: input of the first, (N, ...).
+        y: labels (N,), or None.
+        batch_size: rows at once, as in training.
+
+    Returns:
+        For each network the means by layer, its input first, in the order of their calls.
+    """
+    networks = [deepcopy(network) for network in networks]  # norms may count their calls
+    sums: list[dict[str, float]] = [{} for _ in networks]
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        labels = None if y is None else y[rows]
+        made: list[tuple[int, str, Tensor]] = []
+        h = x[rows].detach().requires_grad_()
+        for k, network in enumerate(networks):
+            made.append((k, INPUT, h))
+            with _watched(network, k, made):
+                h = network(h, labels)
+        score = mean_over_critics(h, len(x[rows])).sum()
+        found = autograd.grad(score, [tensor for *_, tensor in made], materialize_grads=True)
+        for (k, name, _), gradient in zip(made, found, strict=True):
+            total = gradient.flatten(1).norm(dim=1).sum().item()
+            sums[k][name] = sums[k].get(name, 0.0) + total
+    return [{name: total / len(x) for name, total in its.items()} for its in sums]
+
+
+@contextmanager
+def _watched(
+    network: nn.Module, number: int, made: list[tuple[int, str, Tensor]]
+) -> Iterator[None]:
+    """Note what leaves each layer with a weight, as (number, name, output)."""
+    hooks = []
+    for name, module in network.named_modules():
+        inside = {child for child, _ in module.named_children()} - {"parametrizations"}
+        weighty = any(weight.ndim > 1 for weight in module.parameters())
+        if inside or "parametrizations" in name or not weighty:
+            continue
+
+        def note(_: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
+            if given[0].is_floating_point():  # not the table of an embedding
+                made.append((number, _member_free(name), output))
+
+        hooks.append(module.register_forward_hook(note))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _member_free(name: str) -> str:
+    """A name without the number of the ensemble's member that it lies in."""
+    return re.sub(r"^members\.\d+\.", "", name)
+
+
+class GradientNorms:
+    """`gradient_norms` of both players on a log scale, from noise to sample and sample to score.
+
+    The line of the generator goes on through the critic; there is another from held-out data. A
+    line that climbs or falls to the left by decades is a gradient that explodes or vanishes on its
+    way back. The last layer's output is the score, whose norm is 1. Both players are as they stand.
+
+    Args:
+        scene: of the run.
+        rows: of noise and of data that means are taken over, at most.
+    """
+
+    def __init__(self, scene: Scene, *, rows: Annotated[int, Ge(1)] = 256) -> None:
+        self.batch_size, self.rows = scene.batch_size, rows
+
+    def __call__(self, view: View) -> np.ndarray | None:
+        """Paint a view."""
+        nets, size, n = view.nets, self.batch_size, self.rows
+        z, y = view.noise.z[:n], None if view.labels is None else view.labels[:n]
+        real, its = view.heldout.x[:n], None if view.heldout.y is None else view.heldout.y[:n]
+        path = gradient_norms([nets.generator, nets.critic], z, y, batch_size=size)
+        (at_data,) = gradient_norms([nets.critic], real, its, batch_size=size)
+        if not np.isfinite([v for norms in (*path, at_data) for v in norms.values()]).all():
+            return None
+        widths = [max(4, len(norms)) for norms in path]
+        figure = new_figure(min(14, 3 + 0.36 * sum(widths)), 4.6)
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=widths)
+        _norms_by_layer(left, {"from noise": (path[0], OF_SAMPLES)}, title="generator")
+        lines = {"at samples": (path[1], OF_SAMPLES), "at held-out data": (at_data, OF_DATA)}
+        _norms_by_layer(right, lines, title="critic")
+        left.set_ylabel("E |df/dh|, h what a layer makes")
+        left.set_ylim(*_decades(*left.get_ylim()))
+        return rendered(figure)
+
+
+def _decades(low: float, high: float) -> tuple[float, float]:
+    """Limits of a log axis that is two decades high at least, about the same centre."""
+    stretch = max(1.0, 10 / (high / low) ** 0.5)
+    return low / stretch, high * stretch
+
+
+def _norms_by_layer(
+    axes: Axes, lines: Mapping[str, tuple[Mapping[str, float], str]], *, title: str
+) -> None:
+    for label, (norms, colour) in lines.items():
+        values = [value or np.nan for value in norms.values()]  # 0 is nowhere on a log scale
+        axes.plot(values, "o-", ms=4, lw=1.4, color=colour, label=label)
+    names = list(next(iter(lines.values()))[0])
+    axes.set_yscale("log")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    if len(names) <= _NAMED:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    else:
+        axes.set_xlabel("layer, from the input")
+
+
+class WeightHistograms:
+    """A histogram of the weights of each layer, at most twelve of each player, as they stand.
+
+    Clipped weights pile up at the ends of their range (Gulrajani et al. 2017, figure 1b). A layer
+    under spectral norm shows the weights that are trained, before they are divided.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        del scene  # nothing depends on it
+
+    def __call__(self, view: View) -> np.ndarray | None:
+        """Paint a view."""
+        weights = {name: w for name, w in view.nets.weights.items() if w.ndim > 1}
+        if not weights or not all(w.isfinite().all() for w in weights.values()):
+            return None
+        by_player = [
+            _spread([(name, w) for name, w in weights.items() if name.startswith(player)])
+            for player in ("generator/", "critic/")
+        ]
+        columns = min(_COLUMNS, max(map(len, by_player)))
+        rows = [-(-len(shown) // columns) for shown in by_player]
+        figure = new_figure(2.3 * columns, 1.9 * sum(rows))
+        colours, starts = (OF_SAMPLES, _OF_CRITIC), (0, rows[0] * columns)
+        for shown, colour, start in zip(by_player, colours, starts, strict=True):
+            for place, (name, weight) in enumerate(shown, start=start + 1):
+                axes = figure.add_subplot(sum(rows), columns, place)
+                _histogram(axes, weight.detach().flatten().cpu().double().numpy(), colour=colour)
+                axes.set_title(f"{_short(name)}\n{'x'.join(map(str, weight.shape))}", fontsize=7)
+        return rendered(figure)
+
+
+def _spread(layers: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+    """At most twelve of them, the first and the last included, evenly spread."""
+    if len(layers) <= _LAYERS:
+        return layers
+    places = np.linspace(0, len(layers) - 1, _LAYERS).round().astype(int)
+    return [layers[place] for place in places]
+
+
+def _histogram(axes: Axes, values: np.ndarray, *, colour: str) -> None:
+    half = float(np.abs(values).max()) or 1.0
+    bins = min(_BINS, 11 + 2 * int(len(values) ** 0.5 / 2))  # few weights make a ragged one
+    axes.stairs(*np.histogram(values, np.linspace(-half, half, bins)), fill=True, color=colour)
+    axes.set_xlim(-1.05 * half, 1.05 * half)
+    axes.set_yticks([])
+    axes.set_xticks([-half, 0, half], [f"{-half:.2g}", "0", f"{half:.2g}"], fontsize=7)
+
+
+def _short(name: str) -> str:
+    return name.replace(".parametrizations", "").removesuffix(".original").removesuffix(".weight")
