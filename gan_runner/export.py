@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from gan_runner.load import load_players, saved_config
+from gan_runner.load import load_players
+from gan_runner.runs import saved_config
 
 
 def main(arguments: list[str] | None = None) -> None:

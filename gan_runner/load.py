@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-import yaml
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -21,33 +20,11 @@ from gan_runner.build import build
 from gan_runner.core import DataSpec, State
 from gan_runner.networks import critic_of, generator_of, make
 from gan_runner.objectives.adversarial import Objective
+from gan_runner.runs import holds_replicas, saved_config
 from gan_runner.schema import Tree
 from gan_runner.training.checkpoint import load_latest
 from gan_runner.training.replicas import Pack
 from gan_runner.training.trainer import Trainer
-
-
-def saved_config(run_dir: Path) -> dict[str, Any]:
-    """The configuration of a run, as plain values.
-
-    Raises:
-        ValueError: it is no run directory.
-    """
-    path = run_dir / "config.yaml"
-    if not path.is_file():
-        raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML ({type(error).__name__})") from error
-    if not isinstance(config, dict) or not {"model", "trainer"} <= set(config):
-        raise ValueError(f"{path} is not the configuration of a run")
-    return config
-
-
-def holds_replicas(run_dir: Path) -> bool:
-    """Whether a run directory is that of a pack, whose runs lie in folders of it."""
-    return (run_dir / "replica_0").is_dir()
 
 
 def rebuild(

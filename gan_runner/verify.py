@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_runner.load import holds_replicas, rebuild
+from gan_runner.load import rebuild
+from gan_runner.runs import holds_replicas
 from gan_runner.training.checkpoint import (
     Damaged,
     checkpoint_path,

@@ -64,7 +64,8 @@ def gradient_norms(
         score = mean_over_critics(h, len(x[rows])).sum()
         found = autograd.grad(score, [tensor for *_, tensor in made], materialize_grads=True)
         for (k, name, _), gradient in zip(made, found, strict=True):
-            total = gradient.flatten(1).norm(dim=1).sum().item()
+            norms = gradient.flatten(1).double().norm(dim=1)  # squares of 1e-23 are 0 in float32
+            total = norms.sum().item()
             sums[k][name] = sums[k].get(name, 0.0) + total
     return [{name: total / len(x) for name, total in its.items()} for its in sums]
 

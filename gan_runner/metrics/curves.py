@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 Curve = tuple[list[float], list[float]]
 """Steps and values."""
 
-_DISTANCES = ("wasserstein/critic", "wasserstein/critic_heldout", "wasserstein/per_slope",
-              "wasserstein/bound", "exact/*", "sliced/*", "wasserstein/exact*",
-              "wasserstein/sliced*")  # fmt: skip
-_DIVERGENCES = ("jsd/*", "divergence/*")
+_DISTANCES = (
+    "wasserstein/critic", "wasserstein/critic_heldout", "wasserstein/per_slope",
+    "wasserstein/bound", "wasserstein/exact", "wasserstein/exact_floor", "wasserstein/sliced",
+    "wasserstein/sliced_floor",
+)  # fmt: skip
+_DIVERGENCES = ("jsd/*", "divergence/critic")
 _QUALITIES = (
     "images/fid", "images/classifier_score", "modes/found", "modes/high_quality",
 )  # fmt: skip
+_FLOOR = "_floor"  # of a tag: the value between real rows
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
@@ -65,7 +68,7 @@ class Curves:
         if not panels:
             return None
         figure = new_figure(12, 5.6)
-        layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.15, 1))
+        layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.35, 1))
         for row, (panel, group) in enumerate(panels):
             axes = figure.add_subplot(layout[row, 0])
             panel(axes, group)
@@ -127,7 +130,10 @@ def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
 
 
 def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
-    for k, (tag, curve) in enumerate(curves.items()):
-        colour, line = _COLOURS[k % len(_COLOURS)], ":" if tag.endswith("floor") else "-"
+    """Lines, a floor dotted in the colour of what it is the floor of."""
+    tags = list(dict.fromkeys(tag.removesuffix(_FLOOR) for tag in curves))
+    for tag, curve in curves.items():
+        colour = _COLOURS[tags.index(tag.removesuffix(_FLOOR)) % len(_COLOURS)]
+        line = ":" if tag.endswith(_FLOOR) else "-"
         axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=tag, color=colour)
     axes.legend(fontsize=7)
