@@ -132,6 +132,7 @@ def _trainer(
         spec=dataset.spec,
         settings=settings,
         evaluators=evaluators,
+        health=make(config["health"]),
         painters={name: make(node, scene) for name, node in config["pictures"].items()},
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),

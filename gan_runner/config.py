@@ -51,8 +51,8 @@ def checked(cfg: DictConfig) -> Tree:
 
 
 _NODES = (
-    "dataset", "trainer", "objective", "model.generator", "model.critic", "optimizer.generator",
-    "optimizer.critic",
+    "dataset", "trainer", "health", "objective", "model.generator", "model.critic",
+    "optimizer.generator", "optimizer.critic",
 )  # fmt: skip
 
 
@@ -82,6 +82,7 @@ def _top_level(
     trainer: dict[str, Any],
     metrics: dict[str, Any],
     pictures: dict[str, Any],
+    health: dict[str, Any],
 ) -> None:
     """The keys of conf/config.yaml, as a signature to check against."""
 

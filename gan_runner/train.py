@@ -21,7 +21,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from gan_runner.explain import Refused, Stopped, explain
+from gan_runner.explain import Refused, Stopped, explain, health
 from gan_runner.sweep import multirun
 
 if TYPE_CHECKING:
@@ -201,7 +201,8 @@ def _fit(trainer: Trainer | Pack, run_dir: Path, **options: Any) -> dict[str, An
     if summary["status"] == "interrupted":
         raise Stopped(summary["signal"], f"continue with gan-run resume={run_dir}")
     if summary["status"] == "diverged":
-        raise Refused(f"diverged {_when(summary)}: a loss is not finite", FAILURE)
+        advice = "trainer.on_diverged=continue would go on"
+        raise Refused(f"{health(summary, run_dir)}; {advice}", FAILURE)
     return summary
 
 
@@ -277,19 +278,13 @@ def _print_closing(summary: dict[str, Any], run_dir: Path) -> None:
 
         print(half_blocks(pictures[-1], width=80, share=0.3))
     print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
+    print(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:
         print(f"  executed    {_mode(summary['accelerate'])}")
     if pictures:
         print(f"  samples     {pictures[-1]}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")
     print(f"  more        gan-sample {first} --count 100 --out samples.png")
-
-
-def _when(summary: dict[str, Any]) -> str:
-    """By which step, and in a pack, which of the replicas."""
-    replicas = summary.get("replicas", {})
-    which = [f"{k} by step {v['steps']}" for k, v in replicas.items() if v["status"] == "diverged"]
-    return f"({', '.join(which)})" if which else f"by step {summary['steps']}"
 
 
 def _mode(mode: dict[str, Any]) -> str:

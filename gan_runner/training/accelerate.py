@@ -41,11 +41,13 @@ class Mode:
         asked: one of `Accelerate`.
         chosen: the mode in use; None while auto is still measuring.
         speeds: iterations a second of each candidate of auto.
+        moved: whether tensors have been replaced that a captured graph would still use.
     """
 
     asked: Accelerate
     chosen: str | None = None
     speeds: dict[str, float] = field(default_factory=dict)
+    moved: bool = False
 
     def __post_init__(self) -> None:
         if self.asked != "auto":
@@ -107,6 +109,8 @@ class Accelerated:
 
     def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
         """One iteration."""
+        if self.mode.moved:
+            self.iterations["cuda_graph"], self.mode.moved = Captured(), False
         if self.mode.chosen is None:
             self._look_at_the_clock()
         name = self.mode.chosen or self.candidates[self.taken // (_WARM_UP + _TIMED)]

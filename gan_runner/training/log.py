@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -33,7 +33,34 @@ from gan_runner.training.record import Extremes, better_when_higher, read_points
 Scalars = Mapping[str, float]
 
 
-# What a critic makes of a distance: it grows until the critic is trained, then falls with it.
+class Monitor(Protocol):
+    """Says how a run fares, from the points of its log alone."""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its losses are not finite, or explode."""
+        ...
+
+    def see(self, step: int, values: Scalars, broken: int | None = None) -> Scalars:
+        """Look at a point; returns what it adds to it.
+
+        `broken` is the first step since the last point whose loss or gradient was not finite.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """For the summary: the state, since when, why, and those before it."""
+        ...
+
+    def state_dict(self) -> State:
+        """What it remembers of the points."""
+        ...
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state` was taken."""
+        ...
+
+
 class Meter:
     """Means of device tensors over the steps since it was last read."""
 
@@ -54,10 +81,17 @@ class Meter:
         self._logs.clear()
         return values
 
-    def is_finite(self) -> bool:
-        """False if any loss since the last reading is not finite. Waits for the device."""
-        losses = [torch.stack(v) for tag, v in self._logs.items() if tag.startswith("loss/")]
-        return not losses or bool(torch.cat(losses).isfinite().all())
+    def broken(self, step: int) -> int | None:
+        """The first step whose loss or gradient is not finite; `step` is that added last.
+
+        None: all are finite since the last reading. Waits for the device.
+        """
+        wanted = ("loss/", "grad_norm/")
+        rows = [torch.stack(v).float() for tag, v in self._logs.items() if tag.startswith(wanted)]
+        if not rows:
+            return None
+        fine = torch.stack(rows).isfinite().all(dim=0).tolist()
+        return None if all(fine) else step + 1 - len(fine) + fine.index(False)
 
     def state_dict(self) -> State:
         """What has been added since the last reading."""

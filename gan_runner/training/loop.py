@@ -13,8 +13,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan_runner.core import State
+from gan_runner.training.accelerate import Mode
 from gan_runner.training.clock import Clock
+from gan_runner.training.incident import Recorder
 from gan_runner.training.interrupt import Interrupt
+from gan_runner.training.update import Game
 
 if TYPE_CHECKING:
     from gan_runner.training.trainer import Trainer
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 class Crew(Protocol):
     """Whoever advances: a trainer, or a pack of replicas."""
+
+    game: Game
+    mode: Mode
 
     @property
     def runs(self) -> Sequence[Trainer]:
@@ -68,10 +74,11 @@ def fit_together(
 
 
 def _play(crew: Crew, clock: Clock, interrupt: Interrupt, bar: tqdm) -> None:
-    runs = crew.runs
+    runs, recorder = crew.runs, Recorder(crew)
     crew.publish()
     for run in runs:
         run.begin()
+    recorder.keep()
     while any(run.running for run in runs):
         with clock("data"):
             picks = crew.picks()
@@ -83,13 +90,17 @@ def _play(crew: Crew, clock: Clock, interrupt: Interrupt, bar: tqdm) -> None:
             run.took_step(its, signal)
         if not any(run.looks for run in runs):
             continue
-        # The checkpoint comes first: what the tick then writes, a resumed run writes again.
         crew.publish()
+        with clock("health"):
+            recorder.investigate()
+        # The checkpoint comes first: what the tick then writes, a resumed run writes again.
         for run in runs:
             run.save()
         for run in runs:  # only now, so that there is always a step that all runs have
             run.prune()
         _show(bar, runs, [run.tick() for run in runs])
+        with clock("health"):
+            recorder.keep()
     for run in runs:
         run.end()
 

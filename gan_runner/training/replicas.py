@@ -193,7 +193,7 @@ class Pack:
         summaries = fit_together(self, folders, resume_from=resume_from)
         worst = min(summaries, key=lambda s: _WORST_FIRST.index(s["status"]))
         common = ("signal", "steps", "seconds", "settings", "accelerate", "versions", "device")
-        each = ("status", "steps", "seed", "final", "best")
+        each = ("status", "steps", "seed", "health", "final", "best")
         summary = {
             "status": worst["status"],
             **{key: worst[key] for key in common},
@@ -228,6 +228,7 @@ class Pack:
 
     def adopt(self) -> None:
         """Stack what the replicas have loaded; networks were loaded in place."""
+        self.mode.moved = True
         for optimizer in self.optimizers:
             optimizer.adopt()
 

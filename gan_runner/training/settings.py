@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
@@ -32,6 +32,9 @@ class Settings:
         keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
         best_by: the scalar whose best value decides which checkpoint is kept as `best.pt`; auto is
             `jsd/probe`, and None where that is not measured: then none is kept.
+        on_diverged: what a run does whose health is "diverged": stop at that point, its last
+            checkpoint being one of finite weights; or continue to the last step, saving what there
+            is. `diverged.pt` is written in either case; see `incident`.
     """
 
     steps: Annotated[int, Ge(0)] = 2500
@@ -49,6 +52,7 @@ class Settings:
     n_eval: Annotated[int, Ge(8)] = 1000
     keep_checkpoints: Annotated[int, Ge(1)] = 2
     best_by: str | None = "auto"
+    on_diverged: Literal["stop", "continue"] = "stop"
 
     @property
     def card(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What a run is at one instant: the running average and the random states."""
+"""What a run is at one instant: what training depends on, the running average, random states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gan_runner.core import State
+
+if TYPE_CHECKING:
+    from gan_runner.training.trainer import Trainer
 
 
 class Average:
@@ -74,6 +78,42 @@ def spectral_parts(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
         for part in module
         if hasattr(part, "_power_method")
     ]
+
+
+def trained_state(run: Trainer) -> State:
+    """Everything that the steps of a run depend on, and nothing else; tensors are not copied."""
+    nets = run.nets
+    return {
+        "step": run.step,
+        "generator": nets.generator.state_dict(),
+        "critic": nets.critic.state_dict(),
+        "average": nets.average.state_dict(),
+        "generator_optimizer": run.optimizers["generator"].state_dict(),
+        "critic_optimizer": run.optimizers["critic"].state_dict(),
+        "stream": run.stream.state_dict(),
+        "random": random_state(run.noise.z.device),
+    }
+
+
+def load_trained_state(run: Trainer, state: State) -> None:
+    """Put a run where `state` was taken; optimizers may go on with the tensors in it."""
+    nets, run.step = run.nets, state["step"]
+    nets.generator.load_state_dict(state["generator"])
+    nets.critic.load_state_dict(state["critic"])
+    nets.average.load_state_dict(state["average"])
+    run.optimizers["generator"].load_state_dict(state["generator_optimizer"])
+    run.optimizers["critic"].load_state_dict(state["critic_optimizer"])
+    run.stream.load_state_dict(state["stream"])
+    set_random_state(state["random"], run.noise.z.device)
+
+
+def copied(value: Any) -> Any:
+    """The same nested values, with tensors of their own."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    return type(value)(map(copied, value)) if isinstance(value, list | tuple) else value
 
 
 def random_state(device: torch.device) -> State:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from gan_runner.files import write_whole
 from gan_runner.training.accelerate import Mode
 from gan_runner.training.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
 from gan_runner.training.clock import Clock
-from gan_runner.training.log import Meter, RunLog, write_json
+from gan_runner.training.log import Meter, Monitor, RunLog, write_json
 from gan_runner.training.loop import fit_together
 from gan_runner.training.sampling import generate
 from gan_runner.training.settings import Settings
-from gan_runner.training.state import average_of, random_state, set_random_state
+from gan_runner.training.state import average_of, load_trained_state, trained_state
 from gan_runner.training.update import Game
 
 Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
@@ -49,6 +48,7 @@ class Trainer:
         settings: how long, how often and how fast.
         evaluators: measures, run every `evaluate_every` steps.
         painters: pictures by name, painted every `sample_every` steps.
+        health: says of each point of the log how the run fares.
         facts: about the run, for its summary: seed, versions, parameters ...
         config: the configuration as YAML text, for the record.
         architecture: every layer of both networks as text, for the record.
@@ -69,6 +69,7 @@ class Trainer:
     settings: Settings
     evaluators: Sequence[Evaluator]
     painters: Mapping[str, Painter]
+    health: Monitor
     facts: dict[str, Any]
     config: str
     architecture: str = ""
@@ -80,7 +81,7 @@ class Trainer:
         """Train into a run directory; returns what its summary.json says.
 
         The summary's `status` is "completed", "interrupted" (`signal` says by what; all up to that
-        step is on disk), "diverged" (a loss is not finite; training has stopped) or "failed".
+        step is on disk), "diverged" (its `health` is, and it was told to stop then) or "failed".
 
         Args:
             run_dir: this trainer's own.
@@ -118,6 +119,7 @@ class Trainer:
         """Called when the state has been loaded."""
         nets, decay = self.nets, self.settings.ema_decay
         self.average = average_of(nets.average, nets.generator, decay=decay)
+        self.mode.moved = True
 
     def publish(self) -> None:
         """Called before the state is looked at."""
@@ -129,6 +131,8 @@ class Trainer:
         self.run_dir, self.clock, self.meter = run_dir, clock, Meter()
         self.step, self.status = 0, "failed"
         self.signal: str | None = None
+        self.broken: int | None = None  # first step since the last point that is not finite
+        self.incident: int | None = None  # the first of the run; see `incident`
         if state is not None:
             self.load_state_dict(state)
         write_whole(run_dir / "config.yaml", self.config.encode())
@@ -141,6 +145,7 @@ class Trainer:
     def begin(self) -> None:
         """What a run shows and saves before its first step, or once more where it continues."""
         if self.step:
+            self.broken = self.meter.broken(self.step)
             self.tick()
             return
         shown = {"config": self.config, "architecture": self.architecture}
@@ -166,10 +171,8 @@ class Trainer:
         """Whether anything is due that reads the state."""
         if self.status == "diverged":
             return False
-        every = self.settings
-        intervals = (
-            every.log_every, every.evaluate_every, every.sample_every, every.checkpoint_every,
-        )  # fmt: skip
+        its = self.settings
+        intervals = (its.log_every, its.evaluate_every, its.sample_every, its.checkpoint_every)
         return bool(self.signal) or any(self._due(interval) for interval in intervals)
 
     @property
@@ -199,6 +202,7 @@ class Trainer:
     def stop_at_once(self, signal: str) -> None:
         """Write what is known, without another checkpoint."""
         self.status, self.signal = "interrupted", signal
+        self.broken = self.meter.broken(self.step)
         self._write_point(evaluate=False)
 
     def end(self) -> None:
@@ -215,6 +219,7 @@ class Trainer:
             "seconds": self.clock.report(),
             "final": self.log.final,
             "best": self.log.best,
+            "health": {**self.health.describe(), "incident": self.incident},
             **self.facts,
             "accelerate": self.mode.describe(),
             "settings": asdict(self.settings),
@@ -231,17 +236,20 @@ class Trainer:
             values: dict[str, float] = self.meter.read()  # the one synchronisation with the device
         if not values:
             return {}
-        if not all(isfinite(value) for tag, value in values.items() if tag.startswith("loss/")):
-            self.status = "diverged"
         if evaluate:
             with self.clock("metrics"):
                 values |= self.measure()
         if speed := self.clock.steps_per_second(self.step):
             values["speed/steps_per_second"] = speed
+        values |= self.health.see(self.step, values, self.broken)
+        if self.health.diverged and self.settings.on_diverged == "stop":
+            self.status = "diverged"
         with self.clock("log"):
             self.log.scalars(self.step, values)
-        if self.log.best.get(self.settings.best_by or "", {}).get("step") == self.step:
-            self._save_best()
+        best = self.log.best.get(self.settings.best_by or "", {}).get("step") == self.step
+        if best and self.broken is None:
+            with self.clock("checkpoints"):
+                save_checkpoint(best_path(self.run_dir), self.state_dict())
         return values
 
     def measure(self) -> dict[str, float]:
@@ -264,48 +272,32 @@ class Trainer:
                 self.log.histograms(self.step, self.nets.weights)
 
     def _save(self) -> None:
-        if not self.meter.is_finite():
+        if self.broken is not None and self.settings.on_diverged == "stop":
             self.status = "diverged"  # the last checkpoint is better than what there is now
             return
         with self.clock("checkpoints"):
             self.log.flush()
             save_checkpoint(checkpoint_path(self.run_dir, self.step), self.state_dict())
 
-    def _save_best(self) -> None:
-        with self.clock("checkpoints"):
-            save_checkpoint(best_path(self.run_dir), self.state_dict())
-
     def state_dict(self) -> State:
         """Everything that the rest of the run depends on."""
-        nets = self.nets
         return {
-            "step": self.step,
+            **trained_state(self),
             "shape": list(self.spec.shape),
             "n_classes": self.spec.n_classes,
-            "generator": nets.generator.state_dict(),
-            "critic": nets.critic.state_dict(),
-            "average": nets.average.state_dict(),
-            "generator_optimizer": self.optimizers["generator"].state_dict(),
-            "critic_optimizer": self.optimizers["critic"].state_dict(),
-            "stream": self.stream.state_dict(),
-            "random": random_state(self.noise.z.device),
             "mode": self.mode.state_dict(),
             "replicas": self.replicas,
             "meter": self.meter.state_dict(),
+            "health": self.health.state_dict(),
+            "incident": self.incident,
             "seconds": self.clock.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state` was taken."""
-        nets = self.nets
-        self.step = state["step"]
-        nets.generator.load_state_dict(state["generator"])
-        nets.critic.load_state_dict(state["critic"])
-        nets.average.load_state_dict(state["average"])
-        self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
-        self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
-        self.stream.load_state_dict(state["stream"])
+        load_trained_state(self, state)
         self.mode.load_state_dict(state["mode"])
         self.meter.load_state_dict(state["meter"])
+        self.health.load_state_dict(state["health"])
+        self.incident = state["incident"]
         self.clock.load_state_dict(state["seconds"], step=self.step)
-        set_random_state(state["random"], self.noise.z.device)

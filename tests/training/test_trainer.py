@@ -23,11 +23,12 @@ RHYTHM = (
 
 ALWAYS = {
     "wasserstein/critic", "loss/critic", "loss/generator", "grad_norm/critic",
-    "grad_norm/generator", "speed/steps_per_second",
+    "grad_norm/generator", "speed/steps_per_second", "health/state",
 }  # fmt: skip
 EVALUATED = {
     "wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe", "jsd/probe_raw", "lipschitz/lower",
-    "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound",
+    "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound", "coverage/diversity",
+    "coverage/diversity_raw",
 }  # fmt: skip
 
 

@@ -1,0 +1,63 @@
+"""How much samples differ from one another, compared with data."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from gan_runner.core import Scene, View
+from gan_runner.metrics.cards import of_generators
+
+_SHIFTS = 16  # partners of each row that its distance is taken to
+
+
+class Diversity:
+    """`coverage/diversity`: E |G(z) - G(z')|_2 / E |x - x'|_2, of samples over held-out data.
+
+    1 where samples lie as far apart as data, 0 where the generator says one thing whatever its
+    noise. It sees collapse, not what is missing: a generator of one of two far clusters halves it
+    at most. Where the generator is told labels, only pairs of one label count on either side, for
+    labels alone would keep samples apart.
+
+    Distances are Euclidean, in the units of the players' data. The means are over each row and the
+    16 that follow it (within its label), not over all pairs.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        card = {**scene.reference, "distance": "euclidean", "better": "higher"}
+        apart = mean_distance(scene.heldout.x)
+        self.cards = of_generators({"coverage/diversity": card}) if apart else {}
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Compare the samples of both generators with the held-out data."""
+        y = None if view.labels is None else view.heldout.y
+        apart = mean_distance(view.heldout.x, y)
+        if not apart:
+            return {}
+        drawn = {which: mean_distance(x, view.labels) for which, x in view.drawn.items()}
+        return {
+            f"coverage/diversity{which}": distance / apart
+            for which, distance in drawn.items()
+            if distance is not None
+        }
+
+
+def mean_distance(x: Tensor, y: Tensor | None = None) -> float | None:
+    """E |x_i - x_j|_2 over pairs of rows, of equal labels if there are any; None: not finite.
+
+    Args:
+        x: rows in random order, (N, ...) float.
+        y: their labels, (N,).
+    """
+    rows = x.flatten(1)
+    if y is not None:
+        order = y.argsort(stable=True)
+        rows, y = rows[order], y[order]
+    distances = []
+    for shift in range(1, min(_SHIFTS, len(rows) - 1) + 1):
+        apart = (rows[shift:] - rows[:-shift]).norm(dim=1)
+        distances.append(apart if y is None else apart[y[shift:] == y[:-shift]])
+    mean = torch.cat(distances).mean().item() if distances else float("nan")
+    return mean if isfinite(mean) else None
