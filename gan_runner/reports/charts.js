@@ -94,7 +94,9 @@ function successChart(host, study, pairs, state) {
 // A reference score: its line, which lies below the curves, and its name, which lies above them.
 function mark({ px, py }, label, at, place) {
   const line = svg("line", { x1: px(at), x2: px(at), y1: py(0), y2: py(1) });
-  const text = svg("text", { x: px(at) - 5, y: py(1) + 14 + 15 * place, "text-anchor": "end" });
+  const room = px(at) - px(1) > 130;  // to write before the line
+  const spot = { x: px(at) + (room ? -5 : 5), "text-anchor": room ? "end" : "start" };
+  const text = svg("text", { ...spot, y: py(1) + 14 + 15 * place });
   text.textContent = `${label} ${at.toFixed(2)}`;
   return [line, text].map((part) => svg("g", { class: "mark" }, part));
 }

@@ -36,8 +36,10 @@ function short(value) {
 function written(value, column) {
   if (!known(value)) return "";
   if (typeof value !== "number") return value;
-  const text = column.digits === undefined ? short(value) : minus(value.toFixed(column.digits));
-  return column.signed && value > 0 ? "+" + text : text;
+  if (column.digits === undefined) return short(value);
+  const rounded = Number(value.toFixed(column.digits)) + 0;  // which makes 0 of -0
+  const text = minus(rounded.toFixed(column.digits));
+  return column.signed && rounded > 0 ? "+" + text : text;
 }
 
 // Round steps of an axis: 1, 2 or 5 times a power of ten, about `count` of them.
