@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -69,28 +68,6 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
     if isinstance(error, HydraException):
         return _first_line(error)
     return _bad_group(error, arguments, config_dir)
-
-
-def health(summary: Mapping[str, Any], run_dir: Path) -> str:
-    """How a run fares and since when, in a line; of several replicas, those that are not well.
-
-    Args:
-        summary: of the run, or of a pack.
-        run_dir: that it describes.
-    """
-    runs = summary.get("replicas", {"": summary})
-    ill = {name: its["health"] for name, its in runs.items() if its["health"]["state"] != "ok"}
-    texts = [f"{name} {_illness(its, run_dir / name)}".lstrip() for name, its in ill.items()]
-    if texts and len(ill) < len(runs):
-        texts.append(f"{len(runs) - len(ill)} of {len(runs)} ok")
-    return "; ".join(texts) or "ok"
-
-
-def _illness(its: Mapping[str, Any], run_dir: Path) -> str:
-    text = f"{its['state']} since step {its['since']:,} ({its['because']})"
-    if its["incident"] is None:
-        return text
-    return f"{text}; batch and weights of step {its['incident']:,}: {run_dir / 'diverged.pt'}"
 
 
 def _missing_option(error: MissingConfigException) -> str:

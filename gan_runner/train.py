@@ -21,8 +21,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from gan_runner.explain import Refused, Stopped, explain, health
+from gan_runner.explain import Refused, Stopped, explain
 from gan_runner.sweep import multirun
+from gan_runner.terminal import closing, health, opening
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -145,7 +146,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         _remove_if_empty(run_dir)
         raise
     choices = HydraConfig.get().runtime.choices
-    _print_opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), trainer, run_dir)
+    opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), trainer, run_dir)
     return _fit(trainer, run_dir)
 
 
@@ -178,7 +179,7 @@ def resume_run(run_dir: Path, allow: Sequence[str], *, steps: int | None = None)
         states = resume_states(run_dir, trainer)
     except (ValueError, OSError) as error:
         raise Refused(str(error), USAGE_ERROR) from error
-    _print_opening(f"resume={run_dir} from step {states[0]['step']:,}", trainer, run_dir)
+    opening(f"resume={run_dir} from step {states[0]['step']:,}", trainer, run_dir)
     return _fit(trainer, run_dir, resume_from=states)
 
 
@@ -197,7 +198,7 @@ def _fit(trainer: Trainer | Pack, run_dir: Path, **options: Any) -> dict[str, An
         raise Refused(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
     except ValueError as error:
         raise Refused(str(error), USAGE_ERROR) from error
-    _print_closing(summary, run_dir)
+    closing(summary, run_dir)
     if summary["status"] == "interrupted":
         raise Stopped(summary["signal"], f"continue with gan-run resume={run_dir}")
     if summary["status"] == "diverged":
@@ -260,42 +261,6 @@ def _remove_if_empty(run_dir: Path) -> None:
             folder.rmdir()
         except OSError:  # not empty, or not there
             return
-
-
-def _print_opening(what: str, trainer: Trainer | Pack, run_dir: Path) -> None:
-    facts = trainer.facts
-    print(f"gan-run {what} seed={facts['seed']}\n  data        {facts['data']}")
-    print(trainer.opening, end="")
-    print(f"  device      {facts['device']}, {facts['precision']}\n  directory   {run_dir}")
-
-
-def _print_closing(summary: dict[str, Any], run_dir: Path) -> None:
-    first = run_dir / next(iter(summary.get("replicas", {".": None})))
-    pictures = sorted((first / "samples").glob("step_*.png"))
-    seconds = summary["seconds"]["total"]
-    if pictures and _shows_pictures():
-        from gan_runner.metrics.pictures import half_blocks
-
-        print(half_blocks(pictures[-1], width=80, share=0.3))
-    print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
-    print(f"  health      {health(summary, run_dir)}")
-    if summary["accelerate"]["iterations_per_second"]:
-        print(f"  executed    {_mode(summary['accelerate'])}")
-    if pictures:
-        print(f"  samples     {pictures[-1]}")
-    print(f"  TensorBoard tensorboard --logdir {run_dir}")
-    print(f"  more        gan-sample {first} --count 100 --out samples.png")
-
-
-def _mode(mode: dict[str, Any]) -> str:
-    """How the iterations were executed and, where auto measured, why."""
-    speeds = [f"{name} {speed}" for name, speed in mode["iterations_per_second"].items()]
-    measured = f", the fastest of {', '.join(speeds)} iterations a second" if speeds else ""
-    return f"{mode['mode']}{measured}"
-
-
-def _shows_pictures() -> bool:
-    return sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")

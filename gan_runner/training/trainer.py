@@ -124,7 +124,7 @@ class Trainer:
     def publish(self) -> None:
         """Called before the state is looked at."""
 
-    # What the loop asks of each run.
+    # What it asks of each run.
 
     def open(self, run_dir: Path, clock: Clock, state: State | None) -> None:
         """Start at step 0, or where a state was taken."""

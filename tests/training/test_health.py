@@ -18,8 +18,8 @@ from torch import nn
 
 from gan_runner import train
 from gan_runner.core import Batch
-from gan_runner.explain import health
 from gan_runner.load import rebuild, resume_states
+from gan_runner.terminal import health
 from gan_runner.training.checkpoint import (
     checkpoint_path,
     differences,
@@ -150,9 +150,7 @@ def test_the_first_step_that_is_not_finite_is_kept(
     # The state is that of a run which ended just before, bit for bit.
     trainer(*command, f"trainer.steps={step - 1}").fit(tmp_path / "before")
     whole = load_checkpoint(checkpoint_path(tmp_path / "before", step - 1))
-    assert {key: differences(kept[key], whole[key]) for key in TRAINED} == dict.fromkeys(
-        TRAINED, []
-    )
+    assert not any(differences(kept[key], whole[key]) for key in TRAINED)
 
     # The critic's loss is not finite on the kept batch, and it is without the NaN.
     again = trainer(*command)
