@@ -42,7 +42,7 @@ class Frechet:
         if len(features) <= features.shape[1]:
             return {}
         self.distance.update(features, real=False)
-        value = float(self.distance.compute())
+        value = max(0.0, float(self.distance.compute()))  # rounding may leave -1e-13
         self.distance.reset()
         return {"images/fid": value}
 
@@ -89,7 +89,8 @@ class Manifolds:
 
     The manifold of a set is the union of balls around its points, as large as the distance to the
     k-th nearest other point. Precision is the share of samples in the data's manifold, recall the
-    share of data in the samples'. Both are 1 at best, and depend on the numbers of samples.
+    share of data in the samples'. Both are 1 at best, and depend on the numbers of samples. A
+    collapsed generator may well have a precision of 1: its recall is what tells.
 
     Args:
         real: features (N, d) of data, N larger than k.

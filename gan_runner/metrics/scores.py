@@ -76,5 +76,5 @@ class Classes:
         counts = np.bincount(probabilities.argmax(1).cpu().numpy(), minlength=self.n_classes)
         shares = counts / counts.sum()
         seen = shares[shares > 0]
-        values = [float(-(seen * np.log(seen)).sum()), *map(float, shares)]
-        return dict(zip(self.facts, values, strict=False))
+        entropy = max(0.0, -float((seen * np.log(seen)).sum()))  # no minus before a zero
+        return dict(zip(self.facts, [entropy, *map(float, shares)], strict=False))
