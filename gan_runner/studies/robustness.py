@@ -17,7 +17,7 @@ from typing import Any
 
 from gan_runner.files import write_whole
 from gan_runner.studies.results import BASELINE
-from gan_runner.sweep.jobs import Job, key_of, value_of
+from gan_runner.sweep.jobs import PLACES, Job, key_of, value_of
 
 TAG = "images/classifier_score"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
@@ -98,7 +98,7 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 def _is_a_place(override: str) -> bool:
     """Whether an override says where something lies on this machine."""
-    return key_of(override) in ("dataset.root", "dataset.path", "dataset.cache")
+    return key_of(override) in (*PLACES, "dataset.path")
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | str:

@@ -27,7 +27,8 @@ UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
 CUT = ("killed", "interrupted")
 """What continues from its last checkpoint; a failed job starts anew."""
 
-_PLACE = ("device",)  # says where a job runs, not what it computes
+PLACES = ("device", "dataset.root", "dataset.cache", "dataset.download")
+"""Keys that say where a job runs and where files lie, not what is computed."""
 _READABLE = 80  # characters
 
 
@@ -103,23 +104,24 @@ def job_name(overrides: Sequence[str]) -> str:
 
     What says only where it runs (`device`) does not count.
     """
-    what = [override for override in overrides if key_of(override) not in _PLACE]
+    what = [override for override in overrides if key_of(override) not in PLACES]
     what.sort(key=lambda override: ("." in key_of(override), override))  # groups come first
     words = [f"{key_of(override).rpartition('.')[2]}-{value_of(override)}" for override in what]
     return named("_".join(words) or "job", what)
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
-    """The directory of a sweep: the keys that it varies, then a hash of its command line."""
+    """The directory of a sweep: its recipe, the keys that it varies, a hash of its command line."""
     what = [
         argument
         for argument in arguments
         if argument not in ("-m", "--multirun")
         and not key_of(argument).startswith(("hydra.", "hydra/"))
-        and key_of(argument) not in _PLACE
+        and key_of(argument) not in PLACES
     ]
-    keys = [key_of(a).rpartition(".")[2] for a in what if "," in a or "(" in a]
-    return named("_".join(keys) or "sweep", sorted(what))
+    words = [value_of(argument) for argument in what if key_of(argument) == "experiment"]
+    words += [key_of(a).rpartition(".")[2] for a in what if "," in a or "(" in a]
+    return named("_".join(words) or "sweep", sorted(what))
 
 
 def named(words: str, content: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.explain import Refused, Stopped
-from gan_runner.sweep.jobs import Job, Plan, job_name, read_jobs, read_plan, sweep_name
+from gan_runner.sweep.jobs import PLACES, Job, Plan, job_name, read_jobs, read_plan, sweep_name
 from gan_runner.sweep.watch import Watch
 
 FAILURE, USAGE_ERROR = 1, 2
@@ -39,7 +39,7 @@ _VALUED = {
     "--cfg", "-c", "--info", "-i", "--experimental-rerun",
 }  # fmt: skip
 _LAUNCHERS = ("joblib", "submitit", "ray")
-_NOT_COMPUTED = ("hydra", "device", "allow_targets")  # keys that decide no number
+_NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
 
 OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
 
@@ -154,7 +154,10 @@ def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def composed(config: DictConfig) -> dict[str, Any]:
     """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
     keys = [str(key) for key in config if key not in _NOT_COMPUTED]
-    tree = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    for place in PLACES:
+        group, _, key = place.rpartition(".")
+        (tree.get(group, {}) if group else tree).pop(key, None)
     plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
     return plain
 
