@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,40 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real data sets are not beside the project")
     return SHARED
+
+
+class Zygote:
+    """Runs gan-run in a fork of a process that has imported everything."""
+
+    def __init__(self) -> None:
+        root = Path(__file__).resolve().parents[1]
+        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> int:
+        out = str(cwd / "output.txt")
+        job = {"argv": argv, "cwd": str(cwd), "out": out, "kill_in_save": kill_in_save}
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def wait(self) -> int:
+        return int(self.process.stdout.readline())
+
+    def run(self, cwd: Path, *argv: str, **options: int) -> tuple[int, str]:
+        self.start(cwd, *argv, **options)
+        code = self.wait()
+        return code, (cwd / "output.txt").read_text()
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """One for each process of tests."""
+    zygote = Zygote()
+    yield zygote
+    zygote.process.stdin.close()
+    zygote.process.wait(timeout=10)

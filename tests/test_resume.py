@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from conftest import Zygote
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -41,42 +42,6 @@ COMMAND = (
     "model.filters=4", "trainer.batch_size=16", "trainer.n_eval=64", "trainer.log_every=7",
     "trainer.evaluate_every=20", "trainer.sample_every=30", "trainer.checkpoint_every=5",
 )  # fmt: skip
-
-
-class Zygote:
-    """Runs gan-run in a fork of a process that has imported everything."""
-
-    def __init__(self) -> None:
-        root = Path(__file__).resolve().parents[1]
-        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-
-    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> int:
-        out = str(cwd / "output.txt")
-        job = {"argv": argv, "cwd": str(cwd), "out": out, "kill_in_save": kill_in_save}
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def wait(self) -> int:
-        return int(self.process.stdout.readline())
-
-    def run(self, cwd: Path, *argv: str, **options: int) -> tuple[int, str]:
-        self.start(cwd, *argv, **options)
-        code = self.wait()
-        return code, (cwd / "output.txt").read_text()
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    zygote = Zygote()
-    yield zygote
-    zygote.process.stdin.close()
-    zygote.process.wait(timeout=10)
 
 
 def everything(run_dir: Path) -> dict[str, Any]:
@@ -153,7 +118,7 @@ def newest(run_dir: Path) -> float:
     return max(times, default=0)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
 def test_a_signal_saves_and_stops(
     zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], name: str
 ) -> None:

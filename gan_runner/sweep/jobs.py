@@ -112,16 +112,16 @@ def job_name(overrides: Sequence[str]) -> str:
 
 def sweep_name(arguments: Sequence[str]) -> str:
     """The directory of a sweep: its recipe, the keys that it varies, a hash of its command line."""
-    what = [
+    what = sorted(
         argument
         for argument in arguments
         if argument not in ("-m", "--multirun")
         and not key_of(argument).startswith(("hydra.", "hydra/"))
         and key_of(argument) not in PLACES
-    ]
+    )
     words = [value_of(argument) for argument in what if key_of(argument) == "experiment"]
     words += [key_of(a).rpartition(".")[2] for a in what if "," in a or "(" in a]
-    return named("_".join(words) or "sweep", sorted(what))
+    return named("_".join(words) or "sweep", what)
 
 
 def named(words: str, content: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gan_runner.explain import Refused, Stopped
 from gan_runner.sweep.jobs import PLACES, Job, Plan, job_name, read_jobs, read_plan, sweep_name
 from gan_runner.sweep.watch import Watch
+from gan_runner.training.interrupt import STOPPING
 
 FAILURE, USAGE_ERROR = 1, 2
 AGAIN = "the same command again resumes what was cut"
@@ -137,7 +138,7 @@ class Conductor(Callback):
             done = {tuple(job.overrides) for job in read_jobs(folder) if job.is_done}
             waiting = [overrides for overrides in plan.jobs if tuple(overrides) not in done]
             _before(config, waiting, partial(_composed_job, config))
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in STOPPING:
             signal.signal(number, _stop)
         _watch = Watch(folder, plan)
         _watch.start()

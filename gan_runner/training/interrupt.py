@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGUSR1 end a run at the next step, not in the middle of one.
+"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 end a run at the next step, not in the middle of one.
 
 Ctrl-C sends the first; schedulers that preempt send the others before they kill.
 """
@@ -10,7 +10,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupt:

@@ -1,0 +1,151 @@
+"""Where jobs run, and who draws them, does not change a number."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Zygote
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from toys import QUICK, TOY, numbers, statuses, until
+
+from gan_runner.sweep import attempt
+from gan_runner.sweep.jobs import (
+    Job,
+    job_dir,
+    read_jobs,
+)
+
+FOUR = ("objective=gan,ns_gan", "seed=0,1")
+
+
+@pytest.fixture(scope="module")
+def swept_plainly(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four jobs, one after the other in one process."""
+    cwd = tmp_path_factory.mktemp("plain")
+    code, out = zygote.run(cwd, "-m", *QUICK, *FOUR, "hydra.sweep.dir=s")
+    assert code == 0, out
+    return cwd / "s"
+
+
+def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A real process: what a launcher has begun ends with it."""
+    root = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "gan_runner.train", "-m", *arguments], cwd=cwd, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_a_launcher_gives_the_numbers_of_one_process(
+    launcher: str, swept_plainly: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.removesuffix('_local')}_launcher")
+    more = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    sweep = (*QUICK, *FOUR, f"hydra/launcher={launcher}", *more, "hydra.sweep.dir=s")
+    process = start(tmp_path, *sweep)
+    out, _ = process.communicate()
+    assert process.returncode == 0 and out.count("20 steps in") == 4, out
+    ours = {job.folder.name: numbers(job.folder) for job in read_jobs(tmp_path / "s")}
+    assert ours == {job.folder.name: numbers(job.folder) for job in read_jobs(swept_plainly)}
+    pids = {json.loads(p.read_text())["pid"] for p in tmp_path.glob("s/*/job.json")}
+    assert len(pids) >= 2
+
+
+def test_a_killed_worker(tmp_path: Path) -> None:
+    """joblib then gives up the others as well; there is a table, and the rest is done next time."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    steps = "trainer.steps=300"
+    sweep = (
+        *TOY, steps, "seed=range(4)", "hydra.sweep.dir=s",
+        "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+    )  # fmt: skip
+    first = job_dir(tmp_path / "s", [*TOY, steps, "seed=0"])
+    process = start(tmp_path, *sweep)
+    until(lambda: (first / "checkpoints/step_00000010.pt").exists())
+    os.kill(json.loads((first / "job.json").read_text())["pid"], signal.SIGKILL)
+    out, _ = process.communicate()
+    assert process.returncode == 1 and "TerminatedWorkerError" in out and "Traceback" not in out
+    found = statuses(tmp_path / "s")
+    assert len(found) == 4 and found["seed=0"] == "killed", found
+    assert (tmp_path / "s" / "sweep.csv").read_text().count("\n") == 5
+    process = start(tmp_path, *sweep)
+    out, _ = process.communicate()
+    assert process.returncode == 0 and "4 jobs: 4 completed" in out, out
+
+
+def test_a_search_returns_to_what_it_has_tried(zygote: Zygote, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = (
+        "-m", *QUICK, "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra/sweeper=optuna",
+        "hydra.sweeper.sampler.seed=0", "hydra.sweep.dir=s", "hydra.sweeper.n_jobs=1",
+    )  # fmt: skip
+    code, out = zygote.run(tmp_path, *search, "hydra.sweeper.n_trials=2")
+    assert code == 0, out
+    code, out = zygote.run(tmp_path, *search, "hydra.sweeper.n_trials=3")
+    assert code == 0 and out.count("20 steps in") == 1, out
+    jobs = read_jobs(tmp_path / "s")
+    best = OmegaConf.load(tmp_path / "s" / "optimization_results.yaml").best_value
+    assert len(jobs) == 3 and best == min(map(attempt.value_of, jobs)) < inf
+
+
+def test_what_a_search_makes_small(tmp_path: Path) -> None:
+    def value(status: str = "completed", *, card: str = "{}", **summary: Any) -> float:
+        (tmp_path / "cards.json").write_text(card)
+        made = {"settings": {"best_by": "m"}, **summary}
+        return attempt.value_of(Job(tmp_path, [], status, summary=made))
+
+    best = {"best": {"m": {"value": 0.25, "step": 3}}}
+    assert value(**best) == 0.25
+    assert value(card='{"m": {"better": "higher"}}', **best) == -0.25
+    assert value("diverged", **best) == value("failed") == value(best={}) == inf
+    other = {"best": {"m": {"value": 0.75, "step": 3}}}
+    assert value(replicas={"replica_0": best, "replica_1": other}) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("launcher", "given", "at_a_time"),
+    [
+        ("JoblibLauncher", {"n_jobs": 3}, 3),
+        ("JoblibLauncher", {"n_jobs": -1}, 8),
+        ("JoblibLauncher", {"n_jobs": -2}, 7),
+        ("LocalLauncher", {}, 12),
+        ("SlurmLauncher", {}, 1),
+        ("RayLauncher", {}, 1),
+        ("BasicLauncher", {}, 1),
+    ],
+)
+def test_how_many_jobs_share_the_machine(
+    launcher: str, given: dict[str, int], at_a_time: int
+) -> None:
+    assert attempt.side_by_side({"_target_": f"a.b.{launcher}", **given}, 12, 8) == at_a_time
+
+
+def test_threads_are_shared_out_and_gpus_dealt_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = {"_target_": "x.JoblibLauncher", "n_jobs": 4}
+    threads: list[int] = []
+    gpus: list[int] = []
+    monkeypatch.setattr(attempt, "cores", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", gpus.append)
+    for number in range(5):
+        hydra = {"launcher": launcher, "job": {"num": number}, "sweep": {"dir": "nowhere"}}
+        monkeypatch.setattr(HydraConfig, "get", lambda hydra=hydra: OmegaConf.create(hydra))
+        attempt._share_machine("auto")
+    assert threads == [2] * 5 and gpus == [0, 1, 2, 0, 1]
+    attempt._share_machine("cpu")
+    assert len(gpus) == 5

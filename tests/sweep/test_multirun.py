@@ -1,0 +1,122 @@
+"""The same command again goes on where a sweep stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from conftest import Zygote
+from toys import QUICK, TOY, end_state, numbers, statuses, until
+
+from gan_runner.sweep.jobs import (
+    job_dir,
+)
+from gan_runner.training.checkpoint import checkpoints
+
+
+def test_twelve_jobs_one_failing_one_killed_one_diverging(zygote: Zygote, tmp_path: Path) -> None:
+    """The sweep itself is killed in the middle of a job: nobody is left to say so."""
+    rates = [*(f"{i}e-4" for i in range(1, 11)), "1e30", "1e-2"]
+    sweep = ("-m", *TOY, "trainer.steps=40", f"optimizer.lr={','.join(rates)}", "hydra.sweep.dir=s")
+
+    def folder(rate: str) -> Path:
+        lr = next(
+            o for o in given if o.startswith("optimizer.lr=") and float(o[13:]) == float(rate)
+        )
+        return job_dir(tmp_path / "s", [*TOY, "trainer.steps=40", lr])
+
+    given = [f"optimizer.lr={float(rate)}" for rate in rates]
+    folder("3e-4").mkdir(parents=True)
+    (folder("3e-4") / "checkpoints").write_text("in the way")  # this one cannot save
+    child = zygote.start(tmp_path, *sweep)
+    until(lambda: (folder("6e-4") / "checkpoints/step_00000010.pt").exists())
+    os.kill(child, signal.SIGKILL)
+    assert zygote.wait() == -signal.SIGKILL
+    first = statuses(tmp_path / "s")
+    assert len(first) == 12
+    assert [first[f"optimizer.lr={float(r)}"] for r in ("1e-4", "3e-4", "6e-4", "7e-4")] == [
+        "completed", "failed", "killed", "waiting",
+    ]  # fmt: skip
+    untouched = (folder("1e-4") / "metrics.jsonl").stat().st_mtime_ns
+
+    code, out = zygote.run(tmp_path, *sweep)
+    assert code == 1, out  # one has diverged
+    last = statuses(tmp_path / "s")
+    assert last.pop("optimizer.lr=1e+30") == "diverged"
+    assert set(last.values()) == {"completed"} and len(last) == 11
+    assert "12 jobs: 11 completed, 1 diverged" in out
+    assert (folder("1e-4") / "metrics.jsonl").stat().st_mtime_ns == untouched
+    ended = [line for line in out.splitlines() if "steps in" in line]
+    assert len(ended) == 8  # 3e-4 again, 6e-4 resumed, six for the first time: a line each
+
+    code, out = zygote.run(
+        tmp_path, *TOY, "trainer.steps=40", "optimizer.lr=6e-4", "hydra.run.dir=whole"
+    )
+    assert code == 0, out
+    assert numbers(folder("6e-4")) == numbers(tmp_path / "whole")
+    assert end_state(folder("6e-4")) == end_state(tmp_path / "whole")
+
+
+def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
+    """The running job is saved, the table printed; the same command again goes on."""
+    sweep = ("-m", *TOY, "trainer.steps=40", "seed=0,1", "hydra.sweep.dir=s")
+    first = job_dir(tmp_path / "s", [*TOY, "trainer.steps=40", "seed=0"])
+    child = zygote.start(tmp_path, *sweep)
+    until(lambda: (first / "checkpoints/step_00000005.pt").exists())
+    os.kill(child, signal.SIGINT)
+    assert zygote.wait() == 130
+    out = (tmp_path / "output.txt").read_text()
+    assert "2 jobs: 1 interrupted, 1 waiting" in out
+    assert "stopped by SIGINT; the same command again resumes what was cut" in out
+    summary = json.loads((first / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert checkpoints(first)[-1].name == f"step_{summary['steps']:08d}.pt"
+    code, out = zygote.run(tmp_path, *sweep)
+    assert code == 0 and "2 jobs: 1 interrupted, 1 waiting" in out and "2 jobs: 2 completed" in out
+
+
+def test_a_changed_base_is_noticed(zygote: Zygote, tmp_path: Path) -> None:
+    card = tmp_path / "mine" / "trainer" / "short.yaml"
+    card.parent.mkdir(parents=True)
+    lines = "defaults: [default]\nsteps: 3\nlog_every: 1\n"
+    card.write_text(lines)
+    sweep = (
+        "-m",
+        "--config-dir",
+        "mine",
+        *TOY[:6],
+        "trainer=short",
+        "trainer.n_eval=64",
+        "seed=0,-1",
+    )
+    code, out = zygote.run(tmp_path, *sweep)
+    (folder,) = tmp_path.glob("outputs/sweeps/seed_*")
+    assert code == 1 and statuses(folder) == {"seed=0": "completed", "seed=-1": "failed"}, out
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    card.write_text(lines.replace("steps: 3", "steps: 4"))
+    code, out = zygote.run(tmp_path, *sweep)
+    assert code == 2 and len(out.splitlines()) == 1
+    assert "its jobs ran with another configuration: trainer.steps 3 -> 4; name another" in out
+    assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    card.write_text(lines + "# as it was\n")
+    code, out = zygote.run(tmp_path, *sweep)
+    assert code == 1 and "2 jobs: 1 completed, 1 failed" in out, out
+
+
+def test_a_sweep_that_cannot_be_composed_leaves_nothing(zygote: Zygote, tmp_path: Path) -> None:
+    code, out = zygote.run(tmp_path, "-m", "objective=gan,wgangp")
+    assert code == 2 and "objective=wgangp: no such option; did you mean objective=wgan_gp?" in out
+    assert [p.name for p in tmp_path.iterdir()] == ["output.txt"]
+
+
+def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Path) -> None:
+    (tmp_path / "s" / "a").mkdir(parents=True)
+    (tmp_path / "s" / "a" / "config.yaml").write_text("precious")
+    for _ in range(2):
+        code, out = zygote.run(
+            tmp_path, "-m", *QUICK, "seed=0", "hydra.sweep.dir=s", "hydra.sweep.subdir=a"
+        )
+        assert code == 2 and "s/a holds a run that no sweep has made" in out
+    assert (tmp_path / "s" / "a" / "config.yaml").read_text() == "precious"
