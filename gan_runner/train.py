@@ -83,13 +83,20 @@ def main() -> None:
 
 def _sweep(arguments: list[str]) -> None:
     """All jobs of a multirun; with --dry-run only their cost, which a study tells anyway."""
-    from gan_runner.studies import conclude, cost
+    from gan_runner.studies import conclude
 
     dry = "--dry-run" in arguments
     given = [argument for argument in arguments if argument != "--dry-run"]
     sys.argv[1:] = multirun.prepared(_with_saved_config(given))
-    with multirun.reported(before=partial(cost.announce, dry=dry), after=conclude.conclude):
+    with multirun.reported(before=partial(_announce, dry=dry), after=conclude.conclude):
         _run_app()
+
+
+def _announce(config: DictConfig, *what: Any, dry: bool) -> None:
+    if dry or "study" in config:  # most sweeps need no torch in the process that conducts them
+        from gan_runner.studies import cost
+
+        cost.announce(config, *what, dry=dry)
 
 
 def usage(arguments: list[str]) -> str:

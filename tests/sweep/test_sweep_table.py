@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 from toys import QUICK
 
+from gan_runner.studies import conclude
 from gan_runner.sweep import table
 from gan_runner.sweep.jobs import (
     Job,
@@ -42,7 +43,7 @@ def test_the_table_is_made_from_files_alone(
     for name in written:
         (folder / name).unlink()
     monkeypatch.setattr("sys.argv", ["gan-table", str(folder)])
-    table.main()
+    conclude.main()
     assert capsys.readouterr().out.strip() in out
     assert written == {name: (folder / name).read_text() for name in written}
 
@@ -71,7 +72,7 @@ def test_what_is_no_sweep_has_no_table(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["gan-table", str(tmp_path)])
     with pytest.raises(SystemExit, match="2"):
-        table.main()
+        conclude.main()
     assert "is not the directory of a sweep" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
