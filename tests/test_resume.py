@@ -64,6 +64,7 @@ def everything(run_dir: Path) -> dict[str, Any]:
         "best": {k: v for k, v in summary["best"].items() if not k.startswith("speed/")},
         "best state": fingerprint(load_checkpoint(best_path(run_dir))),
         "end": (summary["status"], summary["steps"]),
+        "health": summary["health"],
     }
 
 

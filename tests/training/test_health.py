@@ -34,7 +34,8 @@ from gan_runner.training.trainer import Trainer
 Built = Callable[..., Any]
 TOY = (
     "dataset=gaussians8", "dataset.n_samples=2000", "model=mlp", "model.width=16", "model.depth=2",
-    "pictures=none", "trainer.log_every=5", "trainer.evaluate_every=10",
+    "pictures=none", "trainer.log_every=5", "trainer.evaluate_every=10", "~metrics.probe",
+    "~metrics.lipschitz",
 )  # fmt: skip
 IMAGES = (
     "model.filters=4", "pictures=none", "trainer.log_every=5", "trainer.evaluate_every=10",
@@ -82,13 +83,14 @@ def test_a_constant_generator_is_a_collapse(
 
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp", "hinge", "lsgan", "wgan", "r3gan"])
 def test_a_dead_critic_is_a_stall(trainer: Built, tmp_path: Path, objective: str) -> None:
-    """Its weights become zero after 12 steps, and stay there."""
+    """Its weights become zero after 12 steps."""
     built = trainer(*TOY, f"objective={objective}", "trainer.steps=40")
     iteration = built.iteration
 
     def killed(*args: Any) -> dict[str, torch.Tensor]:
         if built.step == 12:
             silence(built.nets.critic)
+            built.optimizers["critic"].state.clear()  # whose momentum would wake it
         return iteration(*args)
 
     built.iteration = killed
@@ -112,18 +114,21 @@ def test_healthy_runs_are_well(trainer: Built, tmp_path: Path, objective: str) -
     assert not incident_path(tmp_path).exists()
 
 
-EXPLODES = ("objective=wgan", "objective.constraint=null", "optimizer=sgd", "optimizer.lr=0.3")
+EXPLODES = (
+    "objective=wgan", "objective.constraint=null", "objective.n_critic=1", "optimizer=sgd",
+    "optimizer.lr=0.1", "trainer.log_every=1",
+)  # fmt: skip
 
 
 def test_an_exploding_run_is_stopped_while_it_is_finite(trainer: Built, tmp_path: Path) -> None:
     """Without a bound on the critic, each player's slope is the other's step."""
-    summary = trainer(*TOY, *EXPLODES, "trainer.log_every=1", "trainer.steps=1000").fit(tmp_path)
-    assert summary["status"] == "diverged" and summary["steps"] < 1000
-    assert summary["health"]["state"] == "diverged"
-    assert summary["health"]["since"] == summary["steps"] - 1  # two points in a row
-    final = summary["final"]
-    assert max(abs(final["loss/critic"]), abs(final["loss/generator"])) > 1e5
-    assert summary["health"]["incident"] is None and not incident_path(tmp_path).exists()
+    summary = trainer(*TOY, *EXPLODES, "trainer.steps=1000").fit(tmp_path)
+    its, final = summary["health"], summary["final"]
+    assert summary["status"] == its["state"] == "diverged" and summary["steps"] < 1000
+    assert its["since"] == summary["steps"] - 1  # two points in a row
+    assert 1e5 < max(abs(final["loss/critic"]), abs(final["loss/generator"])) < float("inf")
+    assert its["incident"] is None and not incident_path(tmp_path).exists()
+    assert checkpoint_path(tmp_path, 0).is_file()
 
 
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp"])
@@ -131,7 +136,8 @@ def test_the_first_step_that_is_not_finite_is_kept(
     trainer: Built, tmp_path: Path, objective: str
 ) -> None:
     """A NaN in the data, which a batch meets long after the last point of the log."""
-    command = (*TOY, f"objective={objective}", "trainer.log_every=40", "trainer.evaluate_every=80")
+    command = (*TOY, f"objective={objective}", "trainer.log_every=40", "trainer.evaluate_every=80",
+               "dataset.n_samples=10000")  # fmt: skip
     built = trainer(*command, "trainer.steps=200")
     step, which = 67, built.game.objective.n_critic - 1
     poison(built, step, which)
@@ -150,7 +156,7 @@ def test_the_first_step_that_is_not_finite_is_kept(
     # The state is that of a run which ended just before, bit for bit.
     trainer(*command, f"trainer.steps={step - 1}").fit(tmp_path / "before")
     whole = load_checkpoint(checkpoint_path(tmp_path / "before", step - 1))
-    assert not any(differences(kept[key], whole[key]) for key in TRAINED)
+    assert not {key for key in TRAINED if differences(kept[key], whole[key])}
 
     # The critic's loss is not finite on the kept batch, and it is without the NaN.
     again = trainer(*command)
@@ -180,7 +186,7 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
         one, other = (
             load_checkpoint(checkpoint_path(tmp_path / run / name, 20)) for run in ("plain", "lied")
         )
-        assert {k: differences(one[k], other[k]) for k in TRAINED} == {key: [] for key in TRAINED}
+        assert not {key for key in TRAINED if differences(one[key], other[key])}
         lines = (tmp_path / "plain" / name / "metrics.jsonl").read_text().splitlines()
         point = json.loads(lines[12])
         assert point["step"] == 13 and not its["repeated"]
@@ -292,7 +298,7 @@ def test_measures_and_health_leave_training_alone(trainer: Built, tmp_path: Path
     )
     one, other = (load_checkpoint(checkpoint_path(tmp_path / n, 6)) for n in ("blind", "seen"))
     keys = (*TRAINED, "random")
-    assert {key: differences(one[key], other[key]) for key in keys} == {key: [] for key in keys}
+    assert not {key for key in keys if differences(one[key], other[key])}
 
 
 BREAKS = (
