@@ -55,6 +55,7 @@ class Trainer:
         opening: the same in short, for the terminal.
         replicas: how many runs are trained as one with this one; see `replicas`.
         hyperparameters: what TensorBoard compares runs by.
+        history: the points of the log so far.
     """
 
     nets: Nets
@@ -76,6 +77,7 @@ class Trainer:
     opening: str = ""
     replicas: int = 1
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
 
     def fit(self, run_dir: Path, *, resume_from: Sequence[State] | None = None) -> dict[str, Any]:
         """Train into a run directory; returns what its summary.json says.
@@ -141,6 +143,7 @@ class Trainer:
         cards["speed/steps_per_second"] = self.settings.card_of_speed(self.facts["device"])
         start = None if state is None else self.step
         self.log = RunLog(run_dir, keep_before=start, cards=cards, training=self.settings.card)
+        self.history = self.log.points
 
     def begin(self) -> None:
         """What a run shows and saves before its first step, or once more where it continues."""
@@ -260,7 +263,7 @@ class Trainer:
     def _view(self) -> View:
         nets, z, size = self.nets, self.noise, self.settings.batch_size
         raw, averaged = (generate(g, z, batch_size=size) for g in (nets.generator, nets.average))
-        return View(nets, self.spec, self.heldout, raw, averaged, z, self.log.points)
+        return View(nets, self.spec, self.heldout, raw, averaged, z, self.history)
 
     def _paint(self) -> None:
         with self.clock("pictures"):
