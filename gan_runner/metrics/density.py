@@ -167,7 +167,10 @@ class GridDivergences:
         values: dict[str, dict[str, Any]] = {tag: {**about, "beside": tag} for tag in _TAGS}
         for tag in ("divergence/kl", "divergence/reverse_kl"):
             values[tag]["skew"] = "1 / (samples + 1)"
-        floors = {f"{tag}_floor": {**card, "draws": _DRAWS} for tag, card in values.items()}
+        floors = {
+            f"{tag}_floor": {**card, "draws": _DRAWS, "seed": scene.seed}
+            for tag, card in values.items()
+        }
         self.cards = {**of_generators(values), **floors}
 
     def _integrate(self, scene: Scene, cell: float) -> dict[str, Any]:

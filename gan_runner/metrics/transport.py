@@ -124,30 +124,33 @@ def directions(count: int, dimensions: int, *, rng: np.random.Generator) -> np.n
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def sorted_gaps(x: np.ndarray, y: np.ndarray, *, theta: np.ndarray) -> np.ndarray:
-    """|<theta, x>_(i) - <theta, y>_(i)|, (n, L): on a line, sorted rows are an optimal plan.
-
-    Args:
-        x: (n, d).
-        y: (n, d).
-        theta: directions (L, d).
+def sorted_gaps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """|x_(i) - y_(i)| in each column of (n, L): on a line, sorted points are an optimal plan.
 
     Raises:
         ValueError: the numbers of rows differ.
     """
     if len(x) != len(y):
         raise ValueError(f"{len(x)} rows against {len(y)}: sliced distances need equally many")
-    return np.abs(np.sort(x @ theta.T, axis=0) - np.sort(y @ theta.T, axis=0))
+    return np.abs(np.sort(x, axis=0) - np.sort(y, axis=0))
 
 
 def sliced(x: np.ndarray, y: np.ndarray, *, theta: np.ndarray, p: int = 1) -> float:
     """Sliced Wasserstein distance SW_p = (mean over directions of W_p^p on the line)^(1/p).
 
     Bonneel et al. 2015, definition 2 ("Sliced and Radon Wasserstein barycenters of measures"); by
-    Monte Carlo over the given directions. SW_1 <= W_1 and SW_2 <= W_2 / sqrt(d). Arguments as of
-    `sorted_gaps`.
+    Monte Carlo over the given directions. SW_1 <= W_1 and SW_2 <= W_2 / sqrt(d) on average.
+
+    Args:
+        x: (n, d).
+        y: (n, d).
+        theta: directions (L, d), see `directions`.
+        p: at least 1.
+
+    Raises:
+        ValueError: the numbers of rows differ.
     """
-    return power_mean(sorted_gaps(x, y, theta=theta), p)
+    return power_mean(sorted_gaps(x @ theta.T, y @ theta.T), p)
 
 
 def power_mean(gaps: np.ndarray, p: int) -> float:
@@ -198,30 +201,34 @@ class SlicedWasserstein:
     """
 
     def __init__(self, scene: Scene, *, projections: Annotated[int, Ge(1)] = 128) -> None:
-        self.scene, self.rows = scene, len(scene.heldout.x)
+        self.scene = scene
         rng = np.random.default_rng(scene.seed)
         self.theta = directions(projections, int(np.prod(scene.spec.shape)), rng=rng)
         about = {"projections": projections, "seed": scene.seed}
-        self.cards = _cards(scene, dict.fromkeys(_ORDERS, about), rows=self.rows)
+        self.cards = _cards(scene, dict.fromkeys(_ORDERS, about), rows=len(scene.heldout.x))
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure the samples of both generators, beside the floors."""
-        real = as_rows(view.heldout.x)
         values = dict(self._floors)
         for which, samples in view.drawn.items():
-            fake = as_rows(samples[: len(real)])
+            fake = as_rows(samples[: len(self._heldout)])
             if np.isfinite(fake).all():
-                values |= self._measure(fake, real[: len(fake)], suffix=which)
+                values |= self._measure(fake, suffix=which)
         return values
 
     @cached_property
+    def _heldout(self) -> np.ndarray:
+        """Held-out rows along each direction, (n, L)."""
+        return as_rows(self.scene.heldout.x) @ self.theta.T
+
+    @cached_property
     def _floors(self) -> dict[str, float]:
-        halves = real_halves(self.scene, self.rows)
-        each = [self._measure(*half, suffix="_floor") for half in halves]
+        halves = real_halves(self.scene, len(self._heldout))
+        each = [self._measure(half.train, suffix="_floor") for half in halves]
         return {tag: float(np.mean([its[tag] for its in each])) for tag in each[0]}
 
-    def _measure(self, x: np.ndarray, y: np.ndarray, *, suffix: str) -> dict[str, float]:
-        gaps = sorted_gaps(x, y, theta=self.theta)
+    def _measure(self, x: np.ndarray, *, suffix: str) -> dict[str, float]:
+        gaps = sorted_gaps(x @ self.theta.T, self._heldout[: len(x)])
         return {f"{tag}{suffix}": power_mean(gaps, p) for tag, p in _ORDERS.items()}
 
 
