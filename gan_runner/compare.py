@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
-    """The tags that match, in the order of the runs' points; * stands for anything.
+    """The tags that match, in the order of the alphabet; * stands for anything.
 
     Without patterns all but losses, norms of gradients and speeds, which are on each run's own
     scale.
@@ -60,7 +60,7 @@ def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
     Raises:
         ValueError: a pattern matches nothing.
     """
-    known = list(dict.fromkeys(tag for run in runs for tag in run.values.final))
+    known = sorted({tag for run in runs for tag in run.values.final})
     for pattern in patterns:
         if not any(fnmatchcase(tag, pattern) for tag in known):
             near = get_close_matches(pattern, known, n=1)

@@ -67,8 +67,8 @@ class Curves:
         ]
         if not panels:
             return None
-        figure = new_figure(12, 5.6)
-        layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.35, 1))
+        figure = new_figure(13, 5.8)
+        layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.4, 1))
         for row, (panel, group) in enumerate(panels):
             axes = figure.add_subplot(layout[row, 0])
             panel(axes, group)
@@ -115,8 +115,8 @@ def _distances(axes: Axes, curves: Mapping[str, Curve]) -> None:
 def _divergences(axes: Axes, curves: Mapping[str, Curve]) -> None:
     _draw(axes, curves)
     if any(tag.startswith("jsd/") for tag in curves):
-        axes.axhline(log(2), color="black", lw=0.8, ls=":", label="log 2")
-        axes.legend(fontsize=7)
+        axes.axhline(log(2), color="black", lw=0.8, ls="--", label="log 2")
+        _legend(axes)
     axes.axhline(0, color="black", lw=0.6)
     axes.set_ylabel("nats")
 
@@ -135,5 +135,11 @@ def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
     for tag, curve in curves.items():
         colour = _COLOURS[tags.index(tag.removesuffix(_FLOOR)) % len(_COLOURS)]
         line = ":" if tag.endswith(_FLOOR) else "-"
-        axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=tag, color=colour)
-    axes.legend(fontsize=7)
+        name = tag.removeprefix("wasserstein/")
+        axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=name, color=colour)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the panel, which the lines fill."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)

@@ -314,7 +314,7 @@ def test_curves_by_hand() -> None:
     scene = scene_of(torch.randn(50, 2))
     view = view_of(scene, torch.randn(50, 2), critic=First())
     assert Curves(scene)(view) is None  # there is no history yet
-    assert Curves(scene)(replace(view, history=history)).shape == (560, 1200, 3)
+    assert Curves(scene)(replace(view, history=history)).shape == (580, 1300, 3)
     assert Curves(scene, divergences=[])(replace(view, history=history)) is None
 
 
