@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime
 from math import inf
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.explain import Refused, Stopped
 from gan_runner.sweep.jobs import LOCK, OUTPUT, Job, clear, read_job, read_plan, write_note
-from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts
+from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts, stopped
 
 Fresh = Callable[[DictConfig], Any]
 Again = Callable[[Path, Sequence[str]], Any]
 
+_WORKER = "LokyProcess-"  # joblib's, counted from 1
 _PATIENCE = 2.0  # seconds; who looks whether a job is running holds its lock for an instant
 
 
@@ -45,6 +47,9 @@ def attempt(cfg: DictConfig, *, fresh: Fresh, again: Again) -> float:
         Stopped: a signal has ended the sweep, this job's state being saved.
     """
     folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
+    if current_process().name.startswith(_WORKER):  # who conducts the sweep passes Ctrl-C on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, stopped)
     stop = None
     try:
         with FileLock(folder / LOCK, timeout=_PATIENCE):
@@ -97,9 +102,10 @@ def _run(
         if isinstance(error.__cause__, OSError) and any(folder.glob("**/checkpoints/step_*.pt")):
             note["status"] = "interrupted"  # no space left: what there is can be continued
     except BaseException as stop:
-        note |= {"status": "interrupted", "error": str(stop)}
+        note |= {"status": "interrupted", "error": type(stop).__name__}
         if not isinstance(stop, Stopped):
             raise
+        note["error"] = f"stopped by {stop.signal}"
         if conducts():
             raise Stopped(stop.signal, AGAIN) from stop
         return stop
@@ -123,6 +129,7 @@ def _note(cfg: DictConfig) -> dict[str, Any]:
         "error": "",
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "parent": os.getppid(),
         "started": _now(),
         "config": config,
     }
@@ -163,7 +170,13 @@ def _share_machine(device: str) -> None:
 
     torch.set_num_threads(max(1, min(torch.get_num_threads(), cores() // workers)))
     if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
-        torch.cuda.set_device(hydra.job.num % torch.cuda.device_count())
+        torch.cuda.set_device(_turn(hydra.job.num) % torch.cuda.device_count())
+
+
+def _turn(job: int) -> int:
+    """Which of those side by side this is: joblib's worker, as it stays, else the job's number."""
+    name = current_process().name
+    return int(name.removeprefix(_WORKER)) - 1 if name.startswith(_WORKER) else job
 
 
 def side_by_side(launcher: Mapping[str, Any], jobs: int, cpus: int) -> int:

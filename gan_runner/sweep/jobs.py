@@ -56,6 +56,8 @@ class Job:
             "failed", "running" in some process, "waiting" for its turn.
         error: why it failed.
         number: its place in the sweep that ran it last.
+        pid: of the process that ran it last.
+        parent: of the process that made that one.
         config: the composed configuration, as far as it decides what is computed.
         summary: of its run.
     """
@@ -65,6 +67,8 @@ class Job:
     status: str = "waiting"
     error: str = ""
     number: int = 0
+    pid: int = 0
+    parent: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
 
@@ -175,6 +179,8 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
         ),
         error=note.get("error", ""),
         number=note["number"],
+        pid=note.get("pid", 0),
+        parent=note.get("parent", 0),
         config=note.get("config", {}),
         summary=summary,
     )

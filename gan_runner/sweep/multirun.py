@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -131,6 +132,7 @@ class Conductor(Callback):
             changed = _changed(folder, plan, config)
         except HydraException:
             return  # the sweeper will meet the same error and end with its message
+        changed = changed or _ill_directed(config)
         if changed:
             print(f"gan-run: {changed}", file=sys.stderr)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
@@ -139,7 +141,7 @@ class Conductor(Callback):
             waiting = [overrides for overrides in plan.jobs if tuple(overrides) not in done]
             _before(config, waiting, partial(_composed_job, config))
         for number in STOPPING:
-            signal.signal(number, _stop)
+            signal.signal(number, stopped)
         _watch = Watch(folder, plan)
         _watch.start()
 
@@ -150,6 +152,24 @@ def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+def _ill_directed(config: DictConfig) -> str | None:
+    """What is wrong with the settings of a search, if it is one."""
+    sweeper = config.hydra.sweeper
+    if "direction" not in sweeper:
+        return None
+    if not str(sweeper.direction).endswith("minimize"):
+        return (
+            f"hydra.sweeper.direction={sweeper.direction}: a search minimises here; of a measure of"
+            " which more is better it is given the negative; leave the key out"
+        )
+    if "seed" in sweeper.sampler and sweeper.sampler.seed is None:
+        warnings.warn(
+            "hydra.sweeper.sampler.seed is not set: the same command again will try other values",
+            stacklevel=2,
+        )
+    return None
 
 
 def composed(config: DictConfig) -> dict[str, Any]:
@@ -176,7 +196,12 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def _stop(number: int, _: FrameType | None) -> None:
+def stopped(number: int, _: FrameType | None) -> None:
+    """Handler of a signal: the jobs that this process has workers for may save what they have."""
+    if _watch is not None and conducts():
+        for each in STOPPING:  # a second one is not waited for
+            signal.signal(each, signal.default_int_handler)
+        _watch.stop_workers()
     raise Stopped(signal.Signals(number).name, AGAIN)
 
 

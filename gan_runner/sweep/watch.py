@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from gan_runner.sweep.jobs import NOTE, PLAN, Job, Plan, read_job, read_jobs, write_plan
+from gan_runner.sweep.jobs import NOTE, PLAN, Job, Plan, is_held, read_job, read_jobs, write_plan
 from gan_runner.sweep.table import counts, line, terminal_table, write_table
 
 _EVERY = 0.5  # seconds between looks
+_GRACE = 60.0  # seconds that a job has to end its step and save
 
 
 class Watch(threading.Thread):
@@ -38,8 +41,11 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Look again and again until the sweep is over."""
-        while not self._over.wait(_EVERY):
+        pause = _EVERY
+        while not self._over.wait(pause):
+            began = time.monotonic()
             self._look()
+            pause = max(_EVERY, 20 * (time.monotonic() - began))  # thousands of jobs take a while
 
     def finish(self) -> list[Job]:
         """The sweep is over, however it ended: print the table; returns the jobs."""
@@ -67,6 +73,17 @@ class Watch(threading.Thread):
         with suppress(OSError):  # something else is in it
             for folder in (self.folder, *self.folder.parents[:2]):
                 folder.rmdir()
+
+    def stop_workers(self) -> None:
+        """End the jobs in processes of this one's making, and wait until their state is saved."""
+        jobs = read_jobs(self.folder)
+        mine = [job for job in jobs if job.status == "running" and job.parent == self.pid]
+        for job in mine:
+            with suppress(ProcessLookupError):
+                os.kill(job.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while any(is_held(job.folder) for job in mine) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _look(self) -> None:
         """Print what has ended since the last look."""

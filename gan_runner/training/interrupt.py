@@ -23,7 +23,8 @@ class Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
             for number in STOPPING:
-                self._previous[number] = signal.signal(number, self._handle)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as whoever started us wishes
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

@@ -19,11 +19,8 @@ from omegaconf import OmegaConf
 from toys import QUICK, TOY, numbers, statuses, until
 
 from gan_runner.sweep import attempt
-from gan_runner.sweep.jobs import (
-    Job,
-    job_dir,
-    read_jobs,
-)
+from gan_runner.sweep.jobs import Job, job_dir, read_jobs
+from gan_runner.training.checkpoint import checkpoints
 
 FOUR = ("objective=gan,ns_gan", "seed=0,1")
 
@@ -86,6 +83,26 @@ def test_a_killed_worker(tmp_path: Path) -> None:
     assert process.returncode == 0 and "4 jobs: 4 completed" in out, out
 
 
+def test_ctrl_c_lets_workers_save(tmp_path: Path) -> None:
+    """The signal reaches the process that conducts the sweep alone, as from a scheduler."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    steps = "trainer.steps=100000"
+    sweep = (
+        *TOY, steps, "trainer.checkpoint_every=100000", "seed=range(4)", "hydra.sweep.dir=s",
+        "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+    )  # fmt: skip
+    process = start(tmp_path, *sweep)
+    until(lambda: len([p for p in tmp_path.glob("s/*/metrics.jsonl") if p.stat().st_size]) == 2)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+    assert process.returncode == 130 and "stopped by SIGINT; the same command again" in out
+    found = statuses(tmp_path / "s")
+    assert [found[f"seed={k}"] for k in (0, 1)] == ["interrupted"] * 2
+    for folder in [job.folder for job in read_jobs(tmp_path / "s")][:2]:
+        steps_taken = json.loads((folder / "summary.json").read_text())["steps"]
+        assert checkpoints(folder)[-1].name == f"step_{steps_taken:08d}.pt"
+
+
 def test_a_search_returns_to_what_it_has_tried(zygote: Zygote, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     search = (
@@ -99,6 +116,16 @@ def test_a_search_returns_to_what_it_has_tried(zygote: Zygote, tmp_path: Path) -
     jobs = read_jobs(tmp_path / "s")
     best = OmegaConf.load(tmp_path / "s" / "optimization_results.yaml").best_value
     assert len(jobs) == 3 and best == min(map(attempt.value_of, jobs)) < inf
+
+
+def test_a_search_minimises(tmp_path: Path, zygote: Zygote) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ("-m", "optimizer.lr=interval(0,1)", "hydra/sweeper=optuna")
+    code, out = zygote.run(tmp_path, *search, "hydra.sweeper.direction=maximize")
+    assert code == 2 and "direction=maximize: a search minimises here" in out.replace(
+        "Direction.", ""
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["output.txt"]
 
 
 def test_what_a_search_makes_small(tmp_path: Path) -> None:
@@ -147,5 +174,8 @@ def test_threads_are_shared_out_and_gpus_dealt_in_turn(monkeypatch: pytest.Monke
         monkeypatch.setattr(HydraConfig, "get", lambda hydra=hydra: OmegaConf.create(hydra))
         attempt._share_machine("auto")
     assert threads == [2] * 5 and gpus == [0, 1, 2, 0, 1]
+    monkeypatch.setattr(attempt.current_process(), "name", "LokyProcess-2")
+    attempt._share_machine("cuda")  # a worker keeps its GPU, whichever jobs are left
+    assert gpus.pop() == 1
     attempt._share_machine("cpu")
     assert len(gpus) == 5
