@@ -48,7 +48,7 @@ from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.provenance import versions
 from gan_runner.training.replicas import Pack
 from gan_runner.training.settings import Settings
-from gan_runner.training.trainer import Iteration, Trainer
+from gan_runner.training.trainer import Trainer
 
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
@@ -83,7 +83,7 @@ def build(cfg: DictConfig, tables: Tables | None = None) -> Trainer | Pack:
 
 
 def _trainer(
-    config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: Tables
+    config: Tree, device: torch.device, mode: Mode, iteration: update.Iteration, tables: Tables
 ) -> Trainer:
     settings: Settings = make(config["trainer"])
     dataset, table = tables.of(config["dataset"])

@@ -55,6 +55,11 @@ class Settings:
     on_diverged: Literal["stop", "continue"] = "stop"
 
     @property
+    def intervals(self) -> tuple[int, ...]:
+        """Steps between all that looks at a run."""
+        return self.log_every, self.evaluate_every, self.sample_every, self.checkpoint_every
+
+    @property
     def card(self) -> dict[str, Any]:
         """What made the numbers that training logs: means over the steps since the last point."""
         about = {"reference": "training batches", "generator": "raw"}

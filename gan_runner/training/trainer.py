@@ -7,7 +7,7 @@ checkpoints written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,7 @@ from gan_runner.training.loop import fit_together
 from gan_runner.training.sampling import generate
 from gan_runner.training.settings import Settings
 from gan_runner.training.state import average_of, load_trained_state, trained_state
-from gan_runner.training.update import Game
-
-Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
+from gan_runner.training.update import Game, Iteration
 
 
 @dataclass(eq=False)
@@ -172,11 +170,8 @@ class Trainer:
     @property
     def looks(self) -> bool:
         """Whether anything is due that reads the state."""
-        if self.status == "diverged":
-            return False
-        its = self.settings
-        intervals = (its.log_every, its.evaluate_every, its.sample_every, its.checkpoint_every)
-        return bool(self.signal) or any(self._due(interval) for interval in intervals)
+        due = bool(self.signal) or any(self._due(every) for every in self.settings.intervals)
+        return due and self.status != "diverged"
 
     @property
     def evaluates(self) -> bool:
@@ -195,9 +190,8 @@ class Trainer:
     def tick(self) -> dict[str, float]:
         """Log, measure and paint what is due; returns the values of a new point."""
         settings, ends_early = self.settings, self.signal or self.status == "diverged"
-        values = {}
-        if self.evaluates or self._due(settings.log_every) or ends_early:
-            values = self._write_point(evaluate=self.evaluates)
+        due = self.evaluates or self._due(settings.log_every) or ends_early
+        values = self._write_point(evaluate=self.evaluates) if due else {}
         if self._due(settings.sample_every) and self.status != "diverged":
             self._paint()
         return values

@@ -204,6 +204,10 @@ class Game:
     batch_dim: int = 0
 
 
+Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
+"""One generator iteration of a game: from what the stream hands out to what is logged."""
+
+
 def critic_loss(
     objective: Objective, critic: Critic, generator: Generator, real: Batch, fake: Batch
 ) -> Loss:
