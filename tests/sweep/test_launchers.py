@@ -61,26 +61,35 @@ def test_a_launcher_gives_the_numbers_of_one_process(
     assert len(pids) >= 2
 
 
-def test_a_killed_worker(tmp_path: Path) -> None:
-    """joblib then gives up the others as well; there is a table, and the rest is done next time."""
+def test_twelve_jobs_one_failing_one_killed_one_diverging(tmp_path: Path) -> None:
+    """With a worker killed, joblib gives up; there is a table all the same, and it is completed."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    steps = "trainer.steps=300"
+    jobs = (*TOY, "trainer.steps=60")
+    rates = [f"optimizer.lr={rate}" for rate in (0.01, 1e30, *(k / 10000 for k in range(1, 11)))]
     sweep = (
-        *TOY, steps, "seed=range(4)", "hydra.sweep.dir=s",
+        *jobs, f"optimizer.lr={','.join(rate[13:] for rate in rates)}", "hydra.sweep.dir=s",
         "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
     )  # fmt: skip
-    first = job_dir(tmp_path / "s", [*TOY, steps, "seed=0"])
+    folders = [job_dir(tmp_path / "s", [*jobs, rate]) for rate in rates]
+    folders[0].mkdir(parents=True)
+    (folders[0] / "checkpoints").write_text("in the way")  # this one cannot save
     process = start(tmp_path, *sweep)
-    until(lambda: (first / "checkpoints/step_00000010.pt").exists())
-    os.kill(json.loads((first / "job.json").read_text())["pid"], signal.SIGKILL)
+    victim = folders[6]
+    until(lambda: (victim / "checkpoints/step_00000010.pt").exists())
+    os.kill(json.loads((victim / "job.json").read_text())["pid"], signal.SIGKILL)
     out, _ = process.communicate()
     assert process.returncode == 1 and "TerminatedWorkerError" in out and "Traceback" not in out
     found = statuses(tmp_path / "s")
-    assert len(found) == 4 and found["seed=0"] == "killed", found
-    assert (tmp_path / "s" / "sweep.csv").read_text().count("\n") == 5
+    assert [found[rates[k]] for k in (0, 1, 2, 6, 11)] == [
+        "failed", "diverged", "completed", "killed", "waiting",
+    ]  # fmt: skip
+    rows = (tmp_path / "s" / "sweep.csv").read_text().splitlines()[1:]
+    assert len(rows) == len(found) == 12
+
     process = start(tmp_path, *sweep)
     out, _ = process.communicate()
-    assert process.returncode == 0 and "4 jobs: 4 completed" in out, out
+    assert process.returncode == 1 and "12 jobs: 11 completed, 1 diverged" in out, out
+    assert "from step" in (victim / "output.txt").read_text()
 
 
 def test_ctrl_c_lets_workers_save(tmp_path: Path) -> None:
