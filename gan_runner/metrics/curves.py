@@ -25,7 +25,7 @@ _DISTANCES = (
 )  # fmt: skip
 _DIVERGENCES = ("jsd/*", "divergence/critic")
 _QUALITIES = (
-    "images/fid", "images/classifier_score", "modes/found", "modes/high_quality",
+    "images/fid", "images/classifier_score", "images/kid", "modes/found", "modes/high_quality",
 )  # fmt: skip
 _FLOOR = "_floor"  # of a tag: the value between real rows
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
