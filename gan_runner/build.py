@@ -105,6 +105,8 @@ def _trainer(
     evaluators = _evaluators(config["metrics"], scene)
     settings = checks.check(objective, nets, optimizers, settings, evaluators)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
+    # saved as it was resolved: another time, under another load, auto might decide otherwise
+    used = {**config, "trainer": {**config["trainer"], "precision": precision}}
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     random = torch.Generator().manual_seed(seeds["noise"])
     noise = _fixed_noise(objective, nets.generator, settings.n_eval, heldout, random=random)
@@ -137,7 +139,7 @@ def _trainer(
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
         opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
-        config=yaml.safe_dump(config, sort_keys=False),
+        config=yaml.safe_dump(used, sort_keys=False),
     )
 
 

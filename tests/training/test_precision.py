@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from gan_runner.core import Batch, DataSpec
+from gan_runner.load import rebuild
 from gan_runner.models import dcgan, mlp
 from gan_runner.objectives.terms import gradient_penalty, input_gradient
 from gan_runner.training import precision
@@ -33,6 +35,17 @@ def test_auto_follows_the_hardware_and_the_network(
     assert resolve_precision("auto", CPU, convolutional()) == ("bf16" if hardware else "fp32")
     assert resolve_precision("auto", CPU, points) == "fp32"
     assert resolve_precision("bf16", CPU, points) == "bf16"  # what is asked for is done
+
+
+def test_a_resumed_run_keeps_what_auto_has_chosen(
+    monkeypatch: pytest.MonkeyPatch, trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: True)
+    built = trainer("trainer.precision=auto", "trainer.steps=1", "model.filters=4")
+    built.fit(tmp_path)
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: False)
+    again = rebuild(tmp_path, steps=2)
+    assert built.facts["precision"] == again.facts["precision"] == "bf16"
 
 
 def test_tf32_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
