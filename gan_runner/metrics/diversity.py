@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_runner.core import Scene, View
 from gan_runner.metrics.cards import of_generators
 
-_SHIFTS = 16  # partners of each row that its distance is taken to
+_SHIFTS = 4  # partners of each row that its distance is taken to
 
 
 class Diversity:
@@ -22,18 +22,19 @@ class Diversity:
     labels alone would keep samples apart.
 
     Distances are Euclidean, in the units of the players' data. The means are over each row and the
-    16 that follow it (within its label), not over all pairs.
+    4 that follow it (within its label), not over all pairs.
     """
 
     def __init__(self, scene: Scene) -> None:
         card = {**scene.reference, "distance": "euclidean", "better": "higher"}
-        apart = mean_distance(scene.heldout.x)
-        self.cards = of_generators({"coverage/diversity": card}) if apart else {}
+        x, y, _ = scene.heldout
+        self.apart = mean_distance(x)
+        self.apart_by_label = None if y is None else mean_distance(x, y)
+        self.cards = of_generators({"coverage/diversity": card}) if self.apart else {}
 
     def __call__(self, view: View) -> dict[str, float]:
         """Compare the samples of both generators with the held-out data."""
-        y = None if view.labels is None else view.heldout.y
-        apart = mean_distance(view.heldout.x, y)
+        apart = self.apart if view.labels is None else self.apart_by_label
         if not apart:
             return {}
         drawn = {which: mean_distance(x, view.labels) for which, x in view.drawn.items()}

@@ -51,7 +51,7 @@ class Health:
     Args:
         explosion: factor by which a loss has to outgrow its beginning.
         floor: of the diversity, as a share of the data's.
-        dead: norm of a gradient that moves nothing: a hundredth of Adam's epsilon.
+        dead: norm of a gradient that moves nothing: the epsilon of Adam and of RMSProp.
         frozen: relative difference of two means of a loss that did not change.
         patience: points in a row.
     """
@@ -60,8 +60,8 @@ class Health:
         self,
         *,
         explosion: Annotated[float, Gt(1)] = 1e5,
-        floor: Annotated[float, Ge(0)] = 0.1,
-        dead: Annotated[float, Ge(0)] = 1e-10,
+        floor: Annotated[float, Ge(0)] = 0.05,
+        dead: Annotated[float, Ge(0)] = 1e-8,
         frozen: Annotated[float, Ge(0)] = 1e-6,
         patience: Annotated[int, Ge(1)] = 2,
     ) -> None:

@@ -109,7 +109,7 @@ def test_constant_samples_are_a_collapse_at_the_second_evaluation() -> None:
 
 def test_a_fall_is_a_collapse_and_a_recovery_ends_it() -> None:
     health = Health()
-    values = [0.9, 0.03, 0.05, 0.08, 0.2, 0.9, 0.02, 0.9, 0.0999, 0.0999]
+    values = [0.9, 0.03, 0.04, 0.02, 0.2, 0.9, 0.02, 0.9, 0.0499, 0.0499]
     assert play(health, [{DIVERSITY: v} for v in values]) == [0, 0, 2, 2, 0, 0, 0, 0, 0, 2]
     assert health.history == [(0, "ok"), (20, "collapsed"), (50, "ok"), (90, "collapsed")]
 
