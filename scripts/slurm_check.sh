@@ -48,6 +48,11 @@ export SLURM_CONF=$work/slurm.conf
 
 stop() {
   status=$?
+  scancel --user=root 2>/dev/null || true
+  for _ in {1..60}; do
+    [[ -z $(squeue --noheader 2>/dev/null) ]] && break
+    sleep 0.5
+  done
   scontrol shutdown 2>/dev/null || true  # slurmctld and slurmd
   [[ -s $work/munged.pid ]] && kill "$(<"$work/munged.pid")" || true
   if ((status)); then
@@ -79,9 +84,9 @@ toy=(
   trainer.batch_size=16 trainer.n_eval=64 trainer.log_every=5
 )
 four=(trainer.steps=20 objective=gan,ns_gan seed=0,1)
-slurm=(hydra/launcher=submitit_slurm hydra.launcher.timeout_min=10 hydra.launcher.cpus_per_task=1)
+slurm=(hydra/launcher=submitit_slurm hydra.launcher.timeout_min=60 hydra.launcher.cpus_per_task=1)
 # submitit asks Slurm's accounting, which this small cluster has not, and says so each time
-sweep() { "$python" -m gan_runner.train -m "${toy[@]}" "$@" 2> >(grep -v -e sacct -e accounting >&2); }
+sweep() { "$python" -m gan_runner.train -m "${toy[@]}" "$@" 2>&1 | sed -u '/sacct/d; /accounting/d'; }
 
 sweep "${slurm[@]}" "${four[@]}" hydra.sweep.dir="$work/slurm"
 sweep "${four[@]}" hydra.sweep.dir="$work/plain" >/dev/null
@@ -107,8 +112,8 @@ slurm, plain = ({n.parent.name: n.parent for n in Path(d).glob("*/job.json")} fo
 assert len(slurm) == 4 and slurm.keys() == plain.keys(), (slurm, plain)
 for name, job in slurm.items():
     assert numbers(job) == numbers(plain[name]), name
-ran = {p.name for p in (Path(sys.argv[1]) / ".submitit").iterdir()}
-print(f"slurm_check: 4 jobs through Slurm ({', '.join(sorted(ran - {'%A', '%j'}))}), same numbers")
+ran = sorted(path.name for path in (Path(sys.argv[1]) / ".submitit").glob("[0-9]*_[0-9]*"))
+print(f"slurm_check: 4 jobs through Slurm, the same numbers; Slurm knew them as {', '.join(ran)}")
 PYTHON
 
 long=(trainer.steps=2000 seed=0 hydra.sweep.dir="$work/long")

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.explain import Refused, Stopped
-from gan_runner.sweep.jobs import LOCK, OUTPUT, Job, clear, read_job, read_plan, write_note
+from gan_runner.sweep.jobs import LOCK, OUTPUT, Job, clear, near, read_job, read_plan, write_note
 from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts, stopped
 
 Fresh = Callable[[DictConfig], Any]
@@ -46,7 +46,7 @@ def attempt(cfg: DictConfig, *, fresh: Fresh, again: Again) -> float:
         Refused: the directory holds a run that no sweep has made.
         Stopped: a signal has ended the sweep, this job's state being saved.
     """
-    folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
+    folder = near(HydraConfig.get().runtime.output_dir)
     if current_process().name.startswith(_WORKER):  # who conducts the sweep passes Ctrl-C on
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, stopped)

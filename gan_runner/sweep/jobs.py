@@ -6,6 +6,7 @@ Nothing here trains or asks a running process: what became of a job is read from
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -132,6 +133,12 @@ def named(words: str, content: Sequence[str]) -> str:
     """Words that every file system and shell takes as they are, and a hash of the content."""
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:_READABLE].strip("_.")
     return f"{readable}_{sha256(json.dumps(content).encode()).hexdigest()[:8]}"
+
+
+def near(path: str) -> Path:
+    """A path as a user reads it best: relative, unless it leads out of the current folder."""
+    relative = Path(os.path.relpath(path))
+    return Path(path).absolute() if ".." in relative.parts else relative
 
 
 def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:

@@ -29,7 +29,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.explain import Refused, Stopped
-from gan_runner.sweep.jobs import PLACES, Job, Plan, job_name, read_jobs, read_plan, sweep_name
+from gan_runner.sweep.jobs import (
+    PLACES,
+    Job,
+    Plan,
+    job_name,
+    near,
+    read_jobs,
+    read_plan,
+    sweep_name,
+)
 from gan_runner.sweep.watch import Watch
 from gan_runner.training.interrupt import STOPPING
 
@@ -125,7 +134,7 @@ class Conductor(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Look at what is there, refuse it if it was made from another base, and begin to watch."""
         global _watch
-        folder = Path(os.path.relpath(config.hydra.sweep.dir))
+        folder = near(config.hydra.sweep.dir)
         plan = Plan(sources=_fingerprint(config))
         try:
             plan.jobs = _grid(config)
@@ -218,7 +227,7 @@ def _grid(config: DictConfig) -> list[list[str]]:
 
 def _fingerprint(config: DictConfig) -> str:
     """A hash of the files that the configuration is composed from."""
-    digest = sha256()
+    digest = sha256(str(config.hydra.job.config_name).encode())
     for source in config.hydra.runtime.config_sources:
         folder = Path(source.path)
         for path in sorted(folder.rglob("*.yaml")) if source.schema == "file" else ():

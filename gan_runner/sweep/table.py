@@ -90,7 +90,7 @@ def line(job: Job, jobs: Sequence[Job]) -> str:
     """What there is to say of a job that has ended, in one line."""
     varied = _varied(jobs)
     made = [override for override in job.overrides if key_of(override) in varied]
-    words = [f"{job.status:<11}", " ".join(made or job.overrides) or job.folder.name]
+    words = [f"{job.status:<11}", " ".join(made) or job.folder.name]
     rows = rows_of(job)
     if "steps" in job.summary:
         words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
