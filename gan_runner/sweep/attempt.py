@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gan_runner.explain import Refused, Stopped
 from gan_runner.sweep.jobs import LOCK, OUTPUT, Job, clear, near, read_job, read_plan, write_note
 from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts, stopped
+from gan_runner.training import interrupt
 
 Fresh = Callable[[DictConfig], Any]
 Again = Callable[[Path, Sequence[str]], Any]
@@ -48,7 +49,7 @@ def attempt(cfg: DictConfig, *, fresh: Fresh, again: Again) -> float:
     """
     folder = near(HydraConfig.get().runtime.output_dir)
     if current_process().name.startswith(_WORKER):  # who conducts the sweep passes Ctrl-C on
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        interrupt.ignore(signal.SIGINT)
         signal.signal(signal.SIGTERM, stopped)
     stop = None
     try:

@@ -12,6 +12,14 @@ from typing import Any, Self
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
+_deaf_to: set[int] = set()
+
+
+def ignore(number: int) -> None:
+    """From now on a signal means nothing to this process: somebody else will pass it on."""
+    signal.signal(number, signal.SIG_IGN)
+    _deaf_to.add(number)
+
 
 class Interrupt:
     """While entered, remembers the first signal in `received`; a second one raises."""
@@ -23,7 +31,7 @@ class Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
             for number in STOPPING:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as whoever started us wishes
+                if number not in _deaf_to:
                     self._previous[number] = signal.signal(number, self._handle)
         return self
 
