@@ -12,6 +12,13 @@ import torch
 from gan_runner.core import Batch
 from gan_runner.data.stream import Stream
 from gan_runner.training.accelerate import Captured
+from gan_runner.training.checkpoint import (
+    checkpoint_path,
+    differences,
+    load_checkpoint,
+    load_latest,
+)
+from gan_runner.training.incident import incident_path
 from gan_runner.training.trainer import Trainer
 from gan_runner.training.update import alternating
 
@@ -76,8 +83,6 @@ def test_a_run_on_the_gpu(trainer: Callable[..., Trainer], tmp_path: Path, accel
 def test_a_resumed_run_on_the_gpu(
     trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str
 ) -> None:
-    from gan_runner.training.checkpoint import differences, load_latest
-
     command = (
         "model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
         "trainer.checkpoint_every=10",
@@ -91,6 +96,31 @@ def test_a_resumed_run_on_the_gpu(
         torch.use_deterministic_algorithms(False)
     (one,), (other,) = load_latest([tmp_path / "whole"]), load_latest([tmp_path / "cut"])
     assert differences(one, other) == []
+
+
+@pytest.mark.parametrize("accelerate", ["eager", "cuda_graph"])
+def test_steps_are_repeated_on_the_gpu(
+    trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str
+) -> None:
+    """A NaN in the data: the steps up to it are taken again, and the run goes on as it was."""
+    command = (*WORKLOADS["points"], *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
+               "trainer.steps=40", "trainer.log_every=30", "trainer.on_diverged=continue")  # fmt: skip
+    try:
+        built = trainer(*command)
+        start = built.stream.state_dict()
+        picks = [built.picks() for _ in range(17)][-1]
+        built.stream.load_state_dict(start)
+        built.stream.table.x[picks[-1][0][0], 0] = torch.nan
+        summary = built.fit(tmp_path / "ill")
+        trainer(*command[:-3], "trainer.steps=16").fit(tmp_path / "before")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert (summary["status"], summary["health"]["incident"]) == ("completed", 17)
+    kept = load_checkpoint(incident_path(tmp_path / "ill"))
+    assert kept["step"] == 16 and kept["repeated"]
+    assert [bool(its["x"].isnan().any()) for its in kept["batches"]] == [False] * 4 + [True]
+    before = load_checkpoint(checkpoint_path(tmp_path / "before", 16))
+    assert differences(kept["critic"], before["critic"]) == []
 
 
 def test_replicas_on_the_gpu(trainer: Callable[..., Any], tmp_path: Path) -> None:

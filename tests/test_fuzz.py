@@ -29,6 +29,7 @@ KEYS = [
     "seed", "device", "deterministic", "trainer.steps", "trainer.batch_size", "trainer.ema_decay",
     "trainer.log_every", "trainer.evaluate_every", "trainer.checkpoint_every", "trainer.n_eval",
     "trainer.best_by", "trainer.keep_checkpoints", "model.filters", "model.latent_dim", "model.init",
+    "trainer.on_diverged", "health", "health.floor", "health.patience",
     "model.width", "model.depth", "model.critic.norm", "model.generator.norm", "optimizer.lr",
     "optimizer.betas", "optimizer.critic.lr", "optimizer.generator.weight_decay", "optimizer.alpha",
     "objective.n_critic", "objective.constraint", "objective.critic_terms", "objective.estimates",
