@@ -42,8 +42,8 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
 def rows_of(job: Job) -> list[Row]:
     """A row for each run of a job: one, or one for each replica of a pack.
 
-    Columns: job, status, the overrides by key, steps, seconds, error, and for every tag its `final`
-    value, its `best` and the step of the best.
+    Columns: job, status, the overrides by key, health, steps, seconds, error, and for every tag its
+    `final` value, its `best` and the step of the best.
     """
     made = {key_of(override): value_of(override) for override in job.overrides}
     seconds = job.summary.get("seconds", {}).get("total")
@@ -55,6 +55,7 @@ def rows_of(job: Job) -> list[Row]:
         row |= {**made, **own}
         if name and job.is_done:
             row["status"] = run["status"]
+        row["health"] = run.get("health", {}).get("state", "")
         row |= {"steps": run.get("steps", ""), "seconds": seconds, "error": job.error}
         rows.append(row | _values(run))
     return rows
@@ -109,8 +110,9 @@ def _shown(jobs: Sequence[Job]) -> list[list[str]]:
     varied, values = _varied(jobs), _key_columns(jobs)
     replicas = any("replicas" in job.summary for job in jobs)
     made = [*varied, *(["seed"] if replicas and "seed" not in varied else [])] or ["job"]
-    columns = [*made, "status", "steps", "seconds", *values]
     rows = [row for job in jobs for row in rows_of(job)]
+    health = ["health"] if {row["health"] for row in rows} - {"", "ok"} else []
+    columns = [*made, "status", *health, "steps", "seconds", *values]
     columns += ["error"] if any(row["error"] for row in rows) else []
     body = [[_cell(row.get(column)) for column in columns] for row in rows]
     return [[_title(column) for column in columns], *body]

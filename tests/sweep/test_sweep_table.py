@@ -60,10 +60,12 @@ def test_the_table_is_made_from_files_alone(
         assert float(good[f"final {tag}"]) == value
         assert float(good[f"best {tag}"]) == summary["best"][tag]["value"]
     assert rows["-1", "0.001"]["error"].startswith("seed=-1: should be greater than or equal to 0")
-    assert rows["0", "1e+30"]["error"] == "diverged by step 5: a loss is not finite"
+    ill = rows["0", "1e+30"]
+    assert ill["error"].startswith("diverged since step 1 (loss/critic is not finite)")
+    assert (good["health"], ill["health"]) == ("ok", "diverged")
     md = written["sweep.md"].splitlines()
     probe = f"{summary['final']['jsd/probe']:#.4g}"
-    (line,) = [line for line in md if line.startswith("| 0 | 0.001 | completed | 20 |")]
+    (line,) = [line for line in md if line.startswith("| 0 | 0.001 | completed | ok | 20 |")]
     assert line.endswith(f"| {probe} | {probe} | - |")
 
 
