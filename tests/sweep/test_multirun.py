@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from conftest import Zygote
+from filelock import FileLock
 from toys import QUICK, TOY, end_state, numbers, statuses, until
 
 from gan_runner.sweep.jobs import (
@@ -58,6 +59,18 @@ def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
     assert checkpoints(first)[-1].name == f"step_{summary['steps']:08d}.pt"
     code, out = zygote.run(tmp_path, *sweep)
     assert code == 0 and "2 jobs: 1 interrupted, 1 waiting" in out and "2 jobs: 2 completed" in out
+
+
+def test_a_job_that_another_process_is_at_is_left_alone(zygote: Zygote, tmp_path: Path) -> None:
+    taken = job_dir(tmp_path / "s", [*QUICK, "seed=0"])
+    taken.mkdir(parents=True)
+    sweep = ("-m", *QUICK, "seed=0,1", "hydra.sweep.dir=s")
+    with FileLock(taken / "job.lock"):
+        code, out = zygote.run(tmp_path, *sweep)
+        assert code == 1 and [p.name for p in taken.iterdir()] == ["job.lock"]
+    assert statuses(tmp_path / "s") == {"seed=0": "waiting", "seed=1": "completed"}
+    code, out = zygote.run(tmp_path, *sweep)
+    assert code == 0 and out.count("20 steps in") == 1, out
 
 
 def test_a_changed_base_is_noticed(zygote: Zygote, tmp_path: Path) -> None:
