@@ -7,7 +7,7 @@ from math import ceil
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from annotated_types import Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from gan_runner.core import Card, Scene, View
 from gan_runner.metrics.cards import of_generators
@@ -163,12 +163,20 @@ class NearDuplicates:
     rows there is no threshold, and no value.
 
     Args:
+        scene: of the run.
+        samples: s, at most; all pairs of them are looked at.
         real_share: of held-out rows that count as duplicates of others.
     """
 
-    def __init__(self, scene: Scene, *, real_share: Annotated[float, Gt(0), Lt(1)] = 0.01) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        samples: Annotated[int, Ge(2)] = 5000,
+        real_share: Annotated[float, Gt(0), Lt(1)] = 0.01,
+    ) -> None:
         self.scene, self.real_share, self.cards = scene, real_share, dict[str, Card]()
-        rows = len(scene.heldout.x)
+        rows = self.rows = min(samples, len(scene.heldout.x))
         if rows < max(2, 1 / real_share):
             return
         about = {**scene.reference, "metric": "Euclidean", "samples": rows, "real": real_share}
@@ -186,7 +194,7 @@ class NearDuplicates:
         """Measure the samples of both generators, beside training data."""
         values = dict(self._floors)
         for which, samples in view.drawn.items():
-            x = as_rows(samples[: len(self.scene.heldout.x)])
+            x = as_rows(samples[: self.rows])
             if np.isfinite(x).all():
                 values |= _values(*self._count(x), rows=len(x), suffix=which)
         return values
@@ -194,13 +202,13 @@ class NearDuplicates:
     @cached_property
     def _threshold(self) -> float:
         """The distance that the rarest `real_share` of held-out rows have another one within."""
-        real = as_rows(self.scene.heldout.x)
+        real = as_rows(self.scene.heldout.x[: self.rows])
         rounding = _ROUNDING * float(np.linalg.norm(real, axis=1).max())  # of copies in the data
         return max(rounding, float(np.quantile(apart(real).min(axis=1), self.real_share)))
 
     @cached_property
     def _floors(self) -> dict[str, float]:
-        halves = real_halves(self.scene, len(self.scene.heldout.x))
+        halves = real_halves(self.scene, self.rows)
         share, pairs = np.mean([self._count(half.train) for half in halves], axis=0)
         return _values(float(share), float(pairs), rows=len(halves[0].train), suffix="_floor")
 
