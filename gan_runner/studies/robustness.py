@@ -7,8 +7,6 @@ say as results.csv and study.json; everything after it reads those two.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from typing import Any
 from gan_runner.files import write_whole
 from gan_runner.studies.results import BASELINE
 from gan_runner.sweep.jobs import PLACES, Job, key_of, value_of
+from gan_runner.sweep.table import as_csv
 
 TAG = "images/classifier_score"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
@@ -32,12 +31,7 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
         jobs: all of it, whatever became of them.
     """
     rows = [_row(job) for job in jobs]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(folder / "results.csv", text.getvalue().encode())
+    write_whole(folder / "results.csv", as_csv(rows).encode())
     content = json.dumps(_facts(jobs, rows), indent=2) + "\n"
     write_whole(folder / "study.json", content.encode())
 

@@ -25,18 +25,23 @@ _KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
 def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
     """Write sweep.csv, a row a run with all that is known, and sweep.md, what a person reads."""
     rows = [row for job in jobs for row in rows_of(job)]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(sweep_dir / "sweep.csv", text.getvalue().encode())
+    write_whole(sweep_dir / "sweep.csv", as_csv(rows).encode())
     head, *body = _shown(jobs)
     lines = [_markdown(head), _markdown(["---"] * len(head)), *map(_markdown, body)]
     common = " ".join(_common(jobs))
     what = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
     write_whole(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode())
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV, with every column that any of them has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def rows_of(job: Job) -> list[Row]:
