@@ -87,6 +87,7 @@ def _trainer(
 ) -> Trainer:
     settings: Settings = make(config["trainer"])
     dataset, table = tables.of(config["dataset"])
+    # "heldout" is not drawn from any more; it keeps the seeds of those after it what they were
     uses = ("generator", "critic", "stream", "heldout", "noise", "training", "heads")
     seeds = _seeds(config["seed"], uses)
 

@@ -27,15 +27,15 @@ GRID = torch.linspace(-7, 8, 601, dtype=torch.float64)
 P, Q = (torch.from_numpy(norm.pdf(GRID.numpy(), loc=m)) * (GRID[1] - GRID[0]) for m in (0, 1))
 
 
-def js() -> float:
-    """Jensen-Shannon divergence of the Gaussians in nats, by quadrature."""
+def js(shift: float = 1.0) -> float:
+    """Jensen-Shannon divergence of N(0, 1) and N(shift, 1) in nats, by quadrature."""
 
     def integrand(x: float) -> float:
-        p, q = norm.pdf(x), norm.pdf(x, loc=1)
+        p, q = norm.pdf(x), norm.pdf(x, loc=shift)
         m = (p + q) / 2
         return 0.5 * (p * log(p / m) + q * log(q / m))
 
-    return quad(integrand, -9, 10)[0]
+    return quad(integrand, -9, 9 + shift)[0]
 
 
 CLOSED_FORMS: dict[Name, float] = {

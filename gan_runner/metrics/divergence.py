@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gan_runner.core import Scene, View
 from gan_runner.metrics.cards import of_generators
+from gan_runner.metrics.rows import as_rows
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -42,18 +43,14 @@ class ProbeJensenShannon:
 
     def __call__(self, view: View) -> dict[str, float]:
         """Compare the samples of both generators with the held-out data."""
-        real = _flat(view.heldout.x)
+        real = as_rows(view.heldout.x)
         return {f"jsd/probe{which}": self._probe(real, x) for which, x in view.drawn.items()}
 
     def _probe(self, real: np.ndarray, samples: Tensor) -> float:
-        fake = _flat(samples)
+        fake = as_rows(samples)
         if not np.isfinite(fake).all():
             return log(2)
         return probe_jensen_shannon(real, fake, seed=self.seed)
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    return x.flatten(1).cpu().double().numpy()
 
 
 def probe_jensen_shannon(real: np.ndarray, fake: np.ndarray, *, seed: int) -> float:
