@@ -8,6 +8,7 @@ say as results.csv and study.json; everything after it reads those two.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from gan_runner.files import write_whole
 from gan_runner.studies.results import BASELINE
-from gan_runner.sweep.jobs import PLACES, Job, key_of, value_of
+from gan_runner.sweep.jobs import PLACES, Job, key_of, read_plan, value_of
 from gan_runner.sweep.table import as_csv
 
 TAG = "images/classifier_score"
@@ -32,7 +33,8 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
     """
     rows = [_row(job) for job in jobs]
     write_whole(folder / "results.csv", as_csv(rows).encode())
-    content = json.dumps(_facts(jobs, rows), indent=2) + "\n"
+    facts = _facts(jobs, rows) | {"command": _command(folder, jobs)}
+    content = json.dumps(facts, indent=2) + "\n"
     write_whole(folder / "study.json", content.encode())
 
 
@@ -66,8 +68,6 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     done = [job for job in jobs if job.status == "completed"]
     card = done[0].card(SCORE) if done else {}
     summary = done[0].summary if done else {}
-    overrides = [set(job.overrides) for job in jobs]
-    common = [o for o in jobs[0].overrides if o in set.intersection(*overrides)] if jobs else []
     baseline = {
         row["objective"]: row["score"]
         for row in rows
@@ -83,11 +83,18 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
         "baseline": baseline,
         "objectives": list(dict.fromkeys(row["objective"] for row in rows)),
         "steps": summary.get("settings", {}).get("steps"),
-        "command": " ".join(["gan-run -m", *(o for o in common if not _is_a_place(o))]),
         "machine": summary.get("device", "unknown"),
         "versions": summary.get("versions", {}),
         "python": sys.version.split()[0],
     }
+
+
+def _command(folder: Path, jobs: Sequence[Job]) -> str:
+    """The last command of the sweep, without what only says where; else what all jobs share."""
+    typed = read_plan(folder).command
+    if not typed and jobs:
+        typed = [o for o in jobs[0].overrides if all(o in job.overrides for job in jobs)]
+    return shlex.join(["gan-run", "-m", *(o for o in typed if not _is_a_place(o))])
 
 
 def _is_a_place(override: str) -> bool:

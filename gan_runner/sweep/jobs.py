@@ -40,10 +40,12 @@ class Plan:
     Attributes:
         jobs: overrides of each; none where a search draws them as it goes.
         sources: a hash of the files that the configuration was composed from.
+        command: its overrides as they were typed, ranges and all.
     """
 
     jobs: list[list[str]] = field(default_factory=list)
     sources: str = ""
+    command: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
 def read_plan(sweep_dir: Path) -> Plan:
     """What the sweep's last command asked for; an empty plan where nothing says so."""
     said = _read(sweep_dir / PLAN)
-    return Plan(said.get("jobs", []), said.get("sources", ""))
+    return Plan(said.get("jobs", []), said.get("sources", ""), said.get("command", []))
 
 
 def write_plan(sweep_dir: Path, plan: Plan) -> None:

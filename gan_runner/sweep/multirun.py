@@ -135,7 +135,7 @@ class Conductor(Callback):
         """Look at what is there, refuse it if it was made from another base, and begin to watch."""
         global _watch
         folder = near(config.hydra.sweep.dir)
-        plan = Plan(sources=_fingerprint(config))
+        plan = Plan(sources=_fingerprint(config), command=list(config.hydra.overrides.task))
         try:
             plan.jobs = _grid(config)
             changed = _changed(folder, plan, config)

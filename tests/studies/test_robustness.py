@@ -62,6 +62,10 @@ def test_what_the_jobs_left_becomes_the_study(tmp_path: Path) -> None:
     assert study.pairs == [(float("-inf"), 5.1235)]  # 1 has one run only
     assert study.architectures == 2
     assert study.facts["command"] == "gan-run -m experiment=x"  # and not where the data lies
+    typed = ["experiment=x", "model.seed=null,0,1", "dataset.root=/data"]
+    write_plan(tmp_path, Plan(jobs=[overrides], command=typed))
+    collect(tmp_path, read_jobs(tmp_path))
+    assert read(tmp_path).facts["command"] == "gan-run -m experiment=x model.seed=null,0,1"
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     (waiting,) = [row for row in rows if row["status"] == "waiting"]
     assert waiting["architecture"] == "1" and waiting["objective"] == "wgan_gp"
