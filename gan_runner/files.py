@@ -11,34 +11,49 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, shared: bool = False) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, then rename it.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        shared: whether several processes may write this file; the last one counts.
 
     Raises:
         OSError: nothing has changed at `path`.
     """
-    with replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path, shared=shared) as partial, partial.open("wb") as file:
         file.write(data)
 
 
 @contextmanager
-def replacing(path: Path, *, suffix: str = ".partial") -> Iterator[Path]:
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """A temporary path to write to, which becomes `path` at the end, flushed to the disk.
+
+    What one process alone writes has one temporary name, so that what a kill leaves is written
+    over by the next attempt. What is shared has a name of its own each time.
 
     Args:
         path: untouched if anything is raised.
-        suffix: of the temporary path; processes that write the same file need their own.
+        shared: whether several processes may write this file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + suffix)
-    yield partial
-    _flush(partial)
-    partial.replace(path)
+    own = f".{uuid4().hex[:8]}" if shared else ""
+    partial = path.with_name(f"{path.name}{own}.partial")
+    try:
+        yield partial
+        _flush(partial)
+        partial.replace(path)
+    except BaseException:
+        if shared:
+            partial.unlink(missing_ok=True)
+        raise
     _flush(path.parent)
 
 
@@ -86,7 +101,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     from safetensors.torch import save_file
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with replacing(path, suffix=f".{os.getpid()}.partial") as partial:
+    with replacing(path, shared=True) as partial:
         try:
             save_file(contiguous, partial, metadata={"facts": json.dumps(dict(facts))})
         except SafetensorError as error:  # its own kind for a full disk, for one

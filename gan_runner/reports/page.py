@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     out = options.out or options.sweep_dir / "report.html"
     try:
-        write_whole(out, render(options.sweep_dir).encode(errors="replace"))
+        write_whole(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
     except (ValueError, OSError) as error:
         print(f"gan-report: {error}", file=sys.stderr)
         sys.exit(2)

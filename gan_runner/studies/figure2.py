@@ -47,7 +47,7 @@ def draw(folder: Path, jobs: Sequence[Job]) -> Path:
     content = io.BytesIO()
     canvas.print_png(content)
     path = folder / "figure2.png"
-    write_whole(path, content.getvalue())
+    write_whole(path, content.getvalue(), shared=True)
     return path
 
 

@@ -32,10 +32,10 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
         jobs: all of it, whatever became of them.
     """
     rows = [_row(job) for job in jobs]
-    write_whole(folder / "results.csv", as_csv(rows).encode())
+    write_whole(folder / "results.csv", as_csv(rows).encode(), shared=True)
     facts = _facts(jobs, rows) | {"command": _command(folder, jobs)}
     content = json.dumps(facts, indent=2) + "\n"
-    write_whole(folder / "study.json", content.encode())
+    write_whole(folder / "study.json", content.encode(), shared=True)
 
 
 def _row(job: Job) -> dict[str, Any]:

@@ -240,5 +240,5 @@ def write(study_dir: Path) -> list[Path]:
     study = read(study_dir)
     paths = [study_dir / "table.md", study_dir / "table.csv"]
     for path, text in zip(paths, (markdown(study), csv_text(study)), strict=True):
-        write_whole(path, text.encode())
+        write_whole(path, text.encode(), shared=True)
     return paths

@@ -166,7 +166,7 @@ def read_plan(sweep_dir: Path) -> Plan:
 
 def write_plan(sweep_dir: Path, plan: Plan) -> None:
     """Write what a command asks for."""
-    write_whole(sweep_dir / PLAN, (json.dumps(asdict(plan), indent=1) + "\n").encode())
+    write_whole(sweep_dir / PLAN, (json.dumps(asdict(plan), indent=1) + "\n").encode(), shared=True)
 
 
 def read_job(folder: Path, *, held: bool | None = None) -> Job | None:

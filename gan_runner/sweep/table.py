@@ -25,13 +25,13 @@ _KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
 def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
     """Write sweep.csv, a row a run with all that is known, and sweep.md, what a person reads."""
     rows = [row for job in jobs for row in rows_of(job)]
-    write_whole(sweep_dir / "sweep.csv", as_csv(rows).encode())
+    write_whole(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     head, *body = _shown(jobs)
     lines = [_markdown(head), _markdown(["---"] * len(head)), *map(_markdown, body)]
     common = " ".join(_common(jobs))
     what = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
-    write_whole(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode())
+    write_whole(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
