@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import mean
@@ -13,10 +13,12 @@ import torch
 from omegaconf import DictConfig
 
 from gan_runner.build import Tables, build
+from gan_runner.studies import robustness
 from gan_runner.training.device import resolve_device
 from gan_runner.training.trainer import Trainer
 
 _JOBS = 16  # that are measured, evenly spread over the study
+_NEEDS = {"robustness": [robustness.SCORE]}  # what a study's jobs have to measure, by its name
 _SECONDS = 1.0  # that one job is measured for, at least one iteration
 
 
@@ -60,7 +62,8 @@ def announce(
     """
     if jobs and (dry or "study" in config):
         try:
-            print(f"gan-run: {estimate(compose, jobs)}", flush=True)
+            needs = _NEEDS.get(config.get("study", {}).get("name"), ())
+            print(f"gan-run: {estimate(compose, jobs, needs=needs)}", flush=True)
         except ValueError as error:
             print(f"gan-run: {error}", file=sys.stderr)
             raise SystemExit(2) from error
@@ -70,15 +73,22 @@ def announce(
         raise SystemExit(0)
 
 
-def estimate(compose: Callable[[Sequence[str]], DictConfig], jobs: Sequence[Sequence[str]]) -> Cost:
+def estimate(
+    compose: Callable[[Sequence[str]], DictConfig],
+    jobs: Sequence[Sequence[str]],
+    *,
+    needs: Collection[str] = (),
+) -> Cost:
     """Build and run some jobs for a moment; nothing is written.
 
     Args:
         compose: from the overrides of a job to its configuration.
         jobs: the overrides of each.
+        needs: tags that every job has to measure.
 
     Raises:
-        ValueError: as of `build`; so a study that cannot run is refused before it starts.
+        ValueError: as of `build`, or nothing measures one of the tags; so a study that cannot run,
+            or would end without its scores, is refused before it starts.
     """
     chosen = jobs[:: ceil(len(jobs) / _JOBS)]
     tables, seconds, device = None, [], ""
@@ -87,9 +97,19 @@ def estimate(compose: Callable[[Sequence[str]], DictConfig], jobs: Sequence[Sequ
         tables = tables or Tables(resolve_device(cfg.device))
         run = build(cfg, tables)
         assert isinstance(run, Trainer), "a study's jobs are single runs"
+        _refuse_without(needs, run)
         seconds.append(_seconds_of(run))
         device = run.facts["device"]
     return Cost(len(jobs), len(chosen), len(jobs) * mean(seconds), max(seconds), device)
+
+
+def _refuse_without(needs: Collection[str], run: Trainer) -> None:
+    measured = {tag for evaluator in run.evaluators for tag in evaluator.cards}
+    if missing := sorted(set(needs) - measured):
+        raise ValueError(
+            f"metrics: nothing measures {missing[0]}, which this study compares; use metrics=study,"
+            " and for images without class folders metrics.images.network=inception"
+        )
 
 
 def _seconds_of(run: Trainer) -> float:

@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import DictConfig
+from PIL import Image
 
 from gan_runner.models.random_arch import draw
-from gan_runner.studies.cost import Cost, estimate
+from gan_runner.studies.cost import Cost, announce, estimate
 from gan_runner.studies.figure2 import caption
 from gan_runner.studies.figure2 import draw as draw_figure
 from gan_runner.studies.results import read
@@ -108,6 +110,24 @@ def test_the_estimate_is_that_of_all_jobs(config: Callable[..., DictConfig]) -> 
     assert (cost.jobs, cost.measured) == (20, 10)
     assert cost.longest * 20 >= cost.seconds > 0
     assert str(Cost(96, 16, 7300, 100, "cpu")).startswith("96 jobs, about 2.0 h in all")
+
+
+def test_a_study_that_would_end_without_its_scores_is_refused(
+    config: Callable[..., DictConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images without classes have no classifier, so every run would end without a score."""
+    for k in range(40):
+        Image.fromarray(np.full((32, 32, 3), 6 * k, np.uint8)).save(tmp_path / f"{k}.png")
+    job = [
+        "experiment=robustness_paper", f"dataset.path={tmp_path}", "dataset.cache=null",
+        "model.seed=0", "model.depths=[4]", "model.filters=[4]", "objective=ns_gan", "device=cpu",
+        "trainer.batch_size=8", "trainer.n_eval=10",
+    ]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        announce(config(*job), [job], lambda overrides: config(*overrides), dry=False)
+    said = capsys.readouterr().err.strip()
+    assert ended.value.code == 2 and said.splitlines() == [said]
+    assert "images/classifier_score_raw" in said and "metrics.images.network=inception" in said
 
 
 def test_figure_2_has_a_cell_for_every_job(tmp_path: Path) -> None:
