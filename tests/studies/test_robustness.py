@@ -12,6 +12,7 @@ import pytest
 from omegaconf import DictConfig
 from PIL import Image
 
+from gan_runner.config import checked
 from gan_runner.models.random_arch import draw
 from gan_runner.studies.cost import Cost, announce, estimate
 from gan_runner.studies.figure2 import caption
@@ -19,6 +20,7 @@ from gan_runner.studies.figure2 import draw as draw_figure
 from gan_runner.studies.results import read
 from gan_runner.studies.robustness import SCORE, collect
 from gan_runner.sweep.jobs import Job, Plan, job_dir, read_jobs, write_note, write_plan
+from gan_runner.train import config_dir
 
 SPACE = {
     "activations": ["relu", "tanh"],
@@ -94,13 +96,34 @@ def test_the_baseline_is_a_dcgan() -> None:
     )
 
 
-@pytest.mark.parametrize("preset", ["tiny", "small", "gpu", "paper"])
-def test_presets_compose(config: Callable[..., DictConfig], preset: str, tmp_path: Path) -> None:
-    cfg = config(
-        f"experiment=robustness_{preset}", f"+dataset.path={tmp_path}", "objective=wgan_gp"
-    )
-    assert cfg.objective.critic_terms.weight_decay.normalised_only
-    assert cfg.trainer.steps == {"tiny": 40, "small": 400, "gpu": 10_000, "paper": 100_000}[preset]
+RECIPES = sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_job_of_a_recipe_is_a_valid_run(
+    config: Callable[..., DictConfig], recipe: str, tmp_path: Path
+) -> None:
+    for objective in ("ns_gan", "wgan_gp"):
+        cfg = config(f"experiment={recipe}", f"objective={objective}")
+        if cfg.dataset._target_.endswith("image_folder"):
+            cfg.dataset.path = str(tmp_path)
+        checked(cfg)
+        assert not recipe.startswith("robustness") or _decay(cfg).normalised_only
+
+
+def _decay(cfg: DictConfig) -> DictConfig:
+    return cfg.objective.critic_terms.weight_decay
+
+
+STEPS = {"robustness_tiny": 40, "robustness_small": 400, "robustness_gpu": 10_000}
+
+
+@pytest.mark.parametrize("recipe", STEPS)
+def test_steps_follow_the_objective(config: Callable[..., DictConfig], recipe: str) -> None:
+    """Both objectives of the small study have equally many critic updates."""
+    cfg = {o: config(f"experiment={recipe}", f"objective={o}") for o in ("ns_gan", "wgan_gp")}
+    assert cfg["wgan_gp"].trainer.steps == STEPS[recipe]
+    assert cfg["ns_gan"].trainer.steps == STEPS[recipe] * (5 if recipe.endswith("small") else 1)
 
 
 def test_the_estimate_is_that_of_all_jobs(config: Callable[..., DictConfig]) -> None:
