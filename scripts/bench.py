@@ -7,7 +7,8 @@ Every workload is WGAN-GP with 5 critic steps and batch 64 (the toy: 256). For e
   textbook   iterations a second of plain PyTorch as tutorials write it: float32 data through a
              DataLoader, three backward calls, `.item()` every step, default layouts
   fp32, auto iterations a second of this runner in float32, and as it would run by itself, with
-             their ratios to the textbook loop
+             their ratios to the textbook loop: the median of rounds in which each has its turn,
+             and for auto the lowest and highest
   outside    share of a run's time that is not spent in updates: batches, log and checkpoints at
              the default intervals
   of peak    FLOP/s of its convolutions and matrix products over that of a large matrix product
@@ -89,7 +90,8 @@ def main() -> None:
 
 HEADER = (
     f"{'workload':12s} {'textbook':>9s} {'fp32':>9s} {'ratio':>6s} {'auto':>9s} {'ratio':>6s} "
-    f"{'as':>16s} {'outside':>8s} {'of peak':>8s} {'memory':>9s} {'textbook':>9s}"
+    f"{'lowest-highest':>14s} {'as':>16s} {'outside':>8s} {'of peak':>8s} {'memory':>9s} "
+    f"{'textbook':>9s}"
 )
 
 
@@ -135,6 +137,7 @@ class Bench:
         times = interleaved(contenders, self.seconds, self.device)
         times.setdefault("auto", times["fp32"])
         speeds = {key: 1 / median(value) for key, value in times.items()}
+        ratios = {name: ratio(times["textbook"], times[name]) for name in ("fp32", "auto")}
         best = stepper(auto, precise=False)
         flops = count_flops(stepper(fp32, precise=True))
         precision = auto.facts["precision"]
@@ -142,8 +145,8 @@ class Bench:
         peak = self.machine["peak_gflops"][precision]
         row = {
             "iterations_per_second": {key: round(speed, 3) for key, speed in speeds.items()},
-            "ratio_fp32": round(speeds["fp32"] / speeds["textbook"], 3),
-            "ratio_auto": round(speeds["auto"] / speeds["textbook"], 3),
+            **{f"ratio_{name}": ratios[name][0] for name in ratios},
+            **{f"ratio_{name}_range": ratios[name][1:] for name in ratios},
             "precision": precision,
             "mode": auto.mode.chosen,
             "samples": {key: len(value) for key, value in times.items()},
@@ -155,7 +158,8 @@ class Bench:
         }
         print(
             f"{name:12s} {speeds['textbook']:9.2f} {speeds['fp32']:9.2f} {row['ratio_fp32']:6.2f} "
-            f"{speeds['auto']:9.2f} {row['ratio_auto']:6.2f} {precision + ' ' + row['mode']:>16s} "
+            f"{speeds['auto']:9.2f} {row['ratio_auto']:6.2f} {shown(ratios['auto'][1:])} "
+            f"{precision + ' ' + row['mode']:>16s} "
             f"{row['share_outside_update']:8.2%} {row['share_of_peak']:8.1%} "
             f"{row['peak_memory_mib']:>5} MiB {row['peak_memory_mib_textbook']:>5} MiB",
             flush=True,
@@ -199,6 +203,16 @@ class Bench:
             )
             print(f"  {workload} {override}: {rows[-1]['ms']:.2f} ms an iteration", flush=True)
         return rows
+
+
+def ratio(textbook: list[float], ours: list[float]) -> list[float]:
+    """How many times as fast, round by round: the median, the lowest and the highest."""
+    rounds = [theirs / mine for theirs, mine in zip(textbook, ours, strict=True)]
+    return [round(of(rounds), 3) for of in (median, min, max)]
+
+
+def shown(span: list[float]) -> str:
+    return f"{f'{span[0]:.2f}-{span[1]:.2f}':>14s}"
 
 
 def stepper(trainer: Trainer | Pack, *, precise: bool) -> Step:

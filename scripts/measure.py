@@ -23,6 +23,9 @@ from gan_runner.training.device import device_name
 Step = Callable[[], object]
 
 
+_LEAST = 7  # rounds
+
+
 def interleaved(
     contenders: dict[str, Step], seconds: float, device: torch.device
 ) -> dict[str, list[float]]:
@@ -33,7 +36,7 @@ def interleaved(
             step()
         chunk[name] = max(1, round(0.5 / timed(step, 1, device)))
     end = time.perf_counter() + seconds * len(contenders)
-    while time.perf_counter() < end or min(map(len, times.values())) < 3:
+    while time.perf_counter() < end or min(map(len, times.values())) < _LEAST:
         for name, step in contenders.items():
             times[name].append(timed(step, chunk[name], device))
     return times
