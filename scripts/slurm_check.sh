@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A sweep through Slurm, for real: a cluster of one node from Debian's packages, and four jobs on it.
 #
-#   sudo scripts/slurm_check.sh        # Debian or Ubuntu, as root; with `pip install -e '.[submitit]'` done
+#   sudo env PATH="$PATH" scripts/slurm_check.sh   # Debian or Ubuntu, as root; in the environment of
+#                                                  # `pip install -e '.[submitit]'`
 #
 # Slurm keeps its files in a temporary folder and is stopped at the end; the packages stay installed.
 # Exits with 0 if all four jobs ran in Slurm, completed, and gave the numbers of the same four jobs
@@ -9,10 +10,15 @@
 # Slurm asks to make room is queued again and goes on at the step where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-$(command -v python)}
+python=${PYTHON:-$(command -v python || command -v python3)}
+"$python" -c "import gan_runner, submitit" || {
+  echo "slurm_check: $python lacks the project; pass your environment's PATH as above, or PYTHON=" >&2
+  exit 2
+}
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=1
 
-if ! command -v slurmctld slurmd munged srun >/dev/null; then
+needed=(slurmctld slurmd munged srun)
+if [ "$(command -v "${needed[@]}" | wc -l)" -lt "${#needed[@]}" ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     slurmctld slurmd slurm-client munge >/dev/null
