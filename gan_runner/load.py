@@ -7,9 +7,9 @@ configuration allows itself to call does not count.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import OmegaConf
@@ -28,7 +28,11 @@ from gan_runner.training.trainer import Trainer
 
 
 def rebuild(
-    run_dir: Path, *, steps: int | None = None, allow: Sequence[str] = ()
+    run_dir: Path,
+    *,
+    steps: int | None = None,
+    allow: Sequence[str] = (),
+    places: Mapping[str, Any] | None = None,
 ) -> Trainer | Pack:
     """Build the trainer or the pack of a run directory again, as its config.yaml describes it.
 
@@ -37,6 +41,7 @@ def rebuild(
         steps: replaces its `trainer.steps`.
         allow: prefixes of targets besides our own. What the saved configuration allows does not
             count: it may come from a stranger.
+        places: replace what it says of this machine, such as `device` or `dataset.root`.
 
     Raises:
         ValueError: it is no run directory, or as of `build`.
@@ -45,7 +50,10 @@ def rebuild(
     config["allow_targets"] = list(allow)
     if steps is not None:
         config["trainer"]["steps"] = steps
-    return build(OmegaConf.create(config))
+    cfg = OmegaConf.create(config)
+    for key, place in (places or {}).items():
+        OmegaConf.update(cfg, key, place)
+    return build(cfg)
 
 
 def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:

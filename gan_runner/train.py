@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,8 @@ def main() -> None:
             print(usage(arguments))
         elif multirun.is_multirun(arguments):
             _sweep(arguments)
+        elif "--dry-run" in arguments:
+            raise Refused("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
         else:
             sys.argv[1:] = _with_saved_config(arguments)
             _run_app()
@@ -123,7 +125,7 @@ def job(cfg: DictConfig) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from gan_runner.sweep.attempt import attempt
 
-        return attempt(cfg, fresh=run, again=resume_run)
+        return attempt(cfg, fresh=run, again=_resume_job)
     try:
         return run(cfg)
     except Refused as refusal:
@@ -143,6 +145,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         from gan_runner.config import hyperparameters
 
         trainer = build(cfg)
+        if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
+            warnings.warn("this recipe is of a sweep, and this one run of it; add -m", stacklevel=1)
         for its in trainer.runs:
             its.hyperparameters = {**hyperparameters(cfg), "seed": its.facts["seed"]}
         _check_new(run_dir)
@@ -177,12 +181,29 @@ def resume(arguments: list[str]) -> dict[str, Any]:
     return resume_run(Path(given.resume), list(allow or []), steps=steps)
 
 
-def resume_run(run_dir: Path, allow: Sequence[str], *, steps: int | None = None) -> dict[str, Any]:
+def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
+    """Continue a job of a sweep where `cfg` says that this machine has its device and its data."""
+    from omegaconf import OmegaConf
+
+    from gan_runner.sweep.jobs import PLACES
+
+    known = {key: OmegaConf.select(cfg, key) for key in PLACES}
+    places = {key: place for key, place in known.items() if place is not None}
+    return resume_run(run_dir, list(cfg.allow_targets), places=places)
+
+
+def resume_run(
+    run_dir: Path,
+    allow: Sequence[str],
+    *,
+    steps: int | None = None,
+    places: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Continue a run directory, to more steps than it had if `steps` says so; see `resume`."""
     try:
         from gan_runner.load import rebuild, resume_states
 
-        trainer = rebuild(run_dir, steps=steps, allow=allow)
+        trainer = rebuild(run_dir, steps=steps, allow=allow, places=places)
         states = resume_states(run_dir, trainer)
     except (ValueError, OSError) as error:
         raise Refused(str(error), USAGE_ERROR) from error

@@ -7,18 +7,23 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import ceil
+from random import Random
 from statistics import mean
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.build import Tables, build
 from gan_runner.studies import robustness
+from gan_runner.sweep.jobs import Job, Plan, job_name
 from gan_runner.training.device import resolve_device
 from gan_runner.training.trainer import Trainer
 
 _JOBS = 16  # that are measured, evenly spread over the study
 _NEEDS = {"robustness": [robustness.SCORE]}  # what a study's jobs have to measure, by its name
+_ENOUGH = 4  # jobs whose seconds are known
+_BUDGET = 60.0  # seconds, after which so many jobs are enough
+_ELSEWHERE = ("SlurmLauncher", "RayLauncher", "RayAWSLauncher")
 _SECONDS = 1.0  # that one job is measured for, at least one iteration
 
 
@@ -27,50 +32,89 @@ class Cost:
     """Of a study on this machine.
 
     Attributes:
-        jobs: all of them.
-        measured: jobs that were built and run for a moment.
-        seconds: of all jobs, one after another; the mean of those measured times their number.
-        longest: seconds of the longest one that was measured.
-        device: that they were measured on.
+        jobs: all that are left to do.
+        known: jobs whose seconds are known.
+        seconds: of all jobs, one after another; the mean of those known times their number.
+        longest: seconds of the longest one that is known.
+        device: that they ran on.
+        how: the seconds are known.
     """
 
     jobs: int
-    measured: int
+    known: int
     seconds: float
     longest: float
     device: str
+    how: str
 
     def __str__(self) -> str:
         return (
             f"{self.jobs} jobs, about {_span(self.seconds)} in all, one after another on"
-            f" {self.device} (from {self.measured} of them, measured for some seconds; the longest"
-            f" of these takes {_span(self.longest)})"
+            f" {self.device} (from {self.known} of them, {self.how}; the longest of these takes"
+            f" {_span(self.longest)})"
         )
 
 
 def announce(
     config: DictConfig,
-    jobs: Sequence[Sequence[str]],
+    plan: Plan,
+    known: Sequence[Job],
     compose: Callable[[Sequence[str]], DictConfig],
     *,
     dry: bool,
 ) -> None:
-    """Print what a study's jobs will cost, or with `dry` those of any sweep, and no more.
+    """Print what the jobs of a study that are not done will cost, or with `dry` those of any sweep.
+
+    Args:
+        config: of the sweep.
+        plan: what it asks for.
+        known: its jobs from earlier commands.
+        compose: from the overrides of a job to its configuration.
+        dry: this is all that is wanted.
 
     Raises:
         SystemExit: this was all, or a job is wrong (an `Exception` would only make Hydra warn).
     """
-    if jobs and (dry or "study" in config):
-        try:
-            needs = _NEEDS.get(config.get("study", {}).get("name"), ())
-            print(f"gan-run: {estimate(compose, jobs, needs=needs)}", flush=True)
-        except ValueError as error:
-            print(f"gan-run: {error}", file=sys.stderr)
-            raise SystemExit(2) from error
-    elif dry:
-        print("gan-run: nothing is left to do")
+    study = config.get("study", {}).get("name")
+    try:
+        if study == "robustness":
+            robustness.check(plan.jobs)
+        print(f"gan-run: {_said(config, plan, known, compose, dry=dry)}", flush=True)
+    except ValueError as error:
+        print(f"gan-run: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
     if dry:
         raise SystemExit(0)
+
+
+def _said(
+    config: DictConfig,
+    plan: Plan,
+    known: Sequence[Job],
+    compose: Callable[[Sequence[str]], DictConfig],
+    *,
+    dry: bool,
+) -> str:
+    if not plan.jobs:
+        return "a search draws its jobs as it goes: what they cost is not known before"
+    done = {job_name(job.overrides): job for job in known if job.is_done and job.summary}
+    waiting = [overrides for overrides in plan.jobs if job_name(overrides) not in done]
+    if not waiting:
+        return "nothing is left to do"
+    if len(done) >= _ENOUGH:
+        return str(from_done(list(done.values()), len(waiting)))
+    launcher = str(OmegaConf.select(config, "hydra.launcher._target_", default=""))
+    if not dry and launcher.endswith(_ELSEWHERE):
+        return "what jobs cost elsewhere is not known here; --dry-run measures it on this machine"
+    study = config.get("study", {}).get("name")
+    return str(estimate(compose, waiting, needs=_NEEDS.get(study, ())))
+
+
+def from_done(done: Sequence[Job], jobs: int) -> Cost:
+    """What jobs will cost if they are like those that are done."""
+    seconds = [job.summary["seconds"]["total"] for job in done]
+    device = done[-1].summary["device"]
+    return Cost(jobs, len(done), jobs * mean(seconds), max(seconds), device, "which are done")
 
 
 def estimate(
@@ -90,17 +134,24 @@ def estimate(
         ValueError: as of `build`, or nothing measures one of the tags; so a study that cannot run,
             or would end without its scores, is refused before it starts.
     """
-    chosen = jobs[:: ceil(len(jobs) / _JOBS)]
-    tables, seconds, device = None, [], ""
+    chosen = list(jobs[:: ceil(len(jobs) / _JOBS)])
+    Random(0).shuffle(chosen)  # so that those there is time for are as good as any
+    tables, device = None, ""
+    seconds: list[float] = []
+    begun = time.perf_counter()
     for overrides in chosen:
+        if len(seconds) >= _ENOUGH and time.perf_counter() - begun > _BUDGET:
+            break
         cfg = compose(overrides)
         tables = tables or Tables(resolve_device(cfg.device))
         run = build(cfg, tables)
-        assert isinstance(run, Trainer), "a study's jobs are single runs"
+        if not isinstance(run, Trainer):
+            raise ValueError("trainer.replicas: what packed runs cost is not estimated; leave it 1")
         _refuse_without(needs, run)
         seconds.append(_seconds_of(run))
         device = run.facts["device"]
-    return Cost(len(jobs), len(chosen), len(jobs) * mean(seconds), max(seconds), device)
+    how = "measured for some seconds"
+    return Cost(len(jobs), len(seconds), len(jobs) * mean(seconds), max(seconds), device, how)
 
 
 def _refuse_without(needs: Collection[str], run: Trainer) -> None:

@@ -21,6 +21,7 @@ from gan_runner.sweep.table import as_csv
 
 TAG = "images/classifier_score"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
+_VARIED = ("model.seed", "objective")
 _DRAWN = ("activation", "depth", "norm", "filters")
 
 
@@ -29,13 +30,43 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
 
     Args:
         folder: of the sweep.
-        jobs: all of it, whatever became of them.
+        jobs: all of it, whatever became of them, the last command's first. Those that differ from
+            the first in more than architecture and objective are of another study and left out.
     """
+    jobs = _of_one_kind(jobs)
     rows = [_row(job) for job in jobs]
     write_whole(folder / "results.csv", as_csv(rows).encode(), shared=True)
     facts = _facts(jobs, rows) | {"command": _command(folder, jobs)}
     content = json.dumps(facts, indent=2) + "\n"
     write_whole(folder / "study.json", content.encode(), shared=True)
+
+
+def check(jobs: Sequence[Sequence[str]]) -> None:
+    """See before it starts that a sweep, given the overrides of each job, is one study.
+
+    Raises:
+        ValueError: it varies other keys too, or compares more than two objectives.
+    """
+    kinds = [_kind(overrides) for overrides in jobs]
+    varied = {key_of(override) for kind in kinds for override in kind ^ kinds[0]}
+    if varied:
+        raise ValueError(
+            f"{min(varied)}: a robustness study varies {' and '.join(_VARIED)} alone; give it one"
+            " value, and another study a directory of its own, hydra.sweep.dir=FOLDER"
+        )
+    compared = {o: None for overrides in jobs for o in overrides if key_of(o) == "objective"}
+    if len(compared) > 2:
+        names = ",".join(map(value_of, compared))
+        raise ValueError(f"objective={names}: a robustness study compares two objectives; name two")
+
+
+def _kind(overrides: Sequence[str]) -> frozenset[str]:
+    """What the runs of a study have in common."""
+    return frozenset(o for o in overrides if key_of(o) not in _VARIED and not _is_a_place(o))
+
+
+def _of_one_kind(jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if _kind(job.overrides) == _kind(jobs[0].overrides)]
 
 
 def _row(job: Job) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime
 from math import inf
@@ -24,12 +24,23 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.explain import Refused, Stopped
-from gan_runner.sweep.jobs import LOCK, OUTPUT, Job, clear, near, read_job, read_plan, write_note
+from gan_runner.sweep.jobs import (
+    LOCK,
+    OUTPUT,
+    RUN_LOCK,
+    Job,
+    clear,
+    is_held,
+    near,
+    read_job,
+    read_plan,
+    write_note,
+)
 from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts, stopped
 from gan_runner.training import interrupt
 
 Fresh = Callable[[DictConfig], Any]
-Again = Callable[[Path, Sequence[str]], Any]
+Again = Callable[[Path, DictConfig], Any]
 
 _WORKER = "LokyProcess-"  # joblib's, counted from 1
 _PATIENCE = 2.0  # seconds; who looks whether a job is running holds its lock for an instant
@@ -41,7 +52,8 @@ def attempt(cfg: DictConfig, *, fresh: Fresh, again: Again) -> float:
     Args:
         cfg: its configuration.
         fresh: runs a configuration, into Hydra's output directory.
-        again: resumes a run directory, given the prefixes of targets that are allowed.
+        again: resumes a run directory as the machine is now: with the device and the data's place
+            of a configuration, and the prefixes of targets that it allows.
 
     Raises:
         Refused: the directory holds a run that no sweep has made.
@@ -52,18 +64,23 @@ def attempt(cfg: DictConfig, *, fresh: Fresh, again: Again) -> float:
         interrupt.ignore(signal.SIGINT)
         signal.signal(signal.SIGTERM, stopped)
     stop = None
+    # A search has to know what another process finds.
+    searches = not read_plan(Path(HydraConfig.get().sweep.dir)).jobs
     try:
-        with FileLock(folder / LOCK, timeout=_PATIENCE):
+        with FileLock(folder / LOCK, timeout=-1 if searches else _PATIENCE):
             job = read_job(folder, held=False)
             if job is None and (folder / "config.yaml").exists():
                 raise Refused(f"{folder} holds a run that no sweep has made", USAGE_ERROR)
+            if is_held(folder, RUN_LOCK):  # by gan-run resume=
+                return inf
             if job is None or not job.is_done:
                 stop = _run(cfg, folder, job, fresh=fresh, again=again)
+            value = value_of(read_job(folder, held=False))
     except Timeout:  # another process is at it
         return inf
     if stop is not None:
         _pass_on(stop)
-    return value_of(read_job(folder))
+    return value
 
 
 def value_of(job: Job | None) -> float:
@@ -95,12 +112,15 @@ def _run(
         with _output(folder):
             _share_machine(cfg.device)
             if resumes:
-                again(folder, list(cfg.allow_targets))
+                again(folder, cfg)
             else:
                 fresh(cfg)
     except Exception as error:
         note |= {"status": "failed", "error": str(error).strip() or type(error).__name__}
-        if isinstance(error.__cause__, OSError) and any(folder.glob("**/checkpoints/step_*.pt")):
+        kept = any(folder.glob("**/checkpoints/step_*.pt"))
+        if resumes and kept:  # what it has is not to be lost to a disk that is not mounted today
+            note |= {"status": "interrupted", "error": f"{note['error']}; or remove {folder}"}
+        elif isinstance(error.__cause__, OSError) and kept:
             note["status"] = "interrupted"  # no space left: what there is can be continued
     except BaseException as stop:
         note |= {"status": "interrupted", "error": type(stop).__name__}

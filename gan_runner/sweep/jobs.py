@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gan_runner.files import write_whole
+from gan_runner.training.lock import RUN_LOCK
 
 NOTE, LOCK, OUTPUT = "job.json", "job.lock", "output.txt"
 PLAN = "sweep.json"
@@ -61,6 +62,7 @@ class Job:
         number: its place in the sweep that ran it last.
         pid: of the process that ran it last.
         parent: of the process that made that one.
+        host: the machine of both.
         config: the composed configuration, as far as it decides what is computed.
         summary: of its run.
     """
@@ -72,6 +74,7 @@ class Job:
     number: int = 0
     pid: int = 0
     parent: int = 0
+    host: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
 
@@ -180,16 +183,17 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
     if not note:
         return None
     summary = _read(folder / "summary.json")
+    if held is None:  # looking takes the lock for an instant: only where it may be held
+        held = note["status"] == "running" and is_held(folder, LOCK)
     return Job(
         folder=folder,
         overrides=note["overrides"],
-        status=_status(
-            note["status"], summary.get("status"), is_held(folder) if held is None else held
-        ),
+        status=_status(note["status"], summary.get("status"), held),
         error=note.get("error", ""),
         number=note["number"],
         pid=note.get("pid", 0),
         parent=note.get("parent", 0),
+        host=note.get("host", ""),
         config=note.get("config", {}),
         summary=summary,
     )
@@ -201,9 +205,12 @@ def write_note(folder: Path, note: Mapping[str, Any]) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a former attempt left, so that the job starts anew."""
-    for path in folder.iterdir():
-        if path.name in (LOCK, OUTPUT):
+    """Remove what a former attempt left, so that the job starts anew.
+
+    Its status file goes last: whatever stops this halfway, the same command can do the rest.
+    """
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == NOTE):
+        if path.name in (LOCK, RUN_LOCK, OUTPUT):
             continue
         if path.is_dir():
             shutil.rmtree(path)
@@ -220,11 +227,11 @@ def _status(noted: str, summarised: str | None, held: bool) -> str:
     return "killed" if noted == "running" else noted
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a process is at work on a job; the system lets go of a lock when it dies."""
-    if not (folder / LOCK).exists():
+def is_held(folder: Path, name: str) -> bool:
+    """Whether a process holds a lock in a folder; the system lets go of it when that dies."""
+    if not (folder / name).exists():
         return False
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / name)
     try:
         lock.acquire(blocking=False)
     except Timeout:

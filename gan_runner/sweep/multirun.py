@@ -53,11 +53,13 @@ _LAUNCHERS = ("joblib", "submitit", "ray")
 _NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
 
 OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
+# For recipes in which jobs have equally much of something: at least 1, rounded down.
+OmegaConf.register_new_resolver("floordiv", lambda a, b: max(1, int(a) // max(1, int(b))))
 
 Compose = Callable[[Sequence[str]], DictConfig]
-Before = Callable[[DictConfig, Sequence[Sequence[str]], Compose], None]
-"""Called before a sweep starts with its configuration, the overrides of the jobs that are not done,
-and what composes such a job; may raise SystemExit."""
+Before = Callable[[DictConfig, Plan, Sequence[Job], Compose], None]
+"""Called before a sweep starts with its configuration, what it asks for, the jobs that are there
+from earlier commands, and what composes a job from its overrides; may raise SystemExit."""
 
 After = Callable[[Path, Sequence[Job]], str]
 """Called when a sweep has ended with its directory and its jobs; returns what to print."""
@@ -119,7 +121,9 @@ def reported(*, before: Before | None = None, after: After | None = None) -> Ite
             jobs = _watch.finish()
             if after is not None and jobs and (said := after(_watch.folder, jobs)):
                 print(said)
-    if any(job.status != "completed" for job in jobs):
+    asked = {job_name(overrides) for overrides in _watch.plan.jobs} if _watch else set()
+    counted = [job for job in jobs if not asked or job_name(job.overrides) in asked]
+    if any(job.status != "completed" for job in counted):
         raise SystemExit(FAILURE)
 
 
@@ -133,6 +137,15 @@ class Conductor(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Look at what is there, refuse it if it was made from another base, and begin to watch."""
+        try:
+            self._begin(config)
+        except Exception as error:  # Hydra would warn and run the jobs all the same
+            first = (str(error).strip() or "no reason given").splitlines()[0]
+            print(f"gan-run: {type(error).__name__}: {first}", file=sys.stderr)
+            raise SystemExit(FAILURE) from error
+
+    @staticmethod
+    def _begin(config: DictConfig) -> None:
         global _watch
         folder = near(config.hydra.sweep.dir)
         plan = Plan(sources=_fingerprint(config), command=list(config.hydra.overrides.task))
@@ -146,9 +159,7 @@ class Conductor(Callback):
             print(f"gan-run: {changed}", file=sys.stderr)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
         if _before is not None:
-            done = {tuple(job.overrides) for job in read_jobs(folder) if job.is_done}
-            waiting = [overrides for overrides in plan.jobs if tuple(overrides) not in done]
-            _before(config, waiting, partial(_composed_job, config))
+            _before(config, plan, read_jobs(folder), partial(_composed_job, config))
         for number in STOPPING:
             signal.signal(number, stopped)
         _watch = Watch(folder, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,7 +13,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gan_runner.sweep.jobs import NOTE, PLAN, Job, Plan, is_held, read_job, read_jobs, write_plan
+from gan_runner.sweep.jobs import (
+    LOCK,
+    NOTE,
+    PLAN,
+    Job,
+    Plan,
+    is_held,
+    read_job,
+    read_jobs,
+    write_plan,
+)
 from gan_runner.sweep.table import counts, line, terminal_table, write_table
 
 _EVERY = 0.5  # seconds between looks
@@ -77,12 +88,13 @@ class Watch(threading.Thread):
     def stop_workers(self) -> None:
         """End the jobs in processes of this one's making, and wait until their state is saved."""
         jobs = read_jobs(self.folder)
-        mine = [job for job in jobs if job.status == "running" and job.parent == self.pid]
+        here = (socket.gethostname(), self.pid)
+        mine = [job for job in jobs if job.status == "running" and (job.host, job.parent) == here]
         for job in mine:
             with suppress(ProcessLookupError):
                 os.kill(job.pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
-        while any(is_held(job.folder) for job in mine) and time.monotonic() < deadline:
+        while any(is_held(job.folder, LOCK) for job in mine) and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def _look(self) -> None:

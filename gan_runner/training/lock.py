@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+RUN_LOCK = ".lock"
+
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
@@ -17,7 +19,7 @@ def locked(run_dir: Path) -> Iterator[None]:
         ValueError: another process holds it.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / ".lock")
+    lock = FileLock(run_dir / RUN_LOCK)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:

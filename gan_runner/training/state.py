@@ -127,5 +127,5 @@ def random_state(device: torch.device) -> State:
 def set_random_state(state: State, device: torch.device) -> None:
     """Continue the generators where `random_state` was taken."""
     torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda":
+    if device.type == "cuda" and "cuda" in state:  # not where the run began on a CPU
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -14,11 +14,12 @@ from PIL import Image
 
 from gan_runner.config import checked
 from gan_runner.models.random_arch import draw
+from gan_runner.reports import page
 from gan_runner.studies.cost import Cost, announce, estimate
 from gan_runner.studies.figure2 import caption
 from gan_runner.studies.figure2 import draw as draw_figure
 from gan_runner.studies.results import read
-from gan_runner.studies.robustness import SCORE, collect
+from gan_runner.studies.robustness import SCORE, check, collect
 from gan_runner.sweep.jobs import Job, Plan, job_dir, read_jobs, write_note, write_plan
 from gan_runner.train import config_dir
 
@@ -30,21 +31,26 @@ SPACE = {
 }
 
 
+COMMON = ("experiment=x", "dataset.root=/data")
+
+
 def job(
-    sweep: Path, seed: str, objective: str, score: float | None, status: str = "completed"
+    sweep: Path,
+    seed: str,
+    objective: str,
+    score: float | None,
+    status: str = "completed",
+    more: tuple[str, ...] = (),
 ) -> None:
-    overrides = [
-        "experiment=x",
-        "dataset.root=/data",
-        f"model.seed={seed}",
-        f"objective={objective}",
-    ]
+    overrides = [*COMMON, f"model.seed={seed}", f"objective={objective}", *more]
     folder = job_dir(sweep, overrides)
     folder.mkdir(parents=True)
-    write_note(folder, {"overrides": overrides, "status": status, "number": 0})
+    study = {"study": {"name": "robustness"}}
+    note = {"overrides": overrides, "status": status, "number": 0, "config": study}
+    write_note(folder, note)
     drawn = {"activation": "tanh", "depth": 3, "norm": False, "filters": 8}
     summary = {
-        "status": status, "steps": 400, "seconds": {"total": 12.34}, "data": "digits, 8x8 pixels",
+        "status": status, "steps": 400, "device": "cpu", "seconds": {"total": 12.34}, "data": "digits, 8x8 pixels",
         "final": {SCORE: score}, "best": {}, "health": {"state": "ok", "since": 0},
         "networks": {p: {"parameters": n, "architecture": drawn} for p, n in (("generator", 10), ("critic", 20))},
     }  # fmt: skip
@@ -130,9 +136,51 @@ def test_the_estimate_is_that_of_all_jobs(config: Callable[..., DictConfig]) -> 
     common = ["experiment=robustness_tiny", "metrics=none", "device=cpu"]
     jobs = [[*common, f"model.seed={s}", "objective=ns_gan"] for s in range(20)]
     cost = estimate(lambda overrides: config(*overrides), jobs)
-    assert (cost.jobs, cost.measured) == (20, 10)
+    assert (cost.jobs, cost.known) == (20, 10)
     assert cost.longest * 20 >= cost.seconds > 0
-    assert str(Cost(96, 16, 7300, 100, "cpu")).startswith("96 jobs, about 2.0 h in all")
+    said = str(Cost(96, 16, 7300, 100, "cpu", "measured"))
+    assert said.startswith("96 jobs, about 2.0 h in all")
+
+
+def test_the_rest_is_estimated_from_what_is_done(
+    config: Callable[..., DictConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in "0123":
+        job(tmp_path, seed, "ns_gan", 4.0)
+    jobs = [
+        ["experiment=x", "dataset.root=/elsewhere", f"model.seed={seed}", "objective=ns_gan"]
+        for seed in range(7)
+    ]
+    cfg = config("experiment=robustness_tiny")
+    announce(cfg, Plan(jobs), read_jobs(tmp_path), lambda _: pytest.fail("composed"), dry=False)
+    said = capsys.readouterr().out
+    assert said.startswith("gan-run: 3 jobs, about 37 s in all")  # 3 times 12.34
+    assert "from 4 of them, which are done" in said
+
+
+def test_a_study_is_one_question() -> None:
+    def jobs(*names: str, seeds: str = "0") -> list[list[str]]:
+        return [[f"objective={o}", "model.seed=1", f"seed={s}"] for o in names for s in seeds]
+
+    check(jobs("ns_gan", "wgan_gp"))
+    with pytest.raises(ValueError, match=r"^seed: a robustness study varies model\.seed"):
+        check(jobs("ns_gan", "wgan_gp", seeds="01"))
+    with pytest.raises(ValueError, match=r"^objective=gan,wgan,wgan_gp: .* name two"):
+        check(jobs("gan", "wgan", "wgan_gp"))
+
+
+def test_runs_of_another_study_in_the_directory_are_left_out(tmp_path: Path) -> None:
+    """Such as those of the same architectures with other steps."""
+    for objective, score in (("ns_gan", 6.0), ("wgan_gp", 7.0)):
+        job(tmp_path, "0", objective, score)
+        job(tmp_path, "0", objective, score + 1, more=("trainer.steps=9",))
+    later = [
+        [*COMMON, "model.seed=0", f"objective={objective}", "trainer.steps=9"]
+        for objective in ("ns_gan", "wgan_gp")
+    ]
+    write_plan(tmp_path, Plan(jobs=later))
+    collect(tmp_path, read_jobs(tmp_path))
+    assert read(tmp_path).pairs == [(7.0, 8.0)]
 
 
 def test_a_study_that_would_end_without_its_scores_is_refused(
@@ -147,10 +195,20 @@ def test_a_study_that_would_end_without_its_scores_is_refused(
         "trainer.batch_size=8", "trainer.n_eval=10",
     ]  # fmt: skip
     with pytest.raises(SystemExit) as ended:
-        announce(config(*job), [job], lambda overrides: config(*overrides), dry=False)
+        announce(config(*job), Plan([job]), [], lambda overrides: config(*overrides), dry=False)
     said = capsys.readouterr().err.strip()
     assert ended.value.code == 2 and said.splitlines() == [said]
     assert "images/classifier_score_raw" in said and "metrics.images.network=inception" in said
+
+
+def test_a_report_tells_how_far_a_study_has_come(tmp_path: Path) -> None:
+    """Also while it runs, when nobody has made its table yet."""
+    job(tmp_path, "0", "ns_gan", 6.0)
+    page.main([str(tmp_path)])
+    assert "0 of 1 architectures" in (tmp_path / "report.html").read_text()
+    job(tmp_path, "0", "wgan_gp", 7.0)
+    page.main([str(tmp_path)])
+    assert "1 of 1 architectures" in (tmp_path / "report.html").read_text()
 
 
 def test_figure_2_has_a_cell_for_every_job(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from gan_runner.sweep.jobs import (
     Job,
+    clear,
     job_name,
     read_job,
     sweep_name,
@@ -71,3 +72,33 @@ def test_a_job_runs_while_somebody_holds_it(tmp_path: Path) -> None:
     with FileLock(tmp_path / "job.lock"):
         assert noted(tmp_path, "running").status == "running"
     assert noted(tmp_path, "running").status == "killed"
+
+
+def test_looking_at_what_has_ended_takes_no_lock(tmp_path: Path) -> None:
+    """Two who look at the same instant would otherwise take each other for the job."""
+    with FileLock(tmp_path / "job.lock"):
+        assert noted(tmp_path, "completed").status == "completed"
+
+
+def test_a_job_that_was_not_cleared_to_the_end_is_still_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its note is the last to go, so that the same command again can do the rest."""
+    noted(tmp_path, "failed")
+    for name in ("config.yaml", "metrics.jsonl", "output.txt", "job.lock", ".lock"):
+        (tmp_path / name).touch()
+    unlink = Path.unlink
+
+    def full(path: Path, *args: bool) -> None:
+        if path.name == "job.json":
+            raise KeyboardInterrupt
+        unlink(path, *args)
+
+    monkeypatch.setattr(Path, "unlink", full)
+    with pytest.raises(KeyboardInterrupt):
+        clear(tmp_path)
+    kept = {".lock", "job.lock", "output.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"job.json"}
+    monkeypatch.undo()
+    clear(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept

@@ -116,3 +116,52 @@ def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Pa
         )
         assert code == 2 and "s/a holds a run that no sweep has made" in out
     assert (tmp_path / "s" / "a" / "config.yaml").read_text() == "precious"
+
+
+def test_what_cannot_be_resumed_today_is_not_lost(zygote: Zygote, tmp_path: Path) -> None:
+    """A device that is not there and a disk that is not mounted are no reason to start anew."""
+    jobs = (*TOY[:5], *TOY[6:], "trainer.steps=40")  # its device is the command's
+    sweep = ("-m", *jobs, "seed=0", "hydra.sweep.dir=s")
+    folder = job_dir(tmp_path / "s", [*jobs, "seed=0"])
+    child = zygote.start(tmp_path, *sweep, "device=cpu")
+    until(lambda: (folder / "checkpoints/step_00000010.pt").exists())
+    os.kill(child, signal.SIGKILL)
+    zygote.wait()
+    kept = checkpoints(folder)
+    for _ in range(2):
+        code, out = zygote.run(tmp_path, *sweep, "device=cuda:99")
+        assert code == 1 and "interrupted" in out and "device=cuda:99" in out, out
+        assert checkpoints(folder) == kept
+    code, out = zygote.run(tmp_path, *sweep, "device=cpu")
+    assert code == 0 and "from step" in (folder / "output.txt").read_text(), out
+
+
+def test_a_job_that_is_resumed_by_hand_is_left_alone(zygote: Zygote, tmp_path: Path) -> None:
+    folder = job_dir(tmp_path / "s", [*QUICK, "seed=0"])
+    sweep = ("-m", *QUICK, "seed=0", "hydra.sweep.dir=s")
+    zygote.run(tmp_path, *sweep)
+    note = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps({**note, "status": "failed"}))
+    (folder / "summary.json").unlink()
+    before = sorted(folder.rglob("*"))
+    with FileLock(folder / ".lock"):
+        code, out = zygote.run(tmp_path, *sweep)
+        assert code == 1 and sorted(folder.rglob("*")) == before, out
+    assert zygote.run(tmp_path, *sweep)[0] == 0
+
+
+def test_a_dry_run_never_runs(zygote: Zygote, tmp_path: Path) -> None:
+    """Whatever goes wrong before a sweep: Hydra would warn and start it."""
+    code, out = zygote.run(tmp_path, "-m", "--dry-run", *QUICK, "trainer.replicas=2", "seed=0,2")
+    assert code == 2 and out.startswith("gan-run: trainer.replicas: "), out
+    code, out = zygote.run(tmp_path, "-m", "--dry-run", *QUICK, "seed=0,1")
+    assert code == 0 and out.startswith("gan-run: 2 jobs, about "), out
+    code, out = zygote.run(tmp_path, "--dry-run", *QUICK)
+    assert code == 2 and out.strip().endswith("add -m"), out
+    assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
+
+
+def test_older_jobs_do_not_count_in_how_a_sweep_ends(zygote: Zygote, tmp_path: Path) -> None:
+    assert zygote.run(tmp_path, "-m", *QUICK, "seed=-1,0", "hydra.sweep.dir=s")[0] == 1
+    code, out = zygote.run(tmp_path, "-m", *QUICK, "seed=0", "hydra.sweep.dir=s")
+    assert code == 0 and "2 jobs: 1 completed, 1 failed" in out, out
