@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from gan_runner.files import write_whole
 from gan_runner.reports import study, sweep
 from gan_runner.reports.typeset import typeset
 from gan_runner.studies import table
+from gan_runner.studies.conclude import conclude
+from gan_runner.sweep.jobs import read_jobs
 
 SCRIPTS = ("dom.js", "charts.js", "rows.js", "report.js")
 STYLES = ("report.css", "rows.css")
@@ -33,6 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     out = options.out or options.sweep_dir / "report.html"
     try:
+        if jobs := read_jobs(options.sweep_dir):  # as far as they have come
+            with suppress(PermissionError):
+                conclude(options.sweep_dir, jobs)
         write_whole(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
     except (ValueError, OSError) as error:
         print(f"gan-report: {error}", file=sys.stderr)
