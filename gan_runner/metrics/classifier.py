@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from gan_runner.core import Batch, Dataset, to_unit
 from gan_runner.files import cache_folder, read_tensors, write_tensors
@@ -156,7 +157,9 @@ def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=steps)
     network.train()
-    for rows in _shuffled(len(data.x), size, steps):
+    batches = _shuffled(len(data.x), size, steps)
+    # On a terminal only, where a minute of silence would look like a fault.
+    for rows in tqdm(batches, "classifier, trained once", steps, leave=False, disable=None):
         rows = rows.to(data.x.device)
         x, y = to_unit(data.x[rows]).to(device), data.y[rows].to(device)
         _, logits = network(x)
