@@ -94,7 +94,7 @@ def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) 
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
         return f"{key}: {_first_line(error.__cause__)}"  # the key is there, its value is not right
-    known = _known_keys(arguments, config_dir)
+    known = _known_keys(arguments, config_dir) if "." in key else _groups_and_keys(config_dir)
     return f"{key}: no such key{suggestion(key, _nearby(key, known))}"
 
 
@@ -103,6 +103,13 @@ def _nearby(key: str, known: list[str]) -> list[str]:
     parent, _, leaf = key.rpartition(".")
     siblings = [k for k in known if k.rpartition(".")[0] == parent]
     return siblings or [k for k in known if k.endswith(f".{leaf}")] or known
+
+
+def _groups_and_keys(config_dir: Path) -> list[str]:
+    """What stands at the top of a configuration; nothing has to be composed to know it."""
+    groups = [path.name for path in config_dir.iterdir() if path.is_dir()]
+    keys = [str(key) for key in OmegaConf.load(config_dir / "config.yaml")]
+    return sorted({*groups, *keys} - {"defaults", "hydra"})
 
 
 def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
