@@ -60,6 +60,8 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         shown.append(("score", f"{facts['score']}{of}"))
     if study.real is not None:
         shown.append(("real data", f"{study.real:.2f}"))
+    for label, n in study.iterations.items():
+        shown.append((f"iterations, {label}", f"{n:,}"))
     for objective, score in study.baselines.items():
         label = study.labels[study.objectives.index(objective)]
         shown.append((f"DCGAN baseline, {label}", f"{score:.2f}"))

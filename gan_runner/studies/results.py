@@ -97,6 +97,17 @@ class Study:
         return len([name for name in self.by_architecture if name != BASELINE])
 
     @property
+    def iterations(self) -> dict[str, int]:
+        """Generator updates of the completed runs by the name of their objective."""
+        found: dict[str, int] = {}
+        for objective, label in zip(self.objectives, self.labels, strict=True):
+            runs = [run for run in self.runs if run.objective == objective]
+            steps = [number(run.cells.get("steps")) for run in runs if run.status == "completed"]
+            if known := [int(n) for n in steps if n is not None]:
+                found[label] = max(known)
+        return found
+
+    @property
     def real(self) -> float | None:
         """The score of held-out real data."""
         return number(self.facts.get("real"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,10 +112,8 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
         "real": card.get("real"),
         "baseline": baseline,
         "objectives": list(dict.fromkeys(row["objective"] for row in rows)),
-        "steps": summary.get("settings", {}).get("steps"),
         "machine": summary.get("device", "unknown"),
         "versions": summary.get("versions", {}),
-        "python": sys.version.split()[0],
     }
 
 

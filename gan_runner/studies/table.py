@@ -139,11 +139,13 @@ def markdown(study: Study) -> str:
     """The whole table as Markdown."""
     first, second = study.labels
     facts = study.facts
+    each = [f"{n:,} iterations of {label}" for label, n in study.iterations.items()]
+    iterations = f"; {' and '.join(each)}" if each else ""
     lines = [
         f"# {first} and {second} on the same random architectures",
         "",
         f"{facts.get('dataset', 'unknown data')}; score: `{facts.get('score', 'unknown')}`"
-        f" ({facts.get('score_of', 'unknown')}). {progress(study)}",
+        f" ({facts.get('score_of', 'unknown')}){iterations}. {progress(study)}",
         "",
         f"Success is a score strictly above the threshold. p is McNemar's exact test, two-sided; in"
         f" brackets the {INTERVAL}, in percentage points.",

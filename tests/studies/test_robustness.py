@@ -70,6 +70,7 @@ def test_what_the_jobs_left_becomes_the_study(tmp_path: Path) -> None:
     study = read(tmp_path)
     assert study.baselines == {"ns_gan": 6.0, "wgan_gp": 7.0} and study.real == 9.5
     assert study.pairs == [(float("-inf"), 5.1235)]  # 1 has one run only
+    assert study.iterations == {"GAN": 400, "WGAN-GP": 400}
     assert study.architectures == 2
     assert study.facts["command"] == "gan-run -m experiment=x"  # and not where the data lies
     typed = ["experiment=x", "model.seed=null,0,1", "dataset.root=/data"]
