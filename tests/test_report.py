@@ -437,6 +437,19 @@ def test_nothing_is_wider_than_a_phone(
     assert shown.colours(tmp_path / "phone.png")[0] > 100
 
 
+@pytest.mark.parametrize("width", [800, 1000, 1280])
+def test_what_a_row_opens_to_is_in_sight(
+    study: Path, opened: Callable[..., Page], width: int
+) -> None:
+    """Also where the rows themselves are wider than the window and scroll."""
+    shown = opened(study, width=width)
+    shown.find("#row-0 .opener").click()
+    shown.wait("return document.querySelectorAll('.detail .curve path.line').length > 0")
+    right = "return document.querySelector('%s').getBoundingClientRect().right"
+    assert shown.run(right % ".details") <= shown.run(right % ".rows-frame")
+    assert shown.run(right % ".details .lists") <= shown.run(right % ".rows-frame")
+
+
 def test_a_sweep_sorts_filters_and_opens(sweep: Path, opened: Callable[..., Page]) -> None:
     shown = opened(sweep)
     shown.find("th[data-key='final jsd/probe'] button").click()
