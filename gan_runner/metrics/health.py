@@ -38,7 +38,8 @@ class Health:
       `explosion` times what it was at the first point, that taken between 1 and 1,000.
     - collapsed: `coverage/diversity_raw` is below `floor`: whatever its noise, the generator as it
       stands makes nearly one sample. Some modes of a mixture are diverse enough, and a generator
-      that has never been above it is excused while it grows, as every one does from its start.
+      that has never been above it is excused while it grows, as every one does from its start,
+      unless it has collapsed before.
     - stalled: the critic has nothing to teach. Its slope at data and samples,
       `critic/input_gradient_norm`, or the generator's gradient, `grad_norm/generator`, is at most
       `dead`; or `loss/critic` repeats its value up to a share of `frozen`, which the noise of
@@ -164,7 +165,9 @@ class Health:
         return {"explosion": reason} if losses else {}
 
     def _sameness(self, diversity: float) -> str:
-        young = self._peak is None or self._peak < self.floor
+        _, times, _ = self._shown.get("sameness", (0, 0, ""))
+        # What has collapsed has to come back above the floor: from nothing, anything is growth.
+        young = (self._peak is None or self._peak < self.floor) and times < self.patience
         grows = young and self._peak is not None and diversity > _GROWTH * self._peak
         self._peak = max(diversity, self._peak or 0.0)
         shows = diversity < self.floor and not grows

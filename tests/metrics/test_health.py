@@ -120,6 +120,8 @@ def test_a_young_generator_may_grow() -> None:
     assert play(Health(), [{DIVERSITY: v} for v in growing]) == [0] * 30
     standing = [0.02 + 0.0001 * i for i in range(5)]
     assert play(Health(), [{DIVERSITY: v} for v in standing]) == [0, 2, 2, 2, 2]
+    dead = [0.0, 0.0, 0.0039, 0.0011, 0.06]  # a tanh that is saturated, then all but
+    assert play(Health(), [{DIVERSITY: v} for v in dead]) == [0, 2, 2, 2, 0]
 
 
 @pytest.mark.parametrize("tag", [SLOPE, "grad_norm/generator"])
