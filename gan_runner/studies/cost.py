@@ -49,8 +49,8 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.jobs} jobs, about {_span(self.seconds)} in all, one after another on"
-            f" {self.device} (from {self.known} of them, {self.how}; the longest of these takes"
+            f"{self.jobs} job{'s' * (self.jobs != 1)}, about {_span(self.seconds)} in all, one after"
+            f" another on {self.device} (from {self.known} of them, {self.how}; the longest of these takes"
             f" {_span(self.longest)})"
         )
 
