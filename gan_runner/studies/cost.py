@@ -48,10 +48,10 @@ class Cost:
     how: str
 
     def __str__(self) -> str:
+        what = f"{self.jobs} job{'s' * (self.jobs != 1)}"
         return (
-            f"{self.jobs} job{'s' * (self.jobs != 1)}, about {_span(self.seconds)} in all, one after"
-            f" another on {self.device} (from {self.known} of them, {self.how}; the longest of these takes"
-            f" {_span(self.longest)})"
+            f"{what}, about {_span(self.seconds)} in all, one after another on {self.device} (from"
+            f" {self.known} of them, {self.how}; the longest of these takes {_span(self.longest)})"
         )
 
 
