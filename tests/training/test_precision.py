@@ -37,6 +37,25 @@ def test_auto_follows_the_hardware_and_the_network(
     assert resolve_precision("bf16", CPU, points) == "bf16"  # what is asked for is done
 
 
+@pytest.mark.parametrize(
+    ("amx", "avx512_bf16", "vendor", "faster"),
+    [
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),  # it has the instruction, at half the speed
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+    ],
+)
+def test_a_cpu_is_known_by_its_name_and_not_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool, vendor: str, faster: bool
+) -> None:
+    """What is chosen decides every number of a run: a busy machine must not."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(precision, "_processor", lambda: f"vendor_id\t: {vendor}\n")
+    assert resolve_precision("auto", CPU, convolutional()) == ("bf16" if faster else "fp32")
+
+
 def test_a_resumed_run_keeps_what_auto_has_chosen(
     monkeypatch: pytest.MonkeyPatch, trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:
