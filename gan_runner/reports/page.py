@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     out = options.out or options.sweep_dir / "report.html"
     try:
         if jobs := read_jobs(options.sweep_dir):  # as far as they have come
-            with suppress(PermissionError):
+            with suppress(OSError):  # a directory that may only be read
                 conclude(options.sweep_dir, jobs)
         write_whole(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
     except (ValueError, OSError) as error:

@@ -75,10 +75,7 @@ def announce(
     Raises:
         SystemExit: this was all, or a job is wrong (an `Exception` would only make Hydra warn).
     """
-    study = config.get("study", {}).get("name")
     try:
-        if study == "robustness":
-            robustness.check(plan.jobs)
         print(f"gan-run: {_said(config, plan, known, compose, dry=dry)}", flush=True)
     except ValueError as error:
         print(f"gan-run: {error}", file=sys.stderr)
@@ -95,18 +92,22 @@ def _said(
     *,
     dry: bool,
 ) -> str:
+    study = config.get("study", {}).get("name")
+    if study == "robustness":
+        robustness.check(plan.jobs)
     if not plan.jobs:
         return "a search draws its jobs as it goes: what they cost is not known before"
-    done = {job_name(job.overrides): job for job in known if job.is_done and job.summary}
-    waiting = [overrides for overrides in plan.jobs if job_name(overrides) not in done]
+    planned = {job_name(overrides): overrides for overrides in plan.jobs}
+    ended = {job_name(job.overrides): job for job in known if job.is_done and job.summary}
+    done = [job for name, job in ended.items() if name in planned]
+    waiting = [overrides for name, overrides in planned.items() if name not in ended]
     if not waiting:
         return "nothing is left to do"
     if len(done) >= _ENOUGH:
-        return str(from_done(list(done.values()), len(waiting)))
+        return str(from_done(done, len(waiting)))
     launcher = str(OmegaConf.select(config, "hydra.launcher._target_", default=""))
     if not dry and launcher.endswith(_ELSEWHERE):
         return "what jobs cost elsewhere is not known here; --dry-run measures it on this machine"
-    study = config.get("study", {}).get("name")
     return str(estimate(compose, waiting, needs=_NEEDS.get(study, ())))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from gan_runner.files import write_whole
 from gan_runner.studies.results import BASELINE
 from gan_runner.sweep.jobs import PLACES, Job, key_of, read_plan, value_of
-from gan_runner.sweep.table import as_csv
+from gan_runner.sweep.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
@@ -121,7 +121,7 @@ def _command(folder: Path, jobs: Sequence[Job]) -> str:
     """The last command of the sweep, without what only says where; else what all jobs share."""
     typed = read_plan(folder).command
     if not typed and jobs:
-        typed = [o for o in jobs[0].overrides if all(o in job.overrides for job in jobs)]
+        typed = common_overrides(jobs)
     return shlex.join(["gan-run", "-m", *(o for o in typed if not _is_a_place(o))])
 
 

@@ -28,7 +28,7 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
     write_whole(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     head, *body = _shown(jobs)
     lines = [_markdown(head), _markdown(["---"] * len(head)), *map(_markdown, body)]
-    common = " ".join(_common(jobs))
+    common = " ".join(common_overrides(jobs))
     what = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
     write_whole(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
@@ -140,11 +140,11 @@ def _key_columns(jobs: Sequence[Job]) -> list[str]:
 def _varied(jobs: Sequence[Job]) -> list[str]:
     """Keys whose overrides are not the same in all jobs."""
     keys = dict.fromkeys(key_of(override) for job in jobs for override in job.overrides)
-    common = {key_of(override) for override in _common(jobs)}
+    common = {key_of(override) for override in common_overrides(jobs)}
     return [key for key in keys if key not in common]
 
 
-def _common(jobs: Sequence[Job]) -> list[str]:
+def common_overrides(jobs: Sequence[Job]) -> list[str]:
     """Overrides that all jobs have."""
     shared = set.intersection(*(set(job.overrides) for job in jobs))
     return [override for override in jobs[0].overrides if override in shared]
