@@ -6,10 +6,12 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,16 +76,37 @@ class Zygote:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
+        self.child = 0  # that has not been waited for
 
     def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> int:
+        if self.child:  # a test that failed has left it behind
+            self.kill(signal.SIGKILL)
+            self.wait()
         out = str(cwd / "output.txt")
         job = {"argv": argv, "cwd": str(cwd), "out": out, "kill_in_save": kill_in_save}
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        self.child = self._answer("process")
+        return self.child
 
     def wait(self) -> int:
-        return int(self.process.stdout.readline())
+        code = self._answer("exit")
+        self.child = 0
+        return code
+
+    def kill(self, number: int) -> None:
+        """Send the child a signal; nothing where it has ended by itself."""
+        assert self.child > 1  # 0 and -1 would be all of the tests
+        with suppress(ProcessLookupError):
+            os.kill(self.child, number)
+
+    def ended(self) -> bool:
+        return not Path(f"/proc/{self.child}").exists()
+
+    def _answer(self, kind: str) -> int:
+        line = self.process.stdout.readline().split()
+        assert line[:1] == [kind], f"{kind} expected from the zygote, not {line}"
+        return int(line[1])
 
     def run(self, cwd: Path, *argv: str, **options: int) -> tuple[int, str]:
         self.start(cwd, *argv, **options)

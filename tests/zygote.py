@@ -1,7 +1,8 @@
 """A process that has imported everything and forks for each command: gan-run without the wait.
 
-Reads jobs as JSON lines: {"argv", "cwd", "out", "kill_in_save"}; answers each with the child's
-process number and, when it has ended, its exit code (minus the signal's number if one killed it).
+Reads jobs as JSON lines: {"argv", "cwd", "out", "kill_in_save"}; answers each with
+`process NUMBER` and, when that child has ended, `exit CODE` (minus the signal's number if one
+killed it).
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os._exit(run(job))
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        print("process", child, flush=True)
+        print("exit", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 def run(job: dict[str, Any]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -22,9 +21,9 @@ def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
     jobs = (*TOY, "trainer.steps=40")
     sweep = ("-m", *jobs, "seed=0,1,2", "hydra.sweep.dir=s")
     first, second, _ = (job_dir(tmp_path / "s", [*jobs, f"seed={k}"]) for k in range(3))
-    child = zygote.start(tmp_path, *sweep)
+    zygote.start(tmp_path, *sweep)
     until(lambda: (second / "checkpoints/step_00000010.pt").exists())
-    os.kill(child, signal.SIGKILL)
+    zygote.kill(signal.SIGKILL)
     assert zygote.wait() == -signal.SIGKILL
     assert statuses(tmp_path / "s") == {
         "seed=0": "completed", "seed=1": "killed", "seed=2": "waiting",
@@ -47,9 +46,9 @@ def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
     """The running job is saved, the table printed; the same command again goes on."""
     sweep = ("-m", *TOY, "trainer.steps=40", "seed=0,1", "hydra.sweep.dir=s")
     first = job_dir(tmp_path / "s", [*TOY, "trainer.steps=40", "seed=0"])
-    child = zygote.start(tmp_path, *sweep)
+    zygote.start(tmp_path, *sweep)
     until(lambda: (first / "checkpoints/step_00000005.pt").exists())
-    os.kill(child, signal.SIGINT)
+    zygote.kill(signal.SIGINT)
     assert zygote.wait() == 130
     out = (tmp_path / "output.txt").read_text()
     assert "2 jobs: 1 interrupted, 1 waiting" in out
@@ -123,9 +122,9 @@ def test_what_cannot_be_resumed_today_is_not_lost(zygote: Zygote, tmp_path: Path
     jobs = (*TOY[:5], *TOY[6:], "trainer.steps=40")  # its device is the command's
     sweep = ("-m", *jobs, "seed=0", "hydra.sweep.dir=s")
     folder = job_dir(tmp_path / "s", [*jobs, "seed=0"])
-    child = zygote.start(tmp_path, *sweep, "device=cpu")
+    zygote.start(tmp_path, *sweep, "device=cpu")
     until(lambda: (folder / "checkpoints/step_00000010.pt").exists())
-    os.kill(child, signal.SIGKILL)
+    zygote.kill(signal.SIGKILL)
     zygote.wait()
     kept = checkpoints(folder)
     for _ in range(2):
