@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from gan_runner.training.record import Extremes, better_when_higher, read_points
+from gan_runner.training.record import Extremes, read_points
 
 ABSENT = "-"
 _OF_OBJECTIVE = ("loss/", "grad_norm/")
@@ -106,7 +106,7 @@ def _read(path: Path, name: str) -> Run:
     config, cards = saved_config(path), _parsed(path / "cards.json")
     if not all(isinstance(card, dict) for card in cards.values()):
         raise ValueError(f"{path / 'cards.json'} does not hold a card for each tag")
-    values = Extremes(better_when_higher(cards))
+    values = Extremes(cards)
     points = read_points(path / "metrics.jsonl")
     for point in points:
         values.note(point)

@@ -38,6 +38,7 @@ from gan_runner.sweep.jobs import (
 )
 from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts, stopped
 from gan_runner.training import interrupt
+from gan_runner.training.record import more_is_better
 
 Fresh = Callable[[DictConfig], Any]
 Again = Callable[[Path, DictConfig], Any]
@@ -96,7 +97,7 @@ def value_of(job: Job | None) -> float:
     if None in best:
         return inf
     mean = sum(point["value"] for point in best) / len(best)
-    return -mean if job.card(tag).get("better") == "higher" else mean
+    return -mean if more_is_better(tag, job.card(tag)) else mean
 
 
 def _run(

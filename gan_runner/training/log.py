@@ -28,7 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 from gan_runner.core import Card, State
 from gan_runner.files import write_whole
 from gan_runner.training.charts import charts_of
-from gan_runner.training.record import Extremes, better_when_higher, read_points
+from gan_runner.training.record import Extremes, read_points
 
 Scalars = Mapping[str, float]
 
@@ -129,7 +129,7 @@ class RunLog:
     ) -> None:
         self.run_dir, self.cards, self._training = run_dir, dict(cards or {}), training or {}
         self.points: list[dict[str, Any]] = []
-        extremes = self._extremes = Extremes(better_when_higher(self.cards))
+        extremes = self._extremes = Extremes(self.cards)
         self.final, self.best = extremes.final, extremes.best
         (run_dir / "samples").mkdir(parents=True, exist_ok=True)
         path = run_dir / "metrics.jsonl"

@@ -6,7 +6,7 @@ Nothing here needs torch, so that commands that only read files answer at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
 
 
-_ESTIMATES = {f"wasserstein/{name}" for name in ("critic", "critic_heldout", "per_slope", "bound")}
+_ESTIMATES = {
+    *(f"wasserstein/{name}" for name in ("critic", "critic_heldout", "per_slope", "bound")),
+    "jsd/critic",
+    "divergence/critic",
+}
 
 
 class Extremes:
     """The final and the best value of every curve, as points come in.
 
     Args:
-        higher: tags of which more is better; of others, less is.
+        cards: what made the numbers, by tag; see `more_is_better`.
 
     Attributes:
         final: the last value of each tag; None where it is not finite.
@@ -30,8 +34,8 @@ class Extremes:
         best: {"value": v, "step": n} of each tag that had a finite value.
     """
 
-    def __init__(self, higher: Collection[str] = ()) -> None:
-        self.higher = higher
+    def __init__(self, cards: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.cards = cards or {}
         self.final: dict[str, float | None] = {}
         self.final_steps: dict[str, int] = {}
         self.best: dict[str, dict[str, float]] = {}
@@ -47,7 +51,7 @@ class Extremes:
                 self.best[tag] = {"value": value, "step": point["step"]}
 
     def _is_best(self, tag: str, value: float) -> bool:
-        """Low is good, unless a card says otherwise; an estimate's rise is the critic's learning.
+        """Less is better where more is not; an estimate's rise is the critic's learning.
 
         What counts of a critic's estimate of a distance is the lowest positive value since the
         highest; distances that need no critic are simply better when they are lower.
@@ -58,7 +62,7 @@ class Extremes:
             return True
         if best is None:
             return True
-        if tag in self.higher:
+        if more_is_better(tag, self.cards.get(tag, {})):
             return value > best
         return value < best and (value > 0 or tag not in _ESTIMATES)
 
@@ -85,6 +89,6 @@ def _point(path: Path, line: str) -> dict[str, Any]:
     return point
 
 
-def better_when_higher(cards: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The tags whose cards say that more is better."""
-    return {tag for tag, card in cards.items() if card.get("better") == "higher"}
+def more_is_better(tag: str, card: Mapping[str, Any]) -> bool:
+    """Whether a number is to be high: its card says so, or both players raise it as information."""
+    return card.get("better") == "higher" or tag.startswith("information/")

@@ -14,7 +14,7 @@ from gan_runner.training.record import Extremes, read_points
 
 
 def test_final_and_best_by_hand() -> None:
-    extremes = Extremes({"score"})
+    extremes = Extremes({"score": {"better": "higher"}})
     for step, distance, score in ((5, 2.0, 1.0), (10, 1.0, 3.0), (15, None, 2.0)):
         extremes.note({"step": step, "distance": distance, "score": score})
     extremes.note({"step": 20, "score": 2.5})
@@ -24,6 +24,23 @@ def test_final_and_best_by_hand() -> None:
         "distance": {"value": 1.0, "step": 10},
         "score": {"value": 3.0, "step": 10},
     }
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "step"),
+    [
+        ("wasserstein/critic", (0.1, 5.0, 1.0, -2.0, 3.0), 2),  # not 0: it had learned nothing
+        ("jsd/critic", (-0.1, 0.6, 0.2, -0.1, 0.5), 2),
+        ("divergence/critic", (0.0, 0.6, 0.2, 0.1, 0.5), 3),
+        ("wasserstein/exact", (9.0, 5.0, 1.0, 2.0, 3.0), 2),
+        ("information/noise", (0.0, 0.6, 0.2, 0.1, 0.5), 1),
+    ],
+)
+def test_what_is_better(tag: str, values: tuple[float, ...], step: int) -> None:
+    extremes = Extremes()
+    for k, value in enumerate(values):
+        extremes.note({"step": k, tag: value})
+    assert extremes.best[tag] == {"value": values[step], "step": step}
 
 
 def test_a_line_that_a_crash_cut_is_dropped(tmp_path: Path) -> None:
