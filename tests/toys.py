@@ -31,6 +31,11 @@ def numbers(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log]
 
 
+def reached(folder: Path, step: int) -> bool:
+    """Whether there is a checkpoint of that step or a later one: the earlier ones are deleted."""
+    return any(path.stem >= f"step_{step:08d}" for path in folder.glob("checkpoints/step_*.pt"))
+
+
 def until(condition: Callable[[], Any], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -16,7 +16,7 @@ import torch
 from conftest import Zygote
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from toys import QUICK, TOY, numbers, statuses, until
+from toys import QUICK, TOY, numbers, reached, statuses, until
 
 from gan_runner.sweep import attempt
 from gan_runner.sweep.jobs import Job, job_dir, read_jobs
@@ -64,7 +64,7 @@ def test_a_launcher_gives_the_numbers_of_one_process(
 def test_twelve_jobs_one_failing_one_killed_one_diverging(tmp_path: Path) -> None:
     """With a worker killed, joblib gives up; there is a table all the same, and it is completed."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    jobs = (*TOY, "trainer.steps=60")
+    jobs = (*TOY, "trainer.steps=200")
     rates = [f"optimizer.lr={rate}" for rate in (0.01, 1e30, *(k / 10000 for k in range(1, 11)))]
     sweep = (
         *jobs, f"optimizer.lr={','.join(rate[13:] for rate in rates)}", "hydra.sweep.dir=s",
@@ -75,7 +75,7 @@ def test_twelve_jobs_one_failing_one_killed_one_diverging(tmp_path: Path) -> Non
     (folders[0] / "checkpoints").write_text("in the way")  # this one cannot save
     process = start(tmp_path, *sweep)
     victim = folders[6]
-    until(lambda: (victim / "checkpoints/step_00000010.pt").exists())
+    until(lambda: reached(victim, 10))
     os.kill(json.loads((victim / "job.json").read_text())["pid"], signal.SIGKILL)
     out, _ = process.communicate()
     assert process.returncode == 1 and "TerminatedWorkerError" in out and "Traceback" not in out

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import Zygote
 from filelock import FileLock
-from toys import QUICK, TOY, end_state, numbers, statuses, until
+from toys import QUICK, TOY, end_state, numbers, reached, statuses, until
 
 from gan_runner.sweep.jobs import (
     job_dir,
@@ -18,11 +18,11 @@ from gan_runner.training.checkpoint import checkpoints
 
 def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
     """SIGKILL in the middle of a job: nobody is left to say so; the next time it is resumed."""
-    jobs = (*TOY, "trainer.steps=40")
+    jobs = (*TOY, "trainer.steps=400")
     sweep = ("-m", *jobs, "seed=0,1,2", "hydra.sweep.dir=s")
     first, second, _ = (job_dir(tmp_path / "s", [*jobs, f"seed={k}"]) for k in range(3))
     zygote.start(tmp_path, *sweep)
-    until(lambda: (second / "checkpoints/step_00000010.pt").exists())
+    until(lambda: reached(second, 10))
     zygote.kill(signal.SIGKILL)
     assert zygote.wait() == -signal.SIGKILL
     assert statuses(tmp_path / "s") == {
@@ -33,7 +33,7 @@ def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
     code, out = zygote.run(tmp_path, *sweep)
     assert code == 0 and "3 jobs: 3 completed" in out, out
     assert untouched == {p: p.stat().st_mtime_ns for p in first.rglob("*")}
-    assert out.count("40 steps in") == 2  # a line for each that has ended
+    assert out.count("400 steps in") == 2  # a line for each that has ended
     assert "from step" in (second / "output.txt").read_text()
 
     code, out = zygote.run(tmp_path, *jobs, "seed=1", "hydra.run.dir=whole")
@@ -44,10 +44,10 @@ def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
 
 def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
     """The running job is saved, the table printed; the same command again goes on."""
-    sweep = ("-m", *TOY, "trainer.steps=40", "seed=0,1", "hydra.sweep.dir=s")
-    first = job_dir(tmp_path / "s", [*TOY, "trainer.steps=40", "seed=0"])
+    sweep = ("-m", *TOY, "trainer.steps=400", "seed=0,1", "hydra.sweep.dir=s")
+    first = job_dir(tmp_path / "s", [*TOY, "trainer.steps=400", "seed=0"])
     zygote.start(tmp_path, *sweep)
-    until(lambda: (first / "checkpoints/step_00000005.pt").exists())
+    until(lambda: reached(first, 5))
     zygote.kill(signal.SIGINT)
     assert zygote.wait() == 130
     out = (tmp_path / "output.txt").read_text()
@@ -119,11 +119,11 @@ def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Pa
 
 def test_what_cannot_be_resumed_today_is_not_lost(zygote: Zygote, tmp_path: Path) -> None:
     """A device that is not there and a disk that is not mounted are no reason to start anew."""
-    jobs = (*TOY[:5], *TOY[6:], "trainer.steps=40")  # its device is the command's
+    jobs = (*TOY[:5], *TOY[6:], "trainer.steps=400")  # its device is the command's
     sweep = ("-m", *jobs, "seed=0", "hydra.sweep.dir=s")
     folder = job_dir(tmp_path / "s", [*jobs, "seed=0"])
     zygote.start(tmp_path, *sweep, "device=cpu")
-    until(lambda: (folder / "checkpoints/step_00000010.pt").exists())
+    until(lambda: reached(folder, 10))
     zygote.kill(signal.SIGKILL)
     zygote.wait()
     kept = checkpoints(folder)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from gan_runner.training import accelerate
 from gan_runner.training.accelerate import Accelerated, Compiled, Mode
 from gan_runner.training.trainer import Trainer
 from gan_runner.training.update import alternating
@@ -64,14 +64,15 @@ def test_auto_is_eager_on_a_cpu_and_says_so(
     }  # fmt: skip
 
 
-def test_auto_takes_the_fastest() -> None:
+def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two candidates of known speed; each is given its warm-up, and no step is lost."""
-    mode, taken = Mode("auto"), []
+    mode, taken, now = Mode("auto"), [], [0.0]
+    monkeypatch.setattr(accelerate, "perf_counter", lambda: now[0])
 
     def at(seconds: float, name: str) -> Callable:
         def iteration(game: object, picks: object) -> dict:
             taken.append(name)
-            time.sleep(seconds)
+            now[0] += seconds
             return {}
 
         return iteration
@@ -83,7 +84,7 @@ def test_auto_takes_the_fastest() -> None:
         accelerated(None, [])  # type: ignore[arg-type]
     assert mode.chosen == "cuda_graph"
     assert taken == ["eager"] * 20 + ["cuda_graph"] * 25
-    assert 0 < mode.speeds["eager"] < mode.speeds["cuda_graph"]
+    assert mode.speeds == {"eager": 250.0, "cuda_graph": 1000.0}
     resumed = Mode("auto")
     resumed.load_state_dict(mode.state_dict())
     assert resumed == mode
