@@ -51,6 +51,22 @@ def test_a_captured_graph_takes_the_steps_of_eager(
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
+def test_a_graph_on_another_than_the_current_gpu(trainer: Callable[..., Trainer]) -> None:
+    """Streams and graphs are made on the current device, or nothing would be captured."""
+    command = (*WORKLOADS["points"], "device=cuda:1")
+    torch.cuda.manual_seed_all(3)
+    built = trainer(*command)
+    before = [p.detach().clone() for p in built.nets.generator.parameters()]
+    captured = Captured()
+    for _ in range(12):
+        captured(built.game, built.picks())
+        after = [p.detach().clone() for p in built.nets.generator.parameters()]
+        assert all(p.device.index == 1 for p in after)
+        assert not all(map(torch.equal, before, after))
+        before = after
+
+
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_the_update_never_waits_for_the_device(
     trainer: Callable[..., Trainer], precision: str

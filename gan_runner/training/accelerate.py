@@ -220,6 +220,10 @@ class Captured:
 
     def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
         """One iteration."""
+        with torch.cuda.device(picks[0][0].device):  # streams and graphs are the current device's
+            return self._iteration(game, picks)
+
+    def _iteration(self, game: Game, picks: Sequence[Pick]) -> Logs:
         if self.graph is None and self.warm < _WARM_UP - 1:
             self.warm += 1
             return _on_side_stream(game, picks)
