@@ -13,10 +13,10 @@ from torch.optim import Optimizer
 
 from gan_runner.core import Evaluator, Nets
 from gan_runner.models.head import has_minibatch_statistics
-from gan_runner.models.norms import has_batch_norm, has_spectral_norm
+from gan_runner.models.norms import has_batch_norm, has_feature_norm, has_spectral_norm
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
-from gan_runner.objectives.priors import categories
+from gan_runner.objectives.priors import categories, code_length
 from gan_runner.objectives.scores import (
     relativistic_average_critic,
     relativistic_average_generator,
@@ -45,10 +45,10 @@ def check(
     _check_labels(objective, nets)
     _check_heads(objective)
     _check_ensemble(objective)
-    for part in objective.per_sample_parts:
-        _check_penalty(f"objective.{part}", nets.critic)
     if objective.constraint is not None:
         _check_constraint(objective.constraint, nets.critic, optimizers["critic"])
+    for part in objective.per_sample_parts:
+        _check_penalty(f"objective.{part}", nets.critic)
     for player, optimizer in optimizers.items():
         _check_order(player, optimizer)
     if settings.checkpoint_every > settings.steps > 0:
@@ -57,7 +57,8 @@ def check(
             f"{settings.steps}: only the first and the last step are saved",
             stacklevel=2,
         )
-    measured = {tag for evaluator in evaluators for tag in evaluator.cards}
+    cards = [its for evaluator in evaluators for its in evaluator.cards.items()]
+    measured = {tag for tag, card in cards if card.get("better") != "neither"}
     return _with_best(settings, measured, objective)
 
 
@@ -133,12 +134,15 @@ def _check_heads(objective: Objective) -> None:
                     " infogan and meg have one"
                 )
     if objective.needing("head code"):
-        its = getattr(objective.heads["code"], "keywords", {}).get("categorical", 10)
-        if categories(objective.prior) != its:
-            raise ValueError(
-                f"objective.heads.code.categorical={its}: the code of objective.prior has"
-                f" {categories(objective.prior)} values; make them equal"
-            )
+        parts = categories(objective.prior), code_length(objective.prior)
+        code = {"categorical": parts[0], "continuous": parts[1] - parts[0]}
+        for key, default in (("categorical", 10), ("continuous", 2)):
+            its = getattr(objective.heads["code"], "keywords", {}).get(key, default)
+            if code[key] != its:
+                raise ValueError(
+                    f"objective.heads.code.{key}={its}: the code of objective.prior has"
+                    f" {code[key]}; make them equal"
+                )
     if objective.heads and objective.constraint is not None:
         raise ValueError(
             "objective.constraint bounds all weights of the critic, those of objective.heads too,"
@@ -196,6 +200,11 @@ def _check_constraint(
             " divides by the norm of the very weights that the constraint bounds, so that it has no"
             " effect; set objective.constraint=null or the critic's norm to none"
         )
+    if getattr(function, "undone_by_norms", False) and has_feature_norm(critic):
+        raise ValueError(
+            "model.critic.norm contradicts objective.constraint: a norm divides by the size of what"
+            " the bounded weights make, so that they bound nothing; set model.critic.norm=none"
+        )
     if function is not clip_weights:
         return
     group = optimizer.param_groups[0]
@@ -226,6 +235,7 @@ def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> 
     known = {*measured, *objective.tags, *_ALWAYS_LOGGED}
     if best_by is not None and best_by not in known:
         raise ValueError(
-            f"trainer.best_by={best_by}: this run does not log it, but {', '.join(sorted(known))}"
+            f"trainer.best_by={best_by} is nothing that this run could be best by, as are"
+            f" {', '.join(sorted(known))}"
         )
     return settings

@@ -110,12 +110,16 @@ def follows_seed(config: Tree, cfg: DictConfig) -> Tree:
 
 
 def _choose_critic_norm(tree: Tree, allow: list[str]) -> None:
-    """A critic's norm is batch, but another where scores are needed sample by sample."""
+    """A critic's norm is batch; another, or none, where a part of the objective needs that."""
     critic, parts = tree["model"]["critic"], list(tree["objective"].values())
     instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
     if instead is not None:
-        marks = [_needs_per_sample_scores(name, allow) for name in schema.targets(_in_use(parts))]
-        critic["norm"] = instead if any(marks) else "batch"
+        names = list(schema.targets(_in_use(parts)))
+        critic["norm"] = "batch"
+        if any(_marked(name, "needs_per_sample_scores", allow) for name in names):
+            critic["norm"] = instead
+        if any(_marked(name, "undone_by_norms", allow) for name in names):
+            critic["norm"] = "none"
 
 
 def _in_use(value: Any) -> Any:
@@ -130,9 +134,9 @@ def _is_off(node: Any) -> bool:
     return isinstance(node, dict) and "_target_" in node and node.get("weight", 1) == 0
 
 
-def _needs_per_sample_scores(name: str, allow: list[str]) -> bool:
+def _marked(name: str, mark: str, allow: list[str]) -> bool:
     try:
-        return getattr(schema.locate(name, allow), "needs_per_sample_scores", False)
+        return getattr(schema.locate(name, allow), mark, False)
     except ValueError:  # reported by the check that follows
         return False
 

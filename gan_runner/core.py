@@ -226,8 +226,8 @@ class View:
 Card = Mapping[str, Any]
 """What made a number, as plain values; numbers with unlike cards are not to be compared.
 
-Two keys are for whoever shows it: `better`, "higher" where more is (otherwise less is), and
-`beside`, the tag in whose chart it is to be drawn as well.
+Two keys are for whoever shows it: `better`, "higher" where more is or "neither" (otherwise less
+is), and `beside`, the tag in whose chart it is to be drawn as well.
 """
 
 
@@ -267,6 +267,17 @@ def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Te
     """Call a network in its present mode, but leave its buffers (batch-norm averages) alone."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     return functional_call(network, buffers, (x, y))
+
+
+def full_batches(count: int, size: int) -> Iterator[tuple[slice, int]]:
+    """Slices that cover `count` rows, of `size` rows each, unless there are fewer.
+
+    The last one reaches back into the one before, as batch norm would see few rows otherwise: with
+    each comes how many of its first rows have been seen.
+    """
+    for start in range(0, count, size):
+        first = max(0, min(start, count - size))
+        yield slice(first, start + size), start - first
 
 
 def mean_over_critics(scores: Tensor, rows: int) -> Tensor:

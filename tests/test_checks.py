@@ -67,7 +67,13 @@ REFUSED = {
         lambda: look(
             nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), constraint=project_frobenius
         ),
-        r"norm=batch contradicts objective\.constraint: .*sample by sample",
+        r"critic\.norm contradicts objective\.constraint: .*; set model\.critic\.norm=none",
+    ),
+    "layer norm + projection": (
+        lambda: look(
+            nn.Sequential(nn.Linear(2, 2), nn.GroupNorm(1, 2)), constraint=project_frobenius
+        ),
+        r"critic\.norm contradicts objective\.constraint",
     ),
     "an optimizer of another order": (
         lambda: look(plain(), optimizer=torch.optim.LBFGS),
@@ -75,7 +81,7 @@ REFUSED = {
     ),
     "a best that is not measured": (
         lambda: look(plain(), settings={"best_by": "jsd/critic"}),
-        r"trainer\.best_by=jsd/critic: this run does not log it",
+        r"trainer\.best_by=jsd/critic is nothing that this run could be best by",
     ),
 }
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from gan_runner.core import Batch, Latent, Loss
+from gan_runner.models.norms import has_feature_norm
 from gan_runner.train import config_dir
 from gan_runner.training.trainer import Trainer
 from gan_runner.training.update import alternating, critic_loss, differentiate, generator_loss
@@ -121,6 +122,7 @@ def test_one_step_of_each_player(
         assert _weights(nets.critic).abs().max().item() <= 0.01 + 1e-9
     if objective == "wgan_frobenius":
         assert all(p.norm() <= 1 + 1e-6 for p in nets.critic.parameters() if p.ndim > 1)
+        assert not has_feature_norm(nets.critic)  # it would undo that
 
 
 def _hold_still(network: nn.Module) -> None:

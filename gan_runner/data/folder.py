@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from os import cpu_count
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -30,7 +31,8 @@ _UNREADABLE = (  # what decoders and archives raise for files that are broken, l
     EOFError, RuntimeError, NotImplementedError, SyntaxError, ValueError,
 )  # fmt: skip
 
-_TABLE_VERSION = 1  # of what decoding does to an image
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_TABLE_VERSION = 2  # of what decoding does to an image
 
 Reader = Callable[[str], bytes]
 Digest = Callable[[str], str]
@@ -47,7 +49,9 @@ def image_folder(
 ) -> Dataset:
     """Every image below a directory, or in a zip; nothing is extracted.
 
-    If all images lie in folders, the topmost ones are the classes, in alphabetical order.
+    If all images lie in folders, the topmost ones are the classes, in alphabetical order; a folder
+    that holds everything else counts as none. Of 16 bits a channel the upper 8 are kept; what is
+    transparent is laid on white.
 
     Args:
         path: the directory or the zip file.
@@ -77,6 +81,12 @@ def image_folder(
     if table.facts["bad"]:
         warnings.warn(f"{table.facts['bad']}; skipped", stacklevel=2)
     x, y, facts = table
+    if facts["classes"] and _SPLITS.issuperset(map(str.lower, facts["classes"])):
+        warnings.warn(
+            f"dataset.path={path}: its classes are {' and '.join(facts['classes'])}, which look like"
+            " splits; to train on one of them, add its name to the path",
+            stacklevel=2,
+        )
     parts = slice(0, facts["n_train"]), slice(facts["n_train"], None)
     train, rest = (Batch(x[rows], None if y is None else y[rows]) for rows in parts)
     spec = DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(facts["classes"]))
@@ -85,7 +95,7 @@ def image_folder(
 
 def _content_hash(names: Sequence[str], digest: Digest, options: list[Any]) -> str:
     """A hash of the files' names and contents, and of what else the table depends on."""
-    with ThreadPoolExecutor(cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         contents = list(pool.map(digest, names))
     text = json.dumps([_TABLE_VERSION, options, list(zip(names, contents, strict=True))])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -95,8 +105,7 @@ def _open(path: str) -> tuple[list[str], Reader, Digest]:
     """List a directory or zip by relative names; how to read one file, and hash its content."""
     source = Path(path).expanduser()
     if source.is_dir():
-        found = [p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()]
-        names, read = found, lambda name: (source / name).read_bytes()
+        names, read = _files_below(source), lambda name: (source / name).read_bytes()
         digest = partial(_hash_of_file, source)
     elif zipfile.is_zipfile(source):
         archive = zipfile.ZipFile(source)
@@ -107,6 +116,19 @@ def _open(path: str) -> tuple[list[str], Reader, Digest]:
     else:
         raise ValueError(f"dataset.path={path} does not exist; name a directory or a zip of images")
     return sorted(n for n in names if not _is_clutter(n)), read, digest
+
+
+def _files_below(folder: Path) -> list[str]:
+    """Relative names of all files; links to folders are followed, but none twice."""
+    names, seen = [], set()
+    for at, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(at)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        paths = [Path(at, file) for file in files]
+        names += [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
+    return names
 
 
 def _hash_of_file(folder: Path, name: str) -> str:
@@ -164,23 +186,32 @@ def _decode(
 
     def decode(name: str) -> Image.Image | str:
         try:
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(read(name))))
-            return _fit(image, size)
+            image = Image.open(io.BytesIO(read(name)))
+            if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+                raise UnknownRange
+            return _fit(ImageOps.exif_transpose(image), size)
         except _UNREADABLE as error:
             return f"{name} ({type(error).__name__})"
 
-    with ThreadPoolExecutor(cpu_count()) as pool:  # PIL releases the GIL while it decodes
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL releases the GIL while it decodes
         results = list(pool.map(decode, names))
     good = [(r, n) for r, n in zip(results, names, strict=True) if not isinstance(r, str)]
     bad = [r for r in results if isinstance(r, str)]
     return [image for image, _ in good], [name for _, name in good], bad
 
 
+class UnknownRange(ValueError):
+    """Pixels that are floats or 32-bit integers: which of them is white is not written anywhere."""
+
+
 def _fit(image: Image.Image, size: int | None) -> Image.Image:
     """Decode, reduce to L or RGB, and resize and crop where a size is asked for."""
-    if image.mode.startswith("I;16"):  # PIL would clip 16-bit grey at 255 instead of scaling it
+    if image.mode.startswith("I"):  # PIL would clip 16-bit grey at 255 instead of scaling it
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    grey = image.mode in {"1", "L", "LA", "I", "F"}
+    grey = image.mode in {"1", "L", "LA"}
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("L" if grey else "RGB")
     if size is None or image.size == (size, size):
         return image
@@ -214,7 +245,10 @@ def _pixels(image: Image.Image, mode: str) -> torch.Tensor:
 
 def _classes(names: list[str]) -> tuple[list[str], torch.Tensor | None]:
     """Class names and labels from the topmost folders, if every image lies in one of several."""
-    tops = [PurePosixPath(name).parts[0] if "/" in name else None for name in names]
+    folders = [PurePosixPath(name).parts[:-1] for name in names]
+    common = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+    shared = len(list(common))  # of an archive of one folder, for instance
+    tops = [its[shared] if len(its) > shared else None for its in folders]
     classes = sorted({top for top in tops if top is not None})
     if None in tops or len(classes) < 2:
         return [], None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, autograd, nn
 
-from gan_runner.core import Scene, View, call_unchanged, mean_over_critics
+from gan_runner.core import Scene, View, call_unchanged, full_batches, mean_over_critics
 
 
 class CriticOnHeldOut:
     """`wasserstein/critic_heldout` and `critic/input_gradient_norm`.
 
-    The first is E f(x) - E f(G(z)) on held-out data and the generator as it stands: the same
-    quantity as `wasserstein/critic`, so that the gap between the two is the critic's overfitting.
+    The first is E f(x) - E f(G(z)) on held-out data and the generator as it stands, in float32 and
+    without input noise. `wasserstein/critic` is the same on training batches, but the mean over the
+    steps since the last point, each before its update: while both move slowly, the gap between the
+    two is the critic's overfitting.
     The second is E |grad f(x_hat)|_2 at x_hat = eps x + (1 - eps) G(z), eps ~ U[0, 1], where the
     gradient penalty of WGAN-GP would hold it at 1.
 
@@ -47,22 +51,27 @@ class CriticOnHeldOut:
 
 
 def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
-    """f(x) of each row, (N,), from batches as in training."""
-    parts = _batches(x, y, batch_size)
-    return torch.cat([call_unchanged(critic, part, labels) for part, labels in parts])
+    """f(x) of each row, (N,), from batches as in training; f is an ensemble's mean."""
+    return torch.cat(
+        [
+            mean_over_critics(call_unchanged(critic, part, labels), len(part))[seen:]
+            for part, labels, seen in _batches(x, y, batch_size)
+        ]
+    )
 
 
 def slopes(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
     """|grad f(x)|_2 of each row, (N,), from batches as in training; f is an ensemble's mean."""
     norms = []
-    for part, labels in _batches(x, y, batch_size):
+    for part, labels, seen in _batches(x, y, batch_size):
         at = part.detach().requires_grad_()
         total = mean_over_critics(call_unchanged(critic, at, labels), len(at)).sum()
         (gradient,) = autograd.grad(total, at)
-        norms.append(gradient.flatten(1).norm(dim=1))
+        norms.append(gradient.flatten(1).norm(dim=1)[seen:])
     return torch.cat(norms)
 
 
-def _batches(x: Tensor, y: Tensor | None, size: int) -> list[tuple[Tensor, Tensor | None]]:
-    cut = [slice(start, start + size) for start in range(0, len(x), size)]
-    return [(x[rows], None if y is None else y[rows]) for rows in cut]
+def _batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None, int]]:
+    """Batches as `core.full_batches` cuts them, and how many of their rows have been seen."""
+    for rows, seen in full_batches(len(x), size):
+        yield x[rows], None if y is None else y[rows], seen

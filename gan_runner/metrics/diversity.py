@@ -22,7 +22,7 @@ class Diversity:
     labels alone would keep samples apart.
 
     Distances are Euclidean, in the units of the players' data. The means are over each row and the
-    4 that follow it (within its label), not over all pairs.
+    4 that follow it (within its label) in an order drawn once, not over all pairs.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -48,12 +48,17 @@ class Diversity:
 def mean_distance(x: Tensor, y: Tensor | None = None) -> float | None:
     """E |x_i - x_j|_2 over pairs of rows, of equal labels if there are any; None: not finite.
 
+    The rows are shuffled first: those of an ensemble's samples take turns, so that neighbours are
+    never of one generator.
+
     Args:
-        x: rows in random order, (N, ...) float.
+        x: rows, (N, ...) float.
         y: their labels, (N,).
     """
-    rows = x.flatten(1)
+    shuffled = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
+    rows = x.flatten(1)[shuffled]
     if y is not None:
+        y = y[shuffled]
         order = y.argsort(stable=True)
         rows, y = rows[order], y[order]
     distances = []

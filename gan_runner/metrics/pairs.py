@@ -155,14 +155,22 @@ class ClosestPairs:
 
     Args:
         pairs: of each.
+        samples: s, at most; all pairs of them are looked at.
     """
 
-    def __init__(self, scene: Scene, *, pairs: Annotated[int, Ge(1)] = 20) -> None:
-        self.pairs = pairs
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        pairs: Annotated[int, Ge(1)] = 20,
+        samples: Annotated[int, Ge(2)] = 5000,
+    ) -> None:
+        self.pairs, self.samples = pairs, samples
 
     def __call__(self, view: View) -> np.ndarray | None:
         """Paint a view; None of points, or if a sample is not finite."""
-        real, fake = view.heldout.x, view.averaged[: len(view.heldout.x)]
+        real = view.heldout.x[: self.samples]
+        fake = view.averaged[: len(real)]
         if not view.spec.is_image or not bool(fake.isfinite().all()) or len(fake) < 2:
             return None
         halves = [self._paint(images) for images in (fake, real)]

@@ -68,7 +68,8 @@ class Classes:
         self.n_classes = n_classes
         shares = range(n_classes) if n_classes <= _MOST_SHARES else ()
         tags = ["images/class_entropy", *(f"images/class_share_{k}" for k in shares)]
-        self.facts: dict[str, dict[str, Any]] = {tag: {"better": "higher"} for tag in tags}
+        self.facts: dict[str, dict[str, Any]] = {tag: {"better": "neither"} for tag in tags}
+        self.facts[tags[0]] = {"better": "higher"}
 
     def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
         """Count the classes of images by their probabilities (N, K)."""

@@ -110,6 +110,12 @@ class SpectralNorm(_SpectralNorm):
             return super().forward(weight)
 
 
+def has_feature_norm(network: nn.Module) -> bool:
+    """True if any layer divides features by their size."""
+    kinds = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    return any(isinstance(m, kinds) for m in network.modules())
+
+
 def has_batch_norm(network: nn.Module) -> bool:
     """True if any layer mixes the samples of a batch by batch normalisation."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())

@@ -107,7 +107,7 @@ def generator(
         depths: to draw from; of all layers with weights.
         norms: to draw from: whether there is a norm.
         filters: to draw from; of the layer next to the image.
-        norm: the norm, where there is one.
+        norm: the norm, where there is one; "spectral", which is of weights, is everywhere.
         latent_dim: size of the noise.
         kernel: of the strided convolutions.
         labels: as of `dcgan.Generator`.
@@ -156,7 +156,7 @@ def _arguments(drawn: Architecture, norm: Norm) -> dict[str, Any]:
     return {
         "activation": drawn.activation,
         "depth": drawn.depth,
-        "norm": norm if drawn.norm else "none",
+        "norm": norm if drawn.norm or norm == "spectral" else "none",
         "filters": drawn.filters,
         "bias_before_norm": True,
     }

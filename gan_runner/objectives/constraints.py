@@ -8,7 +8,13 @@ import torch
 from annotated_types import Gt
 from torch import nn
 
-from gan_runner.objectives.terms import per_sample
+from gan_runner.objectives.terms import Part, per_sample
+
+
+def undone_by_norms(part: Part) -> Part:
+    """Mark what bounds a critic through its weights, whose size a norm of features divides out."""
+    part.undone_by_norms = True  # type: ignore[attr-defined]
+    return part
 
 
 @torch.no_grad()
@@ -18,14 +24,15 @@ def clip_weights(critic: nn.Module, *, c: Annotated[float, Gt(0)] = 0.01) -> Non
         parameter.clamp_(-c, c)
 
 
+@undone_by_norms
 @per_sample
 @torch.no_grad()
 def project_frobenius(critic: nn.Module, *, radius: Annotated[float, Gt(0)] = 1.0) -> None:
     """Project each matrix and kernel onto the ball |W|_F <= radius; biases stay as they are.
 
     A dense layer's Lipschitz constant is its spectral norm, which is at most |W|_F: with a radius
-    of 1 and activations that do not stretch, neither does the critic (Cauchy-Schwarz). A norm layer
-    would undo it, as it divides by the size of what the matrix made.
+    of 1 and activations that do not stretch, neither does the critic (Cauchy-Schwarz). Norm layers
+    would undo it, as they divide by the size of what the matrix made: such critics are refused.
     """
     for parameter in critic.parameters():
         if parameter.ndim > 1:

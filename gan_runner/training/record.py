@@ -31,7 +31,8 @@ class Extremes:
     Attributes:
         final: the last value of each tag; None where it is not finite.
         final_steps: when that was.
-        best: {"value": v, "step": n} of each tag that had a finite value.
+        best: {"value": v, "step": n} of each tag that had a finite value, and of which more or less
+            is better.
     """
 
     def __init__(self, cards: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -56,6 +57,8 @@ class Extremes:
         What counts of a critic's estimate of a distance is the lowest positive value since the
         highest; distances that need no critic are simply better when they are lower.
         """
+        if self.cards.get(tag, {}).get("better") == "neither":
+            return False
         best = self.best.get(tag, {}).get("value")
         if tag in _ESTIMATES and value > self._peaks.get(tag, -inf):
             self._peaks[tag] = value

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
-from gan_runner.core import Latent, call_unchanged
+from gan_runner.core import Latent, call_unchanged, full_batches
 
 
 @torch.no_grad()
@@ -16,12 +14,8 @@ def generate(generator: nn.Module, latent: Latent, *, batch_size: int) -> Tensor
 
     The generator runs in the mode it is in and is left as it was.
     """
-    return torch.cat(
-        [call_unchanged(generator, part.z, part.y) for part in _split(latent, batch_size)]
-    )
-
-
-def _split(latent: Latent, batch_size: int) -> Iterator[Latent]:
-    for start in range(0, len(latent.z), batch_size):
-        rows = slice(start, start + batch_size)
-        yield Latent(latent.z[rows], None if latent.y is None else latent.y[rows])
+    made = []
+    for rows, seen in full_batches(len(latent.z), batch_size):
+        y = None if latent.y is None else latent.y[rows]
+        made.append(call_unchanged(generator, latent.z[rows], y)[seen:])
+    return torch.cat(made)

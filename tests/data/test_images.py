@@ -138,6 +138,33 @@ def test_class_folders(folder: Path, tmp_path: Path, packed: bool) -> None:
         assert (batch.x[:, 2, 0, 0] == 255 * (1 - batch.y)).all()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_around_the_classes_is_none(folder: Path, tmp_path: Path, packed: bool) -> None:
+    """As `zip -r data.zip data` leaves it."""
+    (tmp_path / "outer").mkdir()
+    folder.rename(tmp_path / "outer" / "data")
+    path = as_zip(tmp_path / "outer", tmp_path / "data.zip") if packed else tmp_path / "outer"
+    assert image_folder(path=str(path)).spec.n_classes == 2
+
+
+def test_folders_that_are_links(folder: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("red", "blue"):
+        (linked / name).symlink_to(folder / name)
+    (linked / "red" / "circle").symlink_to(linked)
+    (linked / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    data = image_folder(path=str(linked))
+    assert data.spec.n_classes == 2 and len(data.train.x) + len(data.heldout.x) == 8
+
+
+def test_splits_are_no_classes(folder: Path) -> None:
+    (folder / "red").rename(folder / "train")
+    (folder / "blue").rename(folder / "val")
+    with pytest.warns(UserWarning, match="train and val, which look like splits"):
+        image_folder(path=str(folder))
+
+
 def test_without_class_folders(folder: Path) -> None:
     picture(folder / "loose.png", (0, 255, 0))
     assert image_folder(path=str(folder)).train.y is None
@@ -153,6 +180,33 @@ def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     data = image_folder(path=str(tmp_path))
     values = {int(v) for part in (data.train, data.heldout) for v in part.x[:, 0, 0, 0]}
     assert values == {77, 100, 101, 102}  # 16-bit grey is scaled, not clipped
+
+
+def test_deep_pixels_keep_their_upper_bits(tmp_path: Path) -> None:
+    """PIL reads a 16-bit PGM as 32-bit integers; where white is not known, none is made up."""
+    for i, value in enumerate((256 * 7 + 200, 256 * 99)):
+        row = np.full(64, value, dtype=">u2").tobytes()
+        (tmp_path / f"{i}.pgm").write_bytes(b"P5 8 8 65535\n" + row)
+    data = image_folder(path=str(tmp_path))
+    assert {int(b.x[0, 0, 0, 0]) for b in (data.train, data.heldout)} == {7, 99}
+    for name, kind in (("float.tif", np.float32), ("long.tif", np.int32)):
+        Image.fromarray(np.ones((8, 8), dtype=kind)).save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"float\.tif \(UnknownRange\), long\.tif \(UnknownR"):
+        image_folder(path=str(tmp_path))
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    """Not the colour that hides there; and grey stays grey."""
+    picture(tmp_path / "rgb" / "0.png", (200, 0, 0, 0), mode="RGBA")
+    picture(tmp_path / "rgb" / "1.png", (200, 0, 0, 51), mode="RGBA")
+    data = image_folder(path=str(tmp_path / "rgb"))
+    seen = {tuple(b.x[0, :, 0, 0].tolist()) for b in (data.train, data.heldout)}
+    assert seen == {(255, 255, 255), (244, 204, 204)}  # 0.2 * 200 + 0.8 * 255, and 0.8 * 255
+    for i, alpha in enumerate((0, 255)):
+        picture(tmp_path / "grey" / f"{i}.png", (100, alpha), mode="LA")
+    data = image_folder(path=str(tmp_path / "grey"))
+    assert {int(b.x[0, 0, 0, 0]) for b in (data.train, data.heldout)} == {255, 100}
+    assert data.spec.shape == (1, 8, 8)
 
 
 def test_resizing_crops_the_centre(tmp_path: Path) -> None:

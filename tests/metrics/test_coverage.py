@@ -165,5 +165,8 @@ def test_the_nearest_pairs_are_shown_for_samples_and_for_data() -> None:
     upper, lower = picture[2 + 12, :, 0], picture[2 * 14 + 6 + 2 + 12, :, 0]
     for row, value in ((upper, greys[2]), (lower, greys[5])):
         assert row[2 + 12] == row[2 + 12 + 26] == round((value.item() + 1) * 127.5)
+    few = ClosestPairs(scene, pairs=1, samples=4)(view_of(scene, fake))
+    assert few is not None and few[2 + 12, 2 + 12, 0] == round((greys[2].item() + 1) * 127.5)
+    assert few[2 * 14 + 6 + 2 + 12, 2 + 12, 0] != lower[2 + 12]  # data's pair is not among four
     flat = scene_of(torch.zeros(4, 2))
     assert ClosestPairs(flat)(view_of(flat, torch.zeros(4, 2))) is None

@@ -36,6 +36,11 @@ def test_mean_distance_between_gaussian_points() -> None:
     assert mean_distance(ring(8)) == pytest.approx(sum(chords) / 8, rel=0.03)
 
 
+def test_the_order_of_rows_is_none_of_the_mean_distance() -> None:
+    """Five generators that take turns, each collapsed to a corner of a simplex: 4/5 of sqrt 2."""
+    assert mean_distance(torch.eye(5).repeat(800, 1)) == pytest.approx(0.8 * sqrt(2), rel=0.02)
+
+
 def test_diversity_of_a_scaled_copy_a_constant_and_of_some_modes() -> None:
     real = ring(8)
     assert diversity(real, 3 + 0.5 * real)["coverage/diversity"] == pytest.approx(0.5)

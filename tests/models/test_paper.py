@@ -8,6 +8,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gan_runner.config import checked
 from gan_runner.core import DataSpec
@@ -223,6 +224,15 @@ def test_a_draw_is_what_is_built() -> None:
             kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
             assert sum(isinstance(m, kinds) for m in network_.modules()) == one.depth
             assert any(isinstance(m, norm) for m in network_.modules()) == one.norm
+
+
+def test_spectral_norm_is_of_weights_whatever_is_drawn() -> None:
+    """A norm of features is drawn; what SN-GAN is defined by is not."""
+    for seed in range(8):
+        space = TABLE_1 | {"filters": [4, 8]}
+        critic = random_arch.critic(image(3, 32), seed=seed, **space, norm="spectral")
+        weights = [m for m in critic.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        assert all(is_parametrized(m, "weight") for m in weights)
 
 
 def test_both_objectives_get_the_same_network(trainer: Callable[..., Trainer]) -> None:

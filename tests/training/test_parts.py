@@ -151,3 +151,16 @@ def test_generating_in_batches_equals_generating_at_once() -> None:
 
     z = torch.randn(10, 3)
     torch.testing.assert_close(generate(Double(), Latent(z), batch_size=4), 2 * z)
+    torch.testing.assert_close(generate(Double(), Latent(z), batch_size=16), 2 * z)
+
+
+def test_every_batch_is_full() -> None:
+    """Batch norm cannot do with one row, and does otherwise with few; none is counted twice."""
+
+    class Size(nn.Module):
+        def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+            return torch.cat([z, torch.full_like(z, len(z))], 1)
+
+    z = torch.arange(9.0)[:, None]
+    found = generate(Size(), Latent(z), batch_size=4)
+    assert torch.equal(found, torch.cat([z, torch.full((9, 1), 4.0)], 1))
