@@ -93,6 +93,8 @@ def _trainer(
 
     objective: Objective = make(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
+    if settings.ema_decay == 0:  # then it is the generator as it stands, its batch norm too
+        nets.average.train()
     for module in (nets.generator, nets.critic, nets.average, objective.input_noise):
         if module is not None:
             module.to(device)

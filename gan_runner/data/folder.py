@@ -82,9 +82,10 @@ def image_folder(
         warnings.warn(f"{table.facts['bad']}; skipped", stacklevel=2)
     x, y, facts = table
     if facts["classes"] and _SPLITS.issuperset(map(str.lower, facts["classes"])):
+        classes = " and ".join(facts["classes"])
         warnings.warn(
-            f"dataset.path={path}: its classes are {' and '.join(facts['classes'])}, which look like"
-            " splits; to train on one of them, add its name to the path",
+            f"dataset.path={path}: its classes are {classes}, which look like splits; to train on"
+            " one of them, add its name to the path",
             stacklevel=2,
         )
     parts = slice(0, facts["n_train"]), slice(facts["n_train"], None)

@@ -129,5 +129,8 @@ def variational_generator(f: Tensor, *, divergence: Name, nonsaturating: bool = 
 
 
 def variational_bound(r: Tensor, f: Tensor, *, divergence: Name) -> Tensor:
-    """F over the row's multiple: a lower bound on the divergence that the row is named after."""
+    """F over the row's multiple: a lower bound on the divergence that the row is named after.
+
+    With the reservations of `scores.jensen_shannon`.
+    """
     return -variational_critic(r, f, divergence=divergence) / TABLE[divergence].multiple

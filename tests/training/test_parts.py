@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from gan_runner.core import Latent, call_unchanged
 from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.sampling import generate
 from gan_runner.training.state import Average, tensors_of
+from gan_runner.training.trainer import Trainer
 
 
 def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
@@ -152,6 +154,21 @@ def test_generating_in_batches_equals_generating_at_once() -> None:
     z = torch.randn(10, 3)
     torch.testing.assert_close(generate(Double(), Latent(z), batch_size=4), 2 * z)
     torch.testing.assert_close(generate(Double(), Latent(z), batch_size=16), 2 * z)
+
+
+def test_without_an_average_measures_and_pictures_are_of_one_generator(
+    trainer: Callable[..., Trainer],
+) -> None:
+    """Its batch norm, too, goes by the batch, as in training."""
+    built = trainer("objective=ns_gan", "model.filters=4", "trainer.ema_decay=0")
+    built.adopt()
+    built.step = 0
+    for _ in range(3):
+        built.advance(built.picks())
+    with_running = trainer("objective=ns_gan", "model.filters=4")
+    view, other = built._view(), with_running._view()
+    assert torch.equal(view.averaged, view.raw)
+    assert not torch.allclose(other.averaged, other.raw, atol=1e-3)
 
 
 def test_every_batch_is_full() -> None:
