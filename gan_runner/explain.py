@@ -70,6 +70,12 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
     return _bad_group(error, arguments, config_dir)
 
 
+_EXTRAS = {
+    "joblib": "joblib", "ray": "ray", "optuna": "optuna",
+    "submitit_local": "submitit", "submitit_slurm": "submitit",
+}  # fmt: skip
+
+
 def _missing_option(error: MissingConfigException) -> str:
     from gan_runner.schema import suggestion
 
@@ -80,29 +86,63 @@ def _missing_option(error: MissingConfigException) -> str:
         "did you mean ", f"did you mean {group}="
     )
     options = f" (there are: {', '.join(sorted(error.options))})" if "did you" in hint else ""
+    if group in ("hydra/launcher", "hydra/sweeper") and option in _EXTRAS:
+        hint = f" before pip install 'gan_runner[{_EXTRAS[option]}]'{hint}"
     return f"{group}={option}: no such option{hint}{options}"
 
 
 def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) -> str:
-    from gan_runner.schema import suggestion
-
     if "Ambiguous value" in str(error):
         return f"{_first_line(error)}; add -m to run one job for each value"
     match = re.search(r"Could not override '([^']+)'", str(error))
     if not match:
-        return _first_line(error.__cause__ or error)
+        said = _first_line(error.__cause__ or error)
+        pairs = [argument.partition("=") for argument in arguments]
+        at = [key for key, _, value in pairs if value and f"Value '{value}'" in said]
+        return f"{at[0]}: {said}" if at else said
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
         return f"{key}: {_first_line(error.__cause__)}"  # the key is there, its value is not right
-    known = _known_keys(arguments, config_dir) if "." in key else _groups_and_keys(config_dir)
-    return f"{key}: no such key{suggestion(key, _nearby(key, known))}"
+    return f"{key}: no such key{_hint(key, arguments, config_dir)}"
 
 
-def _nearby(key: str, known: list[str]) -> list[str]:
-    """The candidates for a misspelt key: those at its level, else all those that end like it."""
+def _hint(key: str, arguments: list[str], config_dir: Path) -> str:
+    """What a key was meant to be: a near one beside it, one that ends like it, or what there is."""
+    from gan_runner.schema import suggestion
+
+    top = suggestion(key, _groups_and_keys(config_dir)) if "." not in key else ""
+    if "did you mean" in top:  # nothing has to be composed
+        return top
+    known = _known_keys(arguments, config_dir)
     parent, _, leaf = key.rpartition(".")
-    siblings = [k for k in known if k.rpartition(".")[0] == parent]
-    return siblings or [k for k in known if k.endswith(f".{leaf}")] or known
+    beside = _below(parent, known)
+    near = suggestion(leaf, beside, parent) if parent else ""
+    if "did you mean" in near:
+        return near
+    if alike := [k for k in known if k.endswith(f".{leaf}")]:
+        close = suggestion(key, alike)
+        return close if "did you mean" in close else f"; there is {', '.join(alike[:3])}"
+    while parent and not _below(parent, known):
+        parent, _, leaf = parent.rpartition(".")
+    if not parent:
+        return top or f"; there are: {', '.join(_groups_and_keys(config_dir))}"
+    having = [o for o in _options(config_dir, parent) if leaf in _keys_of(config_dir, parent, o)]
+    others = f", but {parent}={' and '.join(having)} {_HAVE[len(having) > 1]} {leaf}"
+    return f"; {parent} has {', '.join(_below(parent, known))}{others if having else ''}"
+
+
+_HAVE = ("has", "have")
+
+
+def _below(parent: str, known: list[str]) -> list[str]:
+    """The names of the keys directly below one."""
+    pairs = (key.rpartition(".") for key in known)
+    return [leaf for above, _, leaf in pairs if above == parent and not leaf.startswith("_")]
+
+
+def _keys_of(config_dir: Path, group: str, option: str) -> set[str]:
+    """What a card sets at its top."""
+    return set(map(str, OmegaConf.load(config_dir / group / f"{option}.yaml")))
 
 
 def _groups_and_keys(config_dir: Path) -> list[str]:
@@ -119,7 +159,9 @@ def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         cfg = compose("config", overrides=choices)
-    return _flatten(OmegaConf.to_container(cfg, resolve=False))
+    tree: Any = OmegaConf.to_container(cfg, resolve=False)
+    tree.pop("published", None)  # what cards hand to one another
+    return _flatten(tree)
 
 
 def _options(config_dir: Path, group: str) -> list[str]:

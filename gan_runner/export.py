@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
+from gan_runner.files import save_safetensors
 from gan_runner.load import load_players
 from gan_runner.runs import saved_config
+from gan_runner.terminal import plain_warnings
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
     )
     options = parser.parse_args(arguments)
+    plain_warnings("gan-export")
     try:
         export(options.run_dir, options.out, raw=options.raw, allow=options.allow)
     except (ValueError, OSError) as error:
@@ -40,8 +42,12 @@ def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] 
     JSON; `n_classes`, the labels that it was trained with; `weights`, "average" or "raw".
 
     Raises:
-        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+        ValueError: no such run, no checkpoint in it, a target that is not allowed, or `out` is a
+            directory.
+        OSError: it could not be written.
     """
+    if out.exists() and not out.is_file():
+        raise ValueError(f"--out {out}: is no file; name one that ends in .safetensors")
     players = load_players(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
     generator, spec = players.generator, players.spec
     node = saved_config(run_dir)["model"]["generator"]
@@ -52,8 +58,7 @@ def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] 
         "weights": "raw" if raw else "average",
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
-    save_file(weights, out, metadata=metadata)
+    save_safetensors(out, generator.state_dict(), metadata)
 
 
 if __name__ == "__main__":

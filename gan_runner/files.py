@@ -97,12 +97,21 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     Raises:
         OSError: nothing has changed at `path`.
     """
+    save_safetensors(path, tensors, {"facts": json.dumps(dict(facts))})
+
+
+def save_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file with its metadata, whole or not at all.
+
+    Raises:
+        OSError: nothing has changed at `path`.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with replacing(path, shared=True) as partial:
         try:
-            save_file(contiguous, partial, metadata={"facts": json.dumps(dict(facts))})
+            save_file(contiguous, partial, metadata=metadata)
         except SafetensorError as error:  # its own kind for a full disk, for one
             raise OSError(str(error)) from error

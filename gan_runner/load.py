@@ -6,7 +6,6 @@ configuration allows itself to call does not count.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from gan_runner.build import build
 from gan_runner.core import DataSpec, State
 from gan_runner.networks import critic_of, generator_of, make
 from gan_runner.objectives.adversarial import Objective
-from gan_runner.runs import holds_replicas, saved_config
+from gan_runner.runs import holds_replicas, read_json, saved_config
 from gan_runner.schema import Tree
 from gan_runner.training.checkpoint import load_latest
 from gan_runner.training.replicas import Pack
@@ -62,12 +61,14 @@ def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:
     There is one state for each replica of a pack, all of one step.
 
     Raises:
-        ValueError: there is none, or the run has all its steps.
+        ValueError: there is none, the run has all its steps, or it is one of the replicas of a run,
+            which go on together.
     """
     states = load_latest(trainer.folders(run_dir))
     state = states[0]
-    summary = run_dir / "summary.json"
-    done = summary.is_file() and json.loads(summary.read_text())["status"] == "completed"
+    if state["replicas"] != len(states):
+        raise ValueError(f"{run_dir} is one of the replicas of a run; resume {run_dir.parent}")
+    done = read_json(run_dir / "summary.json").get("status") == "completed"
     if state["step"] > trainer.settings.steps or (done and state["step"] == trainer.settings.steps):
         raise ValueError(
             f"{run_dir} has {state['step']} steps; to continue, ask for more: trainer.steps=N"

@@ -103,19 +103,19 @@ def _replicas(path: Path) -> list[Path]:
 
 
 def _read(path: Path, name: str) -> Run:
-    config, cards = saved_config(path), _parsed(path / "cards.json")
+    config, cards = saved_config(path), read_json(path / "cards.json")
     if not all(isinstance(card, dict) for card in cards.values()):
         raise ValueError(f"{path / 'cards.json'} does not hold a card for each tag")
     values = Extremes(cards)
     points = read_points(path / "metrics.jsonl")
     for point in points:
         values.note(point)
-    status = _parsed(path / "summary.json").get("status", "no summary yet")
+    status = read_json(path / "summary.json").get("status", "no summary yet")
     state = f"{status}, {points[-1]['step'] if points else 0:,} steps"
     return Run(path, name, flat(config), cards, values, state)
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """What a JSON file holds; nothing if it is not there."""
     if not path.is_file():
         return {}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from gan_runner.networks import latent_dim_of
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import categories
 from gan_runner.optim.langevin import langevin
+from gan_runner.terminal import plain_warnings
 from gan_runner.training.device import resolve_device
 from gan_runner.training.sampling import generate
 
@@ -31,11 +32,14 @@ _CHUNK = 256  # rows drawn at once; part of what a seed means
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `gan-sample`."""
     options = _parser().parse_args(arguments)
+    plain_warnings("gan-sample")
     try:
         if options.out.suffix not in {".png", ".npz"}:
             raise ValueError(f"--out {options.out}: should end in .png (a grid) or .npz (arrays)")
-        if options.langevin < 0 or options.step_size <= 0:
+        if options.langevin < 0 or not 0 < options.step_size < inf:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
+        if not 0 <= options.seed < 2**63:
+            raise ValueError(f"--seed {options.seed}: should be 0 to 2^63 - 1")
         if options.count < 1:
             raise ValueError(f"--count {options.count}: should be 1 or more")
         samples = draw(
@@ -50,6 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
             allow=options.allow,
         )
         _write(samples, options.out)
+    except MemoryError:
+        print(f"gan-sample: --count {options.count}: too many for this memory", file=sys.stderr)
+        sys.exit(2)
     except (ValueError, OSError) as error:
         print(f"gan-sample: {error}", file=sys.stderr)
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gan_runner.training.replicas import Pack
     from gan_runner.training.trainer import Trainer
+
+
+def plain_warnings(program: str) -> None:
+    """From now on a warning is one line, shown once, however many replicas it holds for."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, *_: Any) -> None:
+        if str(message) not in shown:
+            print(f"{program}: warning: {message}", file=sys.stderr)
+        shown.add(str(message))
+
+    warnings.showwarning = show  # type: ignore[assignment]
 
 
 def opening(what: str, trainer: Trainer | Pack, run_dir: Path) -> None:

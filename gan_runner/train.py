@@ -23,7 +23,7 @@ from hydra.types import RunMode
 
 from gan_runner.explain import Refused, Stopped, explain
 from gan_runner.sweep import multirun
-from gan_runner.terminal import closing, health, opening
+from gan_runner.terminal import closing, health, opening, plain_warnings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from gan_runner.training.trainer import Trainer
 
 USAGE_ERROR, FAILURE = 2, 1
-_WAS_HERE = frozenset(os.listdir())
-_warned: set[str] = set()
+_were_here: tuple[Path, ...] = ()  # what a refused run must not take away; see `_note_folders`
 
 
 def config_dir() -> Path:
@@ -53,7 +52,7 @@ def main() -> None:
     """Entry point of `gan-run` and `python -m gan_runner.train`."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole, to be explained in one line
     arguments = sys.argv[1:]
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    plain_warnings("gan-run")
     try:
         if any(argument.startswith("resume=") for argument in arguments):
             resume(arguments)
@@ -66,6 +65,7 @@ def main() -> None:
         elif "--dry-run" in arguments:
             raise Refused("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
         else:
+            _note_folders(arguments)
             sys.argv[1:] = _with_saved_config(arguments)
             _run_app()
     except Stopped as stopped:
@@ -87,6 +87,8 @@ def _sweep(arguments: list[str]) -> None:
     """All jobs of a multirun; with --dry-run only their cost, which a study tells anyway."""
     from gan_runner.studies import conclude
 
+    if {"--cfg", "-c"} & set(arguments):
+        raise Refused("--cfg: shows one job; leave out -m", USAGE_ERROR)
     dry = "--dry-run" in arguments
     given = [argument for argument in arguments if argument != "--dry-run"]
     sys.argv[1:] = multirun.prepared(_with_saved_config(given))
@@ -168,17 +170,23 @@ def resume(arguments: list[str]) -> dict[str, Any]:
     `allow_targets=[...]` must repeat the prefixes that the run needs. Everything else would make it
     another run.
     """
-    from omegaconf import OmegaConf
-
-    given = OmegaConf.from_dotlist([a for a in arguments if "=" in a])
+    given = {key: value for key, _, value in (a.partition("=") for a in arguments)}
     known = {"resume", "trainer.steps", "allow_targets"}
-    others = [a for a in arguments if a.partition("=")[0] not in known]
-    if others:
+    if others := [a for a in arguments if a.partition("=")[0] not in known]:
         raise Refused(
             f"{others[0]}: a resumed run is what it was; only trainer.steps may grow", USAGE_ERROR
         )
-    steps, allow = (OmegaConf.select(given, key) for key in ("trainer.steps", "allow_targets"))
-    return resume_run(Path(given.resume), list(allow or []), steps=steps)
+    if not given["resume"]:
+        raise Refused("resume=: name the directory of a run", USAGE_ERROR)
+    steps, allow = given.get("trainer.steps"), given.get("allow_targets", "[]")
+    if steps is not None and not steps.isdecimal():
+        raise Refused(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
+    if not (allow.startswith("[") and allow.endswith("]")):  # a string would allow its letters
+        raise Refused(
+            f"allow_targets={allow}: should be a list, 'allow_targets=[my_package.]'", USAGE_ERROR
+        )
+    prefixes = [prefix for part in allow[1:-1].split(",") if (prefix := part.strip(" '\""))]
+    return resume_run(Path(given["resume"]), prefixes, steps=None if steps is None else int(steps))
 
 
 def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
@@ -251,6 +259,8 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
         here = i if equals else i + 1
         if here < len(arguments):
             path = os.path.abspath(value if equals else arguments[here])
+            if not os.path.isdir(path):
+                raise Refused(f"{flag} {path}: no such directory", USAGE_ERROR)
             mine = ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra.job.name=gan-run"]
             given = [path if here != i else f"{flag}={path}"]
             return [*arguments[:here], *given, *arguments[here + 1 :], *mine]
@@ -262,12 +272,6 @@ def _exit(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
-    if str(message) not in _warned:  # once, however many replicas it holds for
-        print(f"gan-run: warning: {message}", file=sys.stderr)
-    _warned.add(str(message))
-
-
 def _check_new(run_dir: Path) -> None:
     """Hydra has made the directory; see that it can be written to and that it holds no run."""
     probe = run_dir / ".writable"
@@ -277,14 +281,22 @@ def _check_new(run_dir: Path) -> None:
         raise ValueError(f"{run_dir} holds a run already; name another with hydra.run.dir=FOLDER")
 
 
+def _note_folders(arguments: list[str]) -> None:
+    """Before Hydra makes the run directory: the deepest known folder above it, and those in it."""
+    global _were_here
+    given = [a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("hydra.run.dir=")]
+    known, interpolated, _ = (given[-1] if given else "outputs").partition("${")
+    path = Path(os.path.abspath(known.rpartition("/")[0] if interpolated else known))
+    deepest = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    _were_here = (deepest, *(folder for folder in deepest.iterdir() if folder.is_dir()))
+
+
 def _remove_if_empty(run_dir: Path) -> None:
     """A refused run leaves nothing behind: not its directory, nor those made on the way to it."""
-    made = [run_dir]
-    if not run_dir.is_absolute() and run_dir.parts[0] not in _WAS_HERE:
-        made = [run_dir, *run_dir.parents][:-1]
-    elif run_dir.parts[:1] == ("outputs",):
-        made = [run_dir, run_dir.parent]  # the day's, too
-    for folder in made:
+    path = Path(os.path.abspath(run_dir))
+    for folder in (path, *path.parents):
+        if folder in _were_here or not (_were_here and folder.is_relative_to(_were_here[0])):
+            return
         try:
             folder.rmdir()
         except OSError:  # not empty, or not there

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_runner.load import rebuild
-from gan_runner.runs import holds_replicas
+from gan_runner.runs import holds_replicas, saved_config
+from gan_runner.terminal import plain_warnings
 from gan_runner.training.checkpoint import (
     Damaged,
     checkpoint_path,
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
     )
     options = parser.parse_args(arguments)
+    plain_warnings("gan-verify")
     try:
         first, last, different = verify(options.run_dir, allow=options.allow)
     except (ValueError, OSError, Damaged) as error:
@@ -55,6 +57,7 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
     one = run_dir / "replica_0" if holds_replicas(run_dir) else run_dir
     steps = [_step(path) for path in checkpoints(one)[-2:]]
     if len(steps) < 2:
+        saved_config(run_dir)  # says so if it is no run at all
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
     again = rebuild(run_dir, steps=steps[1], allow=allow)
     folders = again.folders(run_dir)

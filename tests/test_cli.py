@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,10 @@ COMPOSITION = {
     "objetive=gan": r"objetive: no such key; did you mean objective\?",
     "model.filtres=3": r"model\.filtres: no such key; did you mean model\.filters\?",
     "nonsense": r"nonsense: not of the form KEY=VALUE",
+    "steps=5": r"steps: no such key; there is trainer\.steps$",
+    "lr=1": r"lr: no such key; there is optimizer\.lr, ",
+    "model.width=5": r"model has latent_dim, .*, but model=mlp and mlp_generator have width",
+    "metrics.images.network=x": r"metrics has critic, .*, but metrics=images and study have images",
 }
 
 
@@ -84,6 +89,12 @@ def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
     (tmp_path / "stand_in" / "torch.py").write_text("raise RuntimeError('torch was imported')")
     path = f"{tmp_path / 'stand_in'}{os.pathsep}{REPOSITORY}"
     refused(gan("train", typo, cwd=tmp_path, PYTHONPATH=path), COMPOSITION[typo], tmp_path)
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="the launcher is installed")
+def test_a_launcher_that_is_not_installed(tmp_path: Path) -> None:
+    words = r"hydra/launcher=ray: no such option before pip install 'gan_runner\[ray\]'"
+    refused(gan("train", "hydra/launcher=ray", cwd=tmp_path), words, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +109,7 @@ def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
 )
 def test_bad_input_is_refused(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     refused(gan("train", *arguments, cwd=tmp_path), words, tmp_path)
-    assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -195,6 +206,8 @@ def test_sampling(run_dir: Path, tmp_path: Path) -> None:
         (("nowhere",), "nowhere is not a run directory"),
         (("{run}", "--out", "x.jpg"), r"--out x\.jpg: should end in \.png .* or \.npz"),
         (("{run}", "--count", "0"), "--count 0: should be 1 or more"),
+        (("{run}", "--seed", "-1"), "--seed -1: should be 0 to"),
+        (("{run}", "--langevin", "2", "--step-size", "nan"), "--step-size positive"),
     ],
 )
 def test_sampling_refuses(
@@ -209,6 +222,26 @@ def test_what_was_there_stays(tmp_path: Path) -> None:
     gan("train", "hydra.run.dir=results/x", "trainer.batch_size=99999", cwd=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["results"]
     assert not list((tmp_path / "results").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "left"),
+    [
+        ("results/empty", "results/empty", {"results", "results/empty"}),
+        ("results", "results/a/b", {"results"}),
+        ("results/empty", "results/empty/a/b", {"results", "results/empty"}),
+        ("here", "../beside/a", {"here"}),
+        ("results/empty", "results/${model.filters}/${seed}", {"results", "results/empty"}),
+    ],
+)
+def test_a_refused_run_takes_away_what_it_made_alone(
+    tmp_path: Path, there: str, asked: str, left: set[str]
+) -> None:
+    (tmp_path / there).mkdir(parents=True)
+    cwd = tmp_path / "here" if there == "here" else tmp_path
+    result = gan("train", f"hydra.run.dir={asked}", "trainer.batch_size=99999", cwd=cwd)
+    assert result.returncode == 2
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == left
 
 
 def test_groups_of_ones_own(tmp_path: Path) -> None:

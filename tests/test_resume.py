@@ -176,7 +176,11 @@ REFUSED = {
     "optimizer.lr=1": "a resumed run is what it was",
     "-m": "a resumed run is what it was",
     "trainer.steps=10": r"has 60 steps; to continue, ask for more: trainer.steps=N",
-    "trainer.steps=x": "trainer.steps=x: should be a valid integer",
+    "trainer.steps=x": "trainer.steps=x: should be a whole number",
+    "trainer.steps=": "trainer.steps=: should be a whole number",
+    "resume=": "resume=: name the directory of a run",
+    "allow_targets=calendar.": "allow_targets=calendar.: should be a list",
+    "allow_targets=5": "allow_targets=5: should be a list",
 }
 
 
@@ -189,9 +193,31 @@ def test_what_would_change_a_run_is_refused(
     assert_same(uninterrupted["dir"], uninterrupted)
 
 
-def test_resuming_what_is_no_run(zygote: Zygote, tmp_path: Path) -> None:
+def test_resuming_what_is_no_run(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any]
+) -> None:
     code, out = zygote.run(tmp_path, "resume=nowhere")
     assert code == 2 and "nowhere is not a run directory" in out
+    code, out = zygote.run(tmp_path, "resume=[a")
+    assert code == 2 and "[a is not a run directory" in out
+    shutil.copytree(uninterrupted["dir"], tmp_path / "torn")
+    (tmp_path / "torn" / "summary.json").write_text("{")
+    code, out = zygote.run(tmp_path, "resume=torn", "trainer.steps=65")
+    assert code == 2 and "torn/summary.json is not JSON" in out and len(out.splitlines()) == 1
+
+
+def test_no_letter_of_a_prefix_is_one(
+    zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any]
+) -> None:
+    """A list of prefixes that is given as text must not allow all that begins like one of them."""
+    shutil.copytree(uninterrupted["dir"], tmp_path / "run")
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    config["dataset"] = {"_target_": "calendar.month"}
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    for given in ("allow_targets=c", "allow_targets=[]", "allow_targets=['']"):
+        code, out = zygote.run(tmp_path, "resume=run", given)
+        assert code == 2 and ("should be a list" in out or "calendar.month" in out), out
+        assert "no such key" not in out  # it would have been looked at
 
 
 def test_verify_repeats_the_last_stretch(uninterrupted: dict[str, Any]) -> None:

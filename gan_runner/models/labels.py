@@ -93,6 +93,6 @@ def classes_used(spec: DataSpec, labels: GeneratorLabels | CriticLabels, player:
     if not spec.n_classes:
         raise ValueError(
             f"model.{player}.labels={labels} needs data with labels, but the data is {spec};"
-            f" set model.{player}.labels=none"
+            f" use other data, such as dataset=digits, or set model.{player}.labels=none"
         )
     return spec.n_classes

@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     out = options.out or options.sweep_dir / "report.html"
     try:
+        if out.is_dir():
+            raise ValueError(f"--out {out}: is a directory; name a file in it")
         if jobs := read_jobs(options.sweep_dir):  # as far as they have come
             with suppress(OSError):  # a directory that may only be read
                 conclude(options.sweep_dir, jobs)

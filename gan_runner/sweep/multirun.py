@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -112,10 +113,20 @@ def reported(*, before: Before | None = None, after: After | None = None) -> Ite
             _watch = None
         raise
     except Exception as error:
-        if _watch is None or type(error).__module__.partition(".")[0] not in _LAUNCHERS:
+        if _watch is None:
             raise
-        first = (str(error).strip() or "no reason given").splitlines()[0]
-        raise Refused(f"{type(error).__name__}: {first}; {AGAIN}", FAILURE) from error
+        if type(error).__module__.partition(".")[0] in _LAUNCHERS:
+            name = type(error).__name__
+            raise Refused(f"{name}: {_first_line(error)}; {AGAIN}", FAILURE) from error
+        plugin = _plugin_of(error)
+        if plugin is None or any(job.status != "waiting" for job in read_jobs(_watch.folder)):
+            raise
+        _watch.take_back()
+        _watch = None
+        raise Refused(
+            f"{plugin}: {_first_line(error)}; see the keys of hydra.launcher and hydra.sweeper",
+            USAGE_ERROR,
+        ) from error
     finally:
         if _watch is not None:
             jobs = _watch.finish()
@@ -125,6 +136,17 @@ def reported(*, before: Before | None = None, after: After | None = None) -> Ite
     counted = [job for job in jobs if not asked or job_name(job.overrides) in asked]
     if any(job.status != "completed" for job in counted):
         raise SystemExit(FAILURE)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or "no reason given").splitlines()[0]
+
+
+def _plugin_of(error: BaseException) -> str | None:
+    """The launcher or sweeper that an error comes from; None if it is not of their making."""
+    frames = traceback.extract_tb(error.__traceback__)
+    parts = Path(frames[-1].filename).parts if frames else ()
+    return next((name for name in (*_LAUNCHERS, "optuna") if name in parts), None)
 
 
 def conducts() -> bool:
@@ -139,9 +161,11 @@ class Conductor(Callback):
         """Look at what is there, refuse it if it was made from another base, and begin to watch."""
         try:
             self._begin(config)
+        except OSError as error:
+            print(f"gan-run: hydra.sweep.dir: {error}; name another folder", file=sys.stderr)
+            raise SystemExit(USAGE_ERROR) from error
         except Exception as error:  # Hydra would warn and run the jobs all the same
-            first = (str(error).strip() or "no reason given").splitlines()[0]
-            print(f"gan-run: {type(error).__name__}: {first}", file=sys.stderr)
+            print(f"gan-run: {type(error).__name__}: {_first_line(error)}", file=sys.stderr)
             raise SystemExit(FAILURE) from error
 
     @staticmethod
@@ -159,7 +183,8 @@ class Conductor(Callback):
             print(f"gan-run: {changed}", file=sys.stderr)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
         if _before is not None:
-            _before(config, plan, read_jobs(folder), partial(_composed_job, config))
+            with suppress(HydraException):  # likewise; what it leaves is taken back
+                _before(config, plan, read_jobs(folder), partial(_composed_job, config))
         for number in STOPPING:
             signal.signal(number, stopped)
         _watch = Watch(folder, plan)

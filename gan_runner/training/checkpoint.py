@@ -102,11 +102,16 @@ def load_latest(run_dirs: Sequence[Path]) -> list[State]:
         ValueError: there is none.
     """
     names = [{path.name for path in checkpoints(run_dir)} for run_dir in run_dirs]
-    for name in sorted(set.intersection(*names), reverse=True):
+    common = sorted(set.intersection(*names))
+    while common:
+        name = common.pop()
         try:
             return [load_checkpoint(run_dir / "checkpoints" / name) for run_dir in run_dirs]
         except Damaged as damage:
-            warnings.warn(f"{run_dirs[0]}: {damage}; using the one before it", stacklevel=2)
+            if common:
+                warnings.warn(f"{run_dirs[0]}: {damage}; using the one before it", stacklevel=2)
+    if all(names) and not set.intersection(*names):
+        raise ValueError(f"{run_dirs[0].parent}: its replicas have checkpoints of different steps")
     raise ValueError(f"{run_dirs[0]} has no checkpoint that can be read")
 
 

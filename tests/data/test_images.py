@@ -94,6 +94,19 @@ def test_a_download_without_a_network(tmp_path: Path, monkeypatch: pytest.Monkey
         cifar10(root=str(tmp_path), download=True)
 
 
+def test_a_download_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", refuse)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match=r"dataset=mnist: no usable files"):
+        mnist(root=str(tmp_path / "mine" / "data"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
 def test_real_mnist(shared_data: Path) -> None:
     data = mnist(root=str(shared_data), download=False)
     assert data.train.x.shape == (60_000, 1, 28, 28) and data.heldout.x.shape == (10_000, 1, 28, 28)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gan_runner.sweep.jobs import (
     sweep_name,
     write_note,
 )
+from gan_runner.sweep.multirun import prepared
 
 
 def test_a_job_is_named_by_what_it_computes() -> None:
@@ -39,6 +41,15 @@ def test_a_sweep_is_named_by_its_command() -> None:
     where = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "device=cpu"]
     assert sweep_name([*again, *where]) == name
     assert sweep_name([*command, "--config-dir", "mine"]) != name
+
+
+def test_the_readmes_sweep_is_found_again() -> None:
+    """It shows a command, and then the directory that this command makes."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    found = re.search(r"^gan-run (-m [^#]*trainer\.steps=500) .*\ngan-table (\S+)", readme, re.M)
+    assert found is not None
+    made = [o for o in prepared(found[1].split()) if o.startswith("hydra.sweep.dir=")]
+    assert made == [f"hydra.sweep.dir={found[2]}"]
 
 
 def noted(folder: Path, status: str, summarised: str | None = None) -> Job:

@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 from conftest import Zygote
 from filelock import FileLock
 from toys import QUICK, TOY, end_state, numbers, reached, statuses, until
@@ -104,6 +105,38 @@ def test_a_sweep_that_cannot_be_composed_leaves_nothing(zygote: Zygote, tmp_path
     code, out = zygote.run(tmp_path, "-m", "objective=gan,wgangp")
     assert code == 2 and "objective=wgangp: no such option; did you mean objective=wgan_gp?" in out
     assert [p.name for p in tmp_path.iterdir()] == ["output.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--dry-run", "objective=gan,wgn"), "objective=wgn: no such option; did you mean"),
+        (("experiment=robustness_tiny", "objective=ns_gan,wgn"), "objective=wgn: no such option"),
+        (("seed=0,1", "--cfg", "job"), "--cfg: shows one job; leave out -m"),
+        (("seed=0,1", "hydra.sweep.dir=/proc/x"), "hydra.sweep.dir: "),
+        (
+            ("seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", *QUICK),
+            "joblib: n_jobs == 0 in Parallel has no meaning; see the keys of hydra.launcher",
+        ),
+        (
+            ("seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=two"),
+            "hydra.launcher.n_jobs: Value 'two'",
+        ),
+        (
+            ("hydra/sweeper=optuna", "optimizer.lr=interval(1e-2,1e-5)", *QUICK),
+            "optuna: The `low` value must be smaller",
+        ),
+    ],
+)
+def test_a_sweep_that_is_refused(
+    zygote: Zygote, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    for plugin in ("joblib", "optuna"):
+        if any(plugin in argument for argument in arguments):
+            pytest.importorskip(plugin)
+    code, out = zygote.run(tmp_path, "-m", *arguments)
+    assert code == 2 and words in out and "Traceback" not in out, out
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "output.txt"]
 
 
 def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Path) -> None:
