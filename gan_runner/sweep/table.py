@@ -19,6 +19,7 @@ from gan_runner.sweep.jobs import Job, key_of, value_of
 Row = dict[str, Any]
 
 _KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
+_ERRORS = 3  # that are shown whole below the table
 """Shown of every run beside what decides its best checkpoint; sweep.csv has all."""
 
 
@@ -75,14 +76,23 @@ def _values(run: Mapping[str, Any]) -> Row:
 
 
 def terminal_table(jobs: Sequence[Job]) -> str:
-    """The table in columns of equal width, its counts below."""
+    """The table in columns of equal width; below it its counts, and errors that were cut in it."""
     cells = _shown(jobs)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
-    return "\n".join([*lines, counts(jobs)])
+    return "\n".join([*lines, counts(jobs), *_cut_errors(jobs)])
+
+
+def _cut_errors(jobs: Sequence[Job]) -> list[str]:
+    """The errors of which the table shows the first words alone, whole, and how many had each."""
+    long = Counter(job.error.splitlines()[0] for job in jobs if _brief(job.error) != job.error)
+    shown = [f"  {count} x {error}" for error, count in long.most_common(_ERRORS)]
+    if len(long) > _ERRORS:
+        shown.append(f"  {len(long) - _ERRORS} more in output.txt of the jobs' folders")
+    return shown
 
 
 def counts(jobs: Sequence[Job]) -> str:

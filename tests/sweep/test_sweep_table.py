@@ -69,6 +69,19 @@ def test_the_table_is_made_from_files_alone(
     assert line.endswith(f"| {probe} | {probe} | - |")
 
 
+def test_errors_that_are_cut_are_shown_whole_below() -> None:
+    """Once each, the most frequent first."""
+
+    def failed(k: int, error: str) -> Job:
+        return Job(Path(f"s/{k}"), [f"seed={k}"], "failed", error)
+
+    long = [f"trainer.steps={k}: {'so much is wrong with it that ' * 3}see {k}" for k in range(5)]
+    jobs = [failed(k, long[k // 2]) for k in range(9)] + [failed(9, "short")]
+    *_, first, second, third, last = table.terminal_table(jobs).splitlines()
+    assert [first, second, third] == [f"  2 x {long[k]}" for k in range(3)]
+    assert last == "  2 more in output.txt of the jobs' folders"
+
+
 def test_what_is_no_sweep_has_no_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
