@@ -53,6 +53,9 @@ from gan_runner.training.trainer import Trainer
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
 
+Inputs = Mapping[str, tuple[Tensor, Tensor | None]]
+"""What the generator and the critic are called with."""
+
 
 def build(cfg: DictConfig, tables: Tables | None = None) -> Trainer | Pack:
     """Build everything that a run needs, or a pack of runs; nothing is written.
@@ -95,9 +98,7 @@ def _trainer(
     nets = networks(config["model"], objective, dataset.spec, seeds)
     if settings.ema_decay == 0:  # then it is the generator as it stands, its batch norm too
         nets.average.train()
-    for module in (nets.generator, nets.critic, nets.average, objective.input_noise):
-        if module is not None:
-            module.to(device)
+    _put(device, nets.generator, nets.critic, nets.average, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
     heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=_SEED_OF_MEASURES)
     scene = Scene(
@@ -116,9 +117,7 @@ def _trainer(
     dtype = use_precision(precision)
     if dataset.spec.is_image:
         lay_out(nets, device, dtype)
-    few = Latent(noise.z[:_PROBE], None if noise.y is None else noise.y[:_PROBE])
-    x = torch.randn(len(few.z), *dataset.spec.shape, generator=random).to(device)
-    inputs = {"generator": (few.z, few.y), "critic": (x, few.y)}
+    inputs = _probes(noise, dataset.spec, random=random)
     summaries = {
         name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
         for name, given in inputs.items()
@@ -146,6 +145,19 @@ def _trainer(
     )
 
 
+def _put(device: torch.device, *modules: nn.Module | None) -> None:
+    for module in modules:
+        if module is not None:
+            module.to(device)
+
+
+def _probes(noise: Latent, spec: DataSpec, *, random: torch.Generator) -> Inputs:
+    """A few rows for each player, to see what it does with them."""
+    few = Latent(noise.z[:_PROBE], None if noise.y is None else noise.y[:_PROBE])
+    x = torch.randn(len(few.z), *spec.shape, generator=random).to(few.z.device)
+    return {"generator": (few.z, few.y), "critic": (x, few.y)}
+
+
 def _evaluators(nodes: Tree, scene: Scene) -> list[Evaluator]:
     """The measures that apply to the data."""
     made: list[Evaluator] = []
@@ -161,7 +173,7 @@ def _game(
     objective: Objective,
     optimizers: Mapping[str, Optimizer],
     stream: Stream,
-    inputs: Mapping[str, tuple[Tensor, Tensor | None]],
+    inputs: Inputs,
     dtype: torch.dtype | None,
 ) -> update.Game:
     """The players as training calls them; `inputs` are a few rows that each can be tried with."""

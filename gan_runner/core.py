@@ -269,15 +269,10 @@ def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Te
     return functional_call(network, buffers, (x, y))
 
 
-def full_batches(count: int, size: int) -> Iterator[tuple[slice, int]]:
-    """Slices that cover `count` rows, of `size` rows each, unless there are fewer.
-
-    The last one reaches back into the one before, as batch norm would see few rows otherwise: with
-    each comes how many of its first rows have been seen.
-    """
-    for start in range(0, count, size):
-        first = max(0, min(start, count - size))
-        yield slice(first, start + size), start - first
+def full_batches(count: int, size: int) -> list[tuple[slice, int]]:
+    """Slices of `size` rows (or of all), the last reaching back; how many it has seen before."""
+    firsts = [(max(0, min(start, count - size)), start) for start in range(0, count, size)]
+    return [(slice(first, first + size), start - first) for first, start in firsts]
 
 
 def mean_over_critics(scores: Tensor, rows: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -66,7 +67,7 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
         where = f"cannot write {error.filename} ({error.strerror})"
         return f"{where}; name another folder: hydra.run.dir=FOLDER"
     if isinstance(error, HydraException):
-        return _first_line(error)
+        return first_line(error)
     return _bad_group(error, arguments, config_dir)
 
 
@@ -81,7 +82,7 @@ def _missing_option(error: MissingConfigException) -> str:
 
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if not error.options:
-        return _first_line(error)
+        return first_line(error)
     hint = suggestion(option, sorted(error.options)).replace(
         "did you mean ", f"did you mean {group}="
     )
@@ -93,16 +94,16 @@ def _missing_option(error: MissingConfigException) -> str:
 
 def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) -> str:
     if "Ambiguous value" in str(error):
-        return f"{_first_line(error)}; add -m to run one job for each value"
+        return f"{first_line(error)}; add -m to run one job for each value"
     match = re.search(r"Could not override '([^']+)'", str(error))
     if not match:
-        said = _first_line(error.__cause__ or error)
+        said = first_line(error.__cause__ or error)
         pairs = [argument.partition("=") for argument in arguments]
         at = [key for key, _, value in pairs if value and f"Value '{value}'" in said]
         return f"{at[0]}: {said}" if at else said
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
-        return f"{key}: {_first_line(error.__cause__)}"  # the key is there, its value is not right
+        return f"{key}: {first_line(error.__cause__)}"  # the key is there, its value is not right
     return f"{key}: no such key{_hint(key, arguments, config_dir)}"
 
 
@@ -172,15 +173,21 @@ def _options(config_dir: Path, group: str) -> list[str]:
 
 def _bad_group(error: BaseException, arguments: list[str], config_dir: Path) -> str | None:
     """What Hydra makes of `trainer=3`: not an error of composition, but one of its own."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames or "hydra" not in Path(frames[-1].filename).parts:
+    if raised_in(error, ("hydra",)) is None:
         return None
     for argument in arguments:
         group, _, option = argument.lstrip("+~").partition("=")
         options = _options(config_dir, group)
         if options and option not in options:
             return f"{group}={option}: no such option; there are: {', '.join(options)}"
-    return f"cannot be composed ({_first_line(error)})"
+    return f"cannot be composed ({first_line(error)})"
+
+
+def raised_in(error: BaseException, packages: Sequence[str]) -> str | None:
+    """The first of some packages that an error comes from; None if it is not of their making."""
+    frames = traceback.extract_tb(error.__traceback__)
+    parts = Path(frames[-1].filename).parts if frames else ()
+    return next((name for name in packages if name in parts), None)
 
 
 def _flatten(tree: Any, at: str = "") -> list[str]:
@@ -191,5 +198,6 @@ def _flatten(tree: Any, at: str = "") -> list[str]:
     return keys
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Of what an error says; its kind if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

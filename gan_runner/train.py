@@ -22,6 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from gan_runner.explain import Refused, Stopped, explain
+from gan_runner.run_dir import check_new, note_folders, remove_if_empty
 from gan_runner.sweep import multirun
 from gan_runner.terminal import closing, health, opening, plain_warnings
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from gan_runner.training.trainer import Trainer
 
 USAGE_ERROR, FAILURE = 2, 1
-_were_here: tuple[Path, ...] = ()  # what a refused run must not take away; see `_note_folders`
 
 
 def config_dir() -> Path:
@@ -65,7 +65,7 @@ def main() -> None:
         elif "--dry-run" in arguments:
             raise Refused("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
         else:
-            _note_folders(arguments)
+            note_folders(arguments)
             sys.argv[1:] = _with_saved_config(arguments)
             _run_app()
     except Stopped as stopped:
@@ -151,12 +151,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             warnings.warn("this recipe is of a sweep, and this one run of it; add -m", stacklevel=1)
         for its in trainer.runs:
             its.hyperparameters = {**hyperparameters(cfg), "seed": its.facts["seed"]}
-        _check_new(run_dir)
+        check_new(run_dir)
     except (ValueError, OSError) as error:
-        _remove_if_empty(run_dir)
+        remove_if_empty(run_dir)
         raise Refused(str(error), USAGE_ERROR) from error
     except BaseException:
-        _remove_if_empty(run_dir)
+        remove_if_empty(run_dir)
         raise
     choices = HydraConfig.get().runtime.choices
     opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), trainer, run_dir)
@@ -227,7 +227,7 @@ def _fit(trainer: Trainer | Pack, run_dir: Path, **options: Any) -> dict[str, An
             for folder in {run_dir, *trainer.folders(run_dir)}:
                 locks.enter_context(locked(folder))
             if not options:
-                _check_new(run_dir)  # once more, now that nobody else can
+                check_new(run_dir)  # once more, now that nobody else can
             summary = trainer.fit(run_dir, **options)
     except OSError as error:
         advice = f"free some space, then gan-run resume={run_dir}"
@@ -270,37 +270,6 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
 def _exit(message: str, status: int) -> NoReturn:
     print(f"gan-run: {message}", file=sys.stderr)
     sys.exit(status)
-
-
-def _check_new(run_dir: Path) -> None:
-    """Hydra has made the directory; see that it can be written to and that it holds no run."""
-    probe = run_dir / ".writable"
-    probe.touch()
-    probe.unlink()
-    if (run_dir / "config.yaml").exists():
-        raise ValueError(f"{run_dir} holds a run already; name another with hydra.run.dir=FOLDER")
-
-
-def _note_folders(arguments: list[str]) -> None:
-    """Before Hydra makes the run directory: the deepest known folder above it, and those in it."""
-    global _were_here
-    given = [a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("hydra.run.dir=")]
-    known, interpolated, _ = (given[-1] if given else "outputs").partition("${")
-    path = Path(os.path.abspath(known.rpartition("/")[0] if interpolated else known))
-    deepest = next(folder for folder in (path, *path.parents) if folder.is_dir())
-    _were_here = (deepest, *(folder for folder in deepest.iterdir() if folder.is_dir()))
-
-
-def _remove_if_empty(run_dir: Path) -> None:
-    """A refused run leaves nothing behind: not its directory, nor those made on the way to it."""
-    path = Path(os.path.abspath(run_dir))
-    for folder in (path, *path.parents):
-        if folder in _were_here or not (_were_here and folder.is_relative_to(_were_here[0])):
-            return
-        try:
-            folder.rmdir()
-        except OSError:  # not empty, or not there
-            return
 
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")

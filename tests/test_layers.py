@@ -13,7 +13,7 @@ RANKS = {
     "__init__": 0, "core": 0, "files": 0,
     "data": 1, "models": 1, "objectives": 1, "optim": 1, "metrics": 1,
     "schema": 2, "training": 2,
-    "checks": 3, "config": 3, "explain": 3, "terminal": 3, "runs": 3, "networks": 4, "build": 5, "load": 6,
+    "checks": 3, "config": 3, "explain": 3, "terminal": 3, "runs": 3, "run_dir": 3, "networks": 4, "build": 5, "load": 6,
     "sample": 7, "verify": 7, "export": 7, "compare": 7, "sweep": 7, "studies": 8, "train": 9,
     "reports": 9,
 }  # fmt: skip

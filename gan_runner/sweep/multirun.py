@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_runner.explain import Refused, Stopped
+from gan_runner.explain import Refused, Stopped, first_line, raised_in
 from gan_runner.sweep.jobs import (
     PLACES,
     Job,
@@ -117,14 +116,14 @@ def reported(*, before: Before | None = None, after: After | None = None) -> Ite
             raise
         if type(error).__module__.partition(".")[0] in _LAUNCHERS:
             name = type(error).__name__
-            raise Refused(f"{name}: {_first_line(error)}; {AGAIN}", FAILURE) from error
-        plugin = _plugin_of(error)
+            raise Refused(f"{name}: {first_line(error)}; {AGAIN}", FAILURE) from error
+        plugin = raised_in(error, (*_LAUNCHERS, "optuna"))
         if plugin is None or any(job.status != "waiting" for job in read_jobs(_watch.folder)):
             raise
         _watch.take_back()
         _watch = None
         raise Refused(
-            f"{plugin}: {_first_line(error)}; see the keys of hydra.launcher and hydra.sweeper",
+            f"{plugin}: {first_line(error)}; see the keys of hydra.launcher and hydra.sweeper",
             USAGE_ERROR,
         ) from error
     finally:
@@ -133,20 +132,9 @@ def reported(*, before: Before | None = None, after: After | None = None) -> Ite
             if after is not None and jobs and (said := after(_watch.folder, jobs)):
                 print(said)
     asked = {job_name(overrides) for overrides in _watch.plan.jobs} if _watch else set()
-    counted = [job for job in jobs if not asked or job_name(job.overrides) in asked]
+    counted = (job for job in jobs if not asked or job_name(job.overrides) in asked)
     if any(job.status != "completed" for job in counted):
         raise SystemExit(FAILURE)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or "no reason given").splitlines()[0]
-
-
-def _plugin_of(error: BaseException) -> str | None:
-    """The launcher or sweeper that an error comes from; None if it is not of their making."""
-    frames = traceback.extract_tb(error.__traceback__)
-    parts = Path(frames[-1].filename).parts if frames else ()
-    return next((name for name in (*_LAUNCHERS, "optuna") if name in parts), None)
 
 
 def conducts() -> bool:
@@ -165,7 +153,7 @@ class Conductor(Callback):
             print(f"gan-run: hydra.sweep.dir: {error}; name another folder", file=sys.stderr)
             raise SystemExit(USAGE_ERROR) from error
         except Exception as error:  # Hydra would warn and run the jobs all the same
-            print(f"gan-run: {type(error).__name__}: {_first_line(error)}", file=sys.stderr)
+            print(f"gan-run: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
             raise SystemExit(FAILURE) from error
 
     @staticmethod
