@@ -134,8 +134,8 @@ def _check_heads(objective: Objective) -> None:
                     " infogan and meg have one"
                 )
     if objective.needing("head code"):
-        parts = categories(objective.prior), code_length(objective.prior)
-        code = {"categorical": parts[0], "continuous": parts[1] - parts[0]}
+        values = categories(objective.prior)
+        code = {"categorical": values, "continuous": code_length(objective.prior) - values}
         for key, default in (("categorical", 10), ("continuous", 2)):
             its = getattr(objective.heads["code"], "keywords", {}).get(key, default)
             if code[key] != its:

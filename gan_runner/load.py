@@ -66,14 +66,19 @@ def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:
     """
     states = load_latest(trainer.folders(run_dir))
     state = states[0]
-    if state["replicas"] != len(states):
-        raise ValueError(f"{run_dir} is one of the replicas of a run; resume {run_dir.parent}")
+    check_complete(run_dir, states, what="resume")
     done = read_json(run_dir / "summary.json").get("status") == "completed"
     if state["step"] > trainer.settings.steps or (done and state["step"] == trainer.settings.steps):
         raise ValueError(
             f"{run_dir} has {state['step']} steps; to continue, ask for more: trainer.steps=N"
         )
     return states
+
+
+def check_complete(run_dir: Path, states: Sequence[State], *, what: str) -> None:
+    """Raise a ValueError that says what to do with whom, where others belong to these states."""
+    if states[0]["replicas"] != len(states):
+        raise ValueError(f"{run_dir} is one of the replicas of a run; {what} {run_dir.parent}")
 
 
 class Loaded(NamedTuple):

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_runner.load import rebuild
+from gan_runner.load import check_complete, rebuild
 from gan_runner.runs import holds_replicas, saved_config
 from gan_runner.terminal import plain_warnings
 from gan_runner.training.checkpoint import (
@@ -62,8 +62,7 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
     again = rebuild(run_dir, steps=steps[1], allow=allow)
     folders = again.folders(run_dir)
     first, last = ([load_checkpoint(checkpoint_path(f, step)) for f in folders] for step in steps)
-    if first[0]["replicas"] != len(folders):
-        raise ValueError(f"{run_dir} is one of the replicas of a run; verify {run_dir.parent}")
+    check_complete(run_dir, first, what="verify")
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         again.fit(scratch, resume_from=first)

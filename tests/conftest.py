@@ -78,7 +78,7 @@ class Zygote:
         )  # fmt: skip
         self.child = 0  # that has not been waited for
 
-    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> int:
+    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> None:
         if self.child:  # a test that failed has left it behind
             self.kill(signal.SIGKILL)
             self.wait()
@@ -87,7 +87,6 @@ class Zygote:
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         self.child = self._answer("process")
-        return self.child
 
     def wait(self) -> int:
         code = self._answer("exit")

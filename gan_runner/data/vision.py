@@ -42,12 +42,13 @@ def cifar10(*, root: str, download: bool = True, image_size: ImageSize = None) -
 
 def _load(kind: type, name: str, root: str, download: bool, image_size: int | None) -> Dataset:
     folder = Path(root).expanduser()
-    were_here = set(_folders(folder))
+    places = (folder / kind.__name__ / "raw", folder / kind.__name__, folder, *folder.parents)
+    missing = [place for place in places if not place.exists()]  # torchvision makes them
     try:
         train, test = (kind(folder, train=part, download=download) for part in (True, False))
     except (RuntimeError, OSError) as error:  # torchvision's for missing or broken files
-        for made in sorted(set(_folders(folder)) - were_here, reverse=True):
-            with suppress(OSError):  # something has been fetched after all
+        for made in missing:
+            with suppress(OSError):  # it was not needed, or something has been fetched after all
                 made.rmdir()
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         fix = (
@@ -62,11 +63,6 @@ def _load(kind: type, name: str, root: str, download: bool, image_size: int | No
     batches = [_as_batch(part, image_size) for part in (train, test)]
     spec = DataSpec(name, tuple(batches[0].x.shape[1:]), n_classes=len(train.classes))
     return Dataset(spec, train=batches[0], heldout=batches[1])
-
-
-def _folders(root: Path) -> list[Path]:
-    """The folders above, at and below a place."""
-    return [folder for folder in (*root.parents, root, *root.glob("**/")) if folder.is_dir()]
 
 
 def _as_batch(table: datasets.VisionDataset, image_size: int | None) -> Batch:

@@ -67,9 +67,10 @@ class Classes:
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
         shares = range(n_classes) if n_classes <= _MOST_SHARES else ()
-        tags = ["images/class_entropy", *(f"images/class_share_{k}" for k in shares)]
-        self.facts: dict[str, dict[str, Any]] = {tag: {"better": "neither"} for tag in tags}
-        self.facts[tags[0]] = {"better": "higher"}
+        self.facts: dict[str, dict[str, Any]] = {
+            "images/class_entropy": {"better": "higher"},
+            **{f"images/class_share_{k}": {"better": "neither"} for k in shares},
+        }
 
     def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
         """Count the classes of images by their probabilities (N, K)."""

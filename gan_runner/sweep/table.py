@@ -19,8 +19,9 @@ from gan_runner.sweep.jobs import Job, key_of, value_of
 Row = dict[str, Any]
 
 _KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
-_ERRORS = 3  # that are shown whole below the table
 """Shown of every run beside what decides its best checkpoint; sweep.csv has all."""
+
+_ERRORS = 3  # that are shown whole below the table
 
 
 def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:

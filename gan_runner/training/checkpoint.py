@@ -103,6 +103,8 @@ def load_latest(run_dirs: Sequence[Path]) -> list[State]:
     """
     names = [{path.name for path in checkpoints(run_dir)} for run_dir in run_dirs]
     common = sorted(set.intersection(*names))
+    if all(names) and not common:
+        raise ValueError(f"{run_dirs[0].parent}: its replicas have checkpoints of different steps")
     while common:
         name = common.pop()
         try:
@@ -110,8 +112,6 @@ def load_latest(run_dirs: Sequence[Path]) -> list[State]:
         except Damaged as damage:
             if common:
                 warnings.warn(f"{run_dirs[0]}: {damage}; using the one before it", stacklevel=2)
-    if all(names) and not set.intersection(*names):
-        raise ValueError(f"{run_dirs[0].parent}: its replicas have checkpoints of different steps")
     raise ValueError(f"{run_dirs[0]} has no checkpoint that can be read")
 
 

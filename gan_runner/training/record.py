@@ -57,7 +57,8 @@ class Extremes:
         What counts of a critic's estimate of a distance is the lowest positive value since the
         highest; distances that need no critic are simply better when they are lower.
         """
-        if self.cards.get(tag, {}).get("better") == "neither":
+        card = self.cards.get(tag, {})
+        if card.get("better") == "neither":
             return False
         best = self.best.get(tag, {}).get("value")
         if tag in _ESTIMATES and value > self._peaks.get(tag, -inf):
@@ -65,7 +66,7 @@ class Extremes:
             return True
         if best is None:
             return True
-        if more_is_better(tag, self.cards.get(tag, {})):
+        if more_is_better(tag, card):
             return value > best
         return value < best and (value > 0 or tag not in _ESTIMATES)
 
