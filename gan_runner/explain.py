@@ -109,30 +109,33 @@ def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) 
 
 def _hint(key: str, arguments: list[str], config_dir: Path) -> str:
     """What a key was meant to be: a near one beside it, one that ends like it, or what there is."""
-    from gan_runner.schema import suggestion
-
-    top = suggestion(key, _groups_and_keys(config_dir)) if "." not in key else ""
-    if "did you mean" in top:  # nothing has to be composed
-        return top
+    top = _groups_and_keys(config_dir)
+    if "." not in key and (near := _near(key, top)):  # nothing has to be composed
+        return near
     known = _known_keys(arguments, config_dir)
     parent, _, leaf = key.rpartition(".")
-    beside = _below(parent, known)
-    near = suggestion(leaf, beside, parent) if parent else ""
-    if "did you mean" in near:
+    if parent and (near := _near(leaf, _below(parent, known), parent)):
         return near
     if alike := [k for k in known if k.endswith(f".{leaf}")]:
-        close = suggestion(key, alike)
-        return close if "did you mean" in close else f"; there is {', '.join(alike[:3])}"
+        return _near(key, alike) or f"; there is {', '.join(alike[:3])}"
     while parent and not _below(parent, known):
         parent, _, leaf = parent.rpartition(".")
     if not parent:
-        return top or f"; there are: {', '.join(_groups_and_keys(config_dir))}"
+        return f"; there are: {', '.join(top)}"
     having = [o for o in _options(config_dir, parent) if leaf in _keys_of(config_dir, parent, o)]
     others = f", but {parent}={' and '.join(having)} {_HAVE[len(having) > 1]} {leaf}"
     return f"; {parent} has {', '.join(_below(parent, known))}{others if having else ''}"
 
 
 _HAVE = ("has", "have")
+
+
+def _near(word: str, known: list[str], at: str = "") -> str:
+    """`; did you mean X?` with the nearest known word, or nothing."""
+    from gan_runner.schema import suggestion
+
+    said = suggestion(word, known, at)
+    return said if "did you mean" in said else ""
 
 
 def _below(parent: str, known: list[str]) -> list[str]:
