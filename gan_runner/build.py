@@ -1,4 +1,4 @@
-"""From a composed configuration to a trainer: the configuration ends here.
+"""From a composed configuration to an engine: the configuration ends here.
 
 Every node is checked before anything is built; then data, networks, objective and optimizers are
 instantiated in this order, each given the facts that the former established.
@@ -36,19 +36,20 @@ from gan_runner.networks import latent_dim_of, lay_out, make, networks
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.priors import categories, code_length
 from gan_runner.schema import Tree
-from gan_runner.training import update
-from gan_runner.training.accelerate import Accelerated, Mode, check_mode
+from gan_runner.training.accelerate import AutoStep, Mode, check_mode
 from gan_runner.training.device import (
     be_deterministic,
     device_name,
     keep_freed_memory,
     resolve_device,
 )
+from gan_runner.training.engine import Engine
 from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.provenance import versions
-from gan_runner.training.replicas import Pack
+from gan_runner.training.replicas import StackedEngine
+from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.settings import Settings
-from gan_runner.training.trainer import Trainer
+from gan_runner.training.step import ORDERS, Game, Iteration, Player
 
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
@@ -57,11 +58,11 @@ Inputs = Mapping[str, tuple[Tensor, Tensor | None]]
 """What the generator and the critic are called with."""
 
 
-def build(cfg: DictConfig, tables: Tables | None = None) -> Trainer | Pack:
-    """Build everything that a run needs, or a pack of runs; nothing is written.
+def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngine:
+    """Build the engine of a run, or of several replicas that step as one; nothing is written.
 
     Args:
-        cfg: as it was composed.
+        cfg: the composed configuration.
         tables: data sets that other runs on the device have loaded.
 
     Raises:
@@ -75,19 +76,20 @@ def build(cfg: DictConfig, tables: Tables | None = None) -> Trainer | Pack:
     settings: Settings = make(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
-    iteration, tables = Accelerated(mode, device), tables or Tables(device)
+    order = ORDERS[config["optimizer"]["order"]]
+    iteration, tables = AutoStep(mode, device, order=order), tables or Tables(device)
     if settings.replicas == 1:
-        return _trainer(config, device, mode, iteration, tables)
-    runs = [
-        _trainer(its, device, mode, iteration, tables) for its in _replicas(cfg, config, settings)
+        return _engine(config, device, mode, iteration, tables)
+    engines = [
+        _engine(one, device, mode, iteration, tables) for one in _replicas(cfg, config, settings)
     ]
-    checks.check_replicas([run.nets for run in runs], runs[0].facts["precision"])
-    return Pack(runs, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
+    checks.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
+    return StackedEngine(engines, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 
 
-def _trainer(
-    config: Tree, device: torch.device, mode: Mode, iteration: update.Iteration, tables: Tables
-) -> Trainer:
+def _engine(
+    config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: Tables
+) -> Engine:
     settings: Settings = make(config["trainer"])
     dataset, table = tables.of(config["dataset"])
     # "heldout" is not drawn from any more; it keeps the seeds of those after it what they were
@@ -122,27 +124,25 @@ def _trainer(
         name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
         for name, given in inputs.items()
     }
-    game = _game(nets, objective, optimizers, stream, inputs, dtype)
-    torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
-    return Trainer(
-        nets=nets,
-        optimizers=optimizers,
-        game=game,
-        iteration=iteration,
-        mode=mode,
-        stream=stream,
-        heldout=heldout,
-        noise=noise,
+    run = RunSpec(
         spec=dataset.spec,
         settings=settings,
+        heldout=heldout,
+        noise=noise,
         evaluators=evaluators,
-        health=make(config["health"]),
         painters={name: make(node, scene) for name, node in config["pictures"].items()},
+        health=make(config["health"]),
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
-        architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
-        opening="".join(s.text(name, whole=False) for name, s in summaries.items()),
         config=yaml.safe_dump(used, sort_keys=False),
+        architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
+        summary="".join(s.text(name, whole=False) for name, s in summaries.items()),
     )
+    game = _game(nets, objective, optimizers, stream, inputs, dtype)
+    torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
+    return Engine(
+        run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
+        stream=stream,
+    )  # fmt: skip
 
 
 def _put(device: torch.device, *modules: nn.Module | None) -> None:
@@ -175,9 +175,9 @@ def _game(
     stream: Stream,
     inputs: Inputs,
     dtype: torch.dtype | None,
-) -> update.Game:
+) -> Game:
     """The players as training calls them; `inputs` are a few rows that each can be tried with."""
-    return update.Game(
+    return Game(
         critic=_player(nets.critic, *inputs["critic"], dtype=dtype),
         generator=_player(nets.generator, *inputs["generator"], dtype=dtype),
         objective=objective,
@@ -261,9 +261,9 @@ def _fixed_noise(
 
 def _player(
     network: nn.Module, x: Tensor, y: Tensor | None, *, dtype: torch.dtype | None
-) -> update.Player:
+) -> Player:
     by_row = not has_minibatch_statistics(network) and rows_are_independent(network, x, y)
-    return update.Player(network, by_row, dtype)
+    return Player(network, by_row, dtype)
 
 
 def _facts(

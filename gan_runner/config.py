@@ -15,6 +15,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_runner import schema
 from gan_runner.schema import Tree
+from gan_runner.training.step import Order
 
 _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
 
@@ -42,12 +43,17 @@ def checked(cfg: DictConfig) -> Tree:
     for name, group in groups.items():
         top[name], found = schema.check(group, allow=allow, at=name)
         problems += found
+    order, found = schema.check_arguments(
+        _order, {"order": tree["optimizer"].get("order", "alternating")}, at="optimizer"
+    )
+    problems += found
     if problems:
         sources = _sources(OmegaConf.to_container(cfg, resolve=False))
         raise ValueError(
             "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
         )
-    return {key: _without_helpers(value) for key, value in top.items()}
+    plain = {key: _without_helpers(value) for key, value in top.items()}
+    return {**plain, "optimizer": {**order, **plain["optimizer"]}}
 
 
 _NODES = (
@@ -85,6 +91,10 @@ def _top_level(
     health: dict[str, Any],
 ) -> None:
     """The keys of conf/config.yaml, as a signature to check against."""
+
+
+def _order(*, order: Order) -> None:
+    """The order of updates, which an optimizer names for both players."""
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a run directory back to objects: the trainer to continue, the generator to draw from.
+"""From a run directory back to objects: the engine to continue, the generator to draw from.
 
 A run directory may come from a stranger. Checkpoints are read as plain values, and what the saved
 configuration allows itself to call does not count.
@@ -22,8 +22,8 @@ from gan_runner.objectives.adversarial import Objective
 from gan_runner.runs import holds_replicas, read_json, saved_config
 from gan_runner.schema import Tree
 from gan_runner.training.checkpoint import load_latest
-from gan_runner.training.replicas import Pack
-from gan_runner.training.trainer import Trainer
+from gan_runner.training.engine import Engine, EngineLike
+from gan_runner.training.replicas import StackedEngine
 
 
 def rebuild(
@@ -32,8 +32,8 @@ def rebuild(
     steps: int | None = None,
     allow: Sequence[str] = (),
     places: Mapping[str, Any] | None = None,
-) -> Trainer | Pack:
-    """Build the trainer or the pack of a run directory again, as its config.yaml describes it.
+) -> Engine | StackedEngine:
+    """Build the engine of a run directory again, as its config.yaml describes it.
 
     Args:
         run_dir: of a run.
@@ -55,23 +55,21 @@ def rebuild(
     return build(cfg)
 
 
-def resume_states(run_dir: Path, trainer: Trainer | Pack) -> list[State]:
-    """What a rebuilt trainer is to continue from: its last checkpoint that is whole.
+def resume_states(run_dir: Path, engine: EngineLike) -> list[State]:
+    """Return what a rebuilt engine is to continue from: its last checkpoint that is whole.
 
-    There is one state for each replica of a pack, all of one step.
+    There is one state for each replica, all of one step.
 
     Raises:
         ValueError: there is none, the run has all its steps, or it is one of the replicas of a run,
             which go on together.
     """
-    states = load_latest(trainer.folders(run_dir))
-    state = states[0]
+    states = load_latest([run_dir / run.folder for run in engine.runs])
+    step, steps = states[0]["step"], engine.runs[0].settings.steps
     check_complete(run_dir, states, what="resume")
     done = read_json(run_dir / "summary.json").get("status") == "completed"
-    if state["step"] > trainer.settings.steps or (done and state["step"] == trainer.settings.steps):
-        raise ValueError(
-            f"{run_dir} has {state['step']} steps; to continue, ask for more: trainer.steps=N"
-        )
+    if step > steps or (done and step == steps):
+        raise ValueError(f"{run_dir} has {step} steps; to continue, ask for more: trainer.steps=N")
     return states
 
 

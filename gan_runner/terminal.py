@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gan_runner.training.replicas import Pack
-    from gan_runner.training.trainer import Trainer
+    from gan_runner.training.engine import EngineLike
 
 
 def plain_warnings(program: str) -> None:
@@ -25,12 +24,13 @@ def plain_warnings(program: str) -> None:
     warnings.showwarning = show  # type: ignore[assignment]
 
 
-def opening(what: str, trainer: Trainer | Pack, run_dir: Path) -> None:
+def opening(what: str, engine: EngineLike, run_dir: Path) -> None:
     """Print what is about to be trained, and where."""
-    facts = trainer.facts
-    print(f"gan-run {what} seed={facts['seed']}\n  data        {facts['data']}")
-    print(trainer.opening, end="")
-    print(f"  device      {facts['device']}, {facts['precision']}\n  directory   {run_dir}")
+    run = engine.runs[0]
+    seeds = [one.facts["seed"] for one in engine.runs]
+    print(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
+    print(f"  data        {run.facts['data']}\n{run.summary}", end="")
+    print(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
 
 
 def closing(summary: Mapping[str, Any], run_dir: Path) -> None:

@@ -11,7 +11,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -29,8 +28,8 @@ from gan_runner.terminal import closing, health, opening, plain_warnings
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from gan_runner.training.replicas import Pack
-    from gan_runner.training.trainer import Trainer
+    from gan_runner.core import State
+    from gan_runner.training.engine import EngineLike
 
 USAGE_ERROR, FAILURE = 2, 1
 
@@ -146,11 +145,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         from gan_runner.build import build
         from gan_runner.config import hyperparameters
 
-        trainer = build(cfg)
+        engine = build(cfg)
         if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
             warnings.warn("this recipe is of a sweep, and this one run of it; add -m", stacklevel=1)
-        for its in trainer.runs:
-            its.hyperparameters = {**hyperparameters(cfg), "seed": its.facts["seed"]}
+        for one in engine.runs:
+            one.hyperparameters = {**hyperparameters(cfg), "seed": one.facts["seed"]}
         check_new(run_dir)
     except (ValueError, OSError) as error:
         remove_if_empty(run_dir)
@@ -159,8 +158,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         remove_if_empty(run_dir)
         raise
     choices = HydraConfig.get().runtime.choices
-    opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), trainer, run_dir)
-    return _fit(trainer, run_dir)
+    opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), engine, run_dir)
+    return _fit(engine, run_dir)
 
 
 def resume(arguments: list[str]) -> dict[str, Any]:
@@ -211,24 +210,21 @@ def resume_run(
     try:
         from gan_runner.load import rebuild, resume_states
 
-        trainer = rebuild(run_dir, steps=steps, allow=allow, places=places)
-        states = resume_states(run_dir, trainer)
+        engine = rebuild(run_dir, steps=steps, allow=allow, places=places)
+        states = resume_states(run_dir, engine)
     except (ValueError, OSError) as error:
         raise Refused(str(error), USAGE_ERROR) from error
-    opening(f"resume={run_dir} from step {states[0]['step']:,}", trainer, run_dir)
-    return _fit(trainer, run_dir, resume_from=states)
+    opening(f"resume={run_dir} from step {states[0]['step']:,}", engine, run_dir)
+    return _fit(engine, run_dir, resume_from=states)
 
 
-def _fit(trainer: Trainer | Pack, run_dir: Path, **options: Any) -> dict[str, Any]:
-    from gan_runner.training.lock import locked
+def _fit(
+    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[State] | None = None
+) -> dict[str, Any]:
+    from gan_runner.training.loop import fit
 
     try:
-        with ExitStack() as locks:
-            for folder in {run_dir, *trainer.folders(run_dir)}:
-                locks.enter_context(locked(folder))
-            if not options:
-                check_new(run_dir)  # once more, now that nobody else can
-            summary = trainer.fit(run_dir, **options)
+        summary = fit(engine, run_dir, resume_from=resume_from)
     except OSError as error:
         advice = f"free some space, then gan-run resume={run_dir}"
         raise Refused(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error

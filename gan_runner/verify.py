@@ -22,6 +22,7 @@ from gan_runner.training.checkpoint import (
     differences,
     load_checkpoint,
 )
+from gan_runner.training.loop import fit
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,13 +61,15 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
         saved_config(run_dir)  # says so if it is no run at all
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
     again = rebuild(run_dir, steps=steps[1], allow=allow)
-    folders = again.folders(run_dir)
-    first, last = ([load_checkpoint(checkpoint_path(f, step)) for f in folders] for step in steps)
+    names = [run.folder for run in again.runs]
+    first, last = (
+        [load_checkpoint(checkpoint_path(run_dir / name, step)) for name in names] for step in steps
+    )
     check_complete(run_dir, first, what="verify")
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        again.fit(scratch, resume_from=first)
-        states = [load_checkpoint(checkpoint_path(f, steps[1])) for f in again.folders(scratch)]
+        fit(again, scratch, resume_from=first)
+        states = [load_checkpoint(checkpoint_path(scratch / name, steps[1])) for name in names]
     different = [differences(mine, other) for mine, other in zip(last, states, strict=True)]
     return steps[0], steps[1], sorted({name for names in different for name in names})
 

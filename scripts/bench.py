@@ -29,6 +29,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from gan_runner.training.trainer import Trainer
 from hydra import compose, initialize_config_dir
 from measure import Step, count_flops, interleaved, machine, peak_memory, start_up
 from textbook import textbook
@@ -39,7 +40,6 @@ from gan_runner.files import write_whole
 from gan_runner.train import config_dir
 from gan_runner.training.device import keep_freed_memory
 from gan_runner.training.replicas import Pack
-from gan_runner.training.trainer import Trainer
 
 WORKLOADS = {
     "gaussians8": ["dataset=gaussians8", "model=mlp", "trainer.batch_size=256"],

@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from gan_runner.training.update import Player
 from hydra import compose, initialize_config_dir
 from score_digits import classifier_of, rows, shares
 from torch import Tensor
@@ -32,7 +33,6 @@ from gan_runner.sample import draw
 from gan_runner.train import config_dir
 from gan_runner.training.device import device_name
 from gan_runner.training.precision import resolve_precision
-from gan_runner.training.update import Player
 
 ROUNDED = (torch.conv2d, torch.conv_transpose2d, torch.nn.functional.linear)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+from gan_runner.training.trainer import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gan_runner.core import to_unit
 from gan_runner.training.device import keep_freed_memory
-from gan_runner.training.trainer import Trainer
 
 
 def textbook(built: Trainer, device: torch.device) -> Callable[[], None]:

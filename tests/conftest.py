@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from gan_runner.build import build
 from gan_runner.train import config_dir
-from gan_runner.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

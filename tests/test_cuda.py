@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from gan_runner.training.incident import incident_path
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import alternating
 
 from gan_runner.core import Batch
 from gan_runner.data.stream import Stream
@@ -18,9 +21,6 @@ from gan_runner.training.checkpoint import (
     load_checkpoint,
     load_latest,
 )
-from gan_runner.training.incident import incident_path
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 

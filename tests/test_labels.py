@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import Player, alternating
 from omegaconf import DictConfig
 from scenes import scene_of
 
@@ -16,8 +18,6 @@ from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.pictures import paint_classes
 from gan_runner.objectives.priors import gaussian
 from gan_runner.sample import draw
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import Player, alternating
 
 CONDITIONAL = (
     "model.filters=4", "model.generator.labels=embedding", "model.critic.labels=projection",

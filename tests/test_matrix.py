@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import alternating, critic_loss, differentiate, generator_loss
 from torch import nn
 
 from gan_runner.core import Batch, Latent, Loss
 from gan_runner.models.norms import has_feature_norm
 from gan_runner.train import config_dir
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating, critic_loss, differentiate, generator_loss
 
 
 def options(group: str) -> list[str]:

@@ -19,6 +19,7 @@ import pytest
 import torch
 import yaml
 from conftest import Zygote
+from gan_runner.training.trainer import Trainer
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -32,7 +33,6 @@ from gan_runner.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from gan_runner.training.trainer import Trainer
 from gan_runner.verify import main as verify_main
 from gan_runner.verify import verify
 

@@ -17,7 +17,8 @@ from gan_runner.build import Tables, build
 from gan_runner.studies import robustness
 from gan_runner.sweep.jobs import Job, Plan, job_name
 from gan_runner.training.device import resolve_device
-from gan_runner.training.trainer import Trainer
+from gan_runner.training.engine import Engine
+from gan_runner.training.recorder import measure
 
 _JOBS = 16  # that are measured, evenly spread over the study
 _NEEDS = {"robustness": [robustness.SCORE]}  # what a study's jobs have to measure, by its name
@@ -145,18 +146,18 @@ def estimate(
             break
         cfg = compose(overrides)
         tables = tables or Tables(resolve_device(cfg.device))
-        run = build(cfg, tables)
-        if not isinstance(run, Trainer):
+        engine = build(cfg, tables)
+        if not isinstance(engine, Engine):
             raise ValueError("trainer.replicas: what packed runs cost is not estimated; leave it 1")
-        _refuse_without(needs, run)
-        seconds.append(_seconds_of(run))
-        device = run.facts["device"]
+        _refuse_without(needs, engine)
+        seconds.append(_seconds_of(engine))
+        device = engine.runs[0].facts["device"]
     how = "measured for some seconds"
     return Cost(len(jobs), len(seconds), len(jobs) * mean(seconds), max(seconds), device, how)
 
 
-def _refuse_without(needs: Collection[str], run: Trainer) -> None:
-    measured = {tag for evaluator in run.evaluators for tag in evaluator.cards}
+def _refuse_without(needs: Collection[str], engine: Engine) -> None:
+    measured = {tag for metric in engine.runs[0].evaluators for tag in metric.cards}
     if missing := sorted(set(needs) - measured):
         raise ValueError(
             f"metrics: nothing measures {missing[0]}, which this study compares; use metrics=study,"
@@ -164,26 +165,24 @@ def _refuse_without(needs: Collection[str], run: Trainer) -> None:
         )
 
 
-def _seconds_of(run: Trainer) -> float:
-    """Training and evaluations of a run, by extrapolation."""
-    settings = run.settings
-    run.step = 0
-    run.adopt()
-    run.advance(run.picks())  # the first one prepares
-    iterations, begun = 0, _now(run)
-    while iterations == 0 or _now(run) - begun < _SECONDS:
-        run.advance(run.picks())
+def _seconds_of(engine: Engine) -> float:
+    """Return the seconds of training and evaluations of a run, by extrapolation."""
+    run = engine.runs[0]
+    engine.train_step()  # the first one prepares
+    iterations, begun = 0, _now(engine)
+    while iterations == 0 or _now(engine) - begun < _SECONDS:
+        engine.train_step()
         iterations += 1
-    an_iteration = (_now(run) - begun) / iterations
-    begun = _now(run)
-    run.measure()
-    evaluations = ceil(settings.steps / settings.evaluate_every)
-    return settings.steps * an_iteration + evaluations * (_now(run) - begun)
+    an_iteration = (_now(engine) - begun) / iterations
+    begun = _now(engine)
+    measure(run, engine.nets)
+    evaluations = ceil(run.settings.steps / run.settings.evaluate_every)
+    return run.settings.steps * an_iteration + evaluations * (_now(engine) - begun)
 
 
-def _now(run: Trainer) -> float:
-    if run.noise.z.device.type == "cuda":
-        torch.cuda.synchronize(run.noise.z.device)
+def _now(engine: Engine) -> float:
+    if engine.stream.device.type == "cuda":
+        torch.cuda.synchronize(engine.stream.device)
     return time.perf_counter()
 
 

@@ -37,7 +37,7 @@ from gan_runner.sweep.jobs import (
     write_note,
 )
 from gan_runner.sweep.multirun import AGAIN, USAGE_ERROR, composed, conducts, stopped
-from gan_runner.training import interrupt
+from gan_runner.training import signals
 from gan_runner.training.record import more_is_better
 
 Fresh = Callable[[DictConfig], Any]
@@ -62,7 +62,7 @@ def attempt(cfg: DictConfig, *, fresh: Fresh, again: Again) -> float:
     """
     folder = near(HydraConfig.get().runtime.output_dir)
     if current_process().name.startswith(_WORKER):  # who conducts the sweep passes Ctrl-C on
-        interrupt.ignore(signal.SIGINT)
+        signals.ignore(signal.SIGINT)
         signal.signal(signal.SIGTERM, stopped)
     stop = None
     # A search has to know what another process finds.

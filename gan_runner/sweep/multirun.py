@@ -40,7 +40,7 @@ from gan_runner.sweep.jobs import (
     sweep_name,
 )
 from gan_runner.sweep.watch import Watch
-from gan_runner.training.interrupt import STOPPING
+from gan_runner.training.signals import STOPPING
 
 FAILURE, USAGE_ERROR = 1, 2
 AGAIN = "the same command again resumes what was cut"

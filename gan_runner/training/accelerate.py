@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from gan_runner.core import Loss, Pick, State
-from gan_runner.training.update import (
+from gan_runner.training.step import (
     Game,
     Gradients,
+    Iteration,
     Logs,
     LossFunction,
     Player,
-    Side,
+    PlayerName,
     alternating,
 )
 
@@ -38,33 +39,37 @@ class Mode:
     """What was asked for, what is in use, and the speeds that decided it.
 
     Attributes:
-        asked: one of `Accelerate`.
-        chosen: the mode in use; None while auto is still measuring.
+        requested: one of `Accelerate`.
+        selected: the mode in use; None while auto is still measuring.
         speeds: iterations a second of each candidate of auto.
-        moved: whether tensors have been replaced that a captured graph would still use.
+        stale: whether tensors have been replaced that a captured graph would still use.
     """
 
-    asked: Accelerate
-    chosen: str | None = None
+    requested: Accelerate
+    selected: str | None = None
     speeds: dict[str, float] = field(default_factory=dict)
-    moved: bool = False
+    stale: bool = False
 
     def __post_init__(self) -> None:
-        if self.asked != "auto":
-            self.chosen = self.asked
+        if self.requested != "auto":
+            self.selected = self.requested
 
     def describe(self) -> dict[str, Any]:
         """For the summary."""
-        return {"asked": self.asked, "mode": self.chosen, "iterations_per_second": self.speeds}
+        return {
+            "asked": self.requested,
+            "mode": self.selected,
+            "iterations_per_second": self.speeds,
+        }
 
     def state_dict(self) -> State:
         """A resumed run must not measure again: it would round differently."""
-        return {"chosen": self.chosen, "speeds": self.speeds}
+        return {"chosen": self.selected, "speeds": self.speeds}
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state` was taken, unless a mode is asked for."""
-        if self.asked == "auto":
-            self.chosen, self.speeds = state["chosen"], dict(state["speeds"])
+        if self.requested == "auto":
+            self.selected, self.speeds = state["chosen"], dict(state["speeds"])
 
 
 def check_mode(asked: Accelerate, device: torch.device, *, replicas: int) -> None:
@@ -85,7 +90,7 @@ def check_mode(asked: Accelerate, device: torch.device, *, replicas: int) -> Non
         )
 
 
-class Accelerated:
+class AutoStep:
     """An iteration in the mode that is asked for, or with auto in the one that proves fastest.
 
     auto has one candidate on a CPU, eager: compiling takes longer than it earns there. On a GPU it
@@ -93,48 +98,49 @@ class Accelerated:
     faster.
 
     Args:
-        mode: what is asked for; told what was chosen.
-        device: where the game is played.
+        mode: the requested one; told which was selected.
+        device: of the game's networks.
+        order: one eager iteration; see `step`.
     """
 
-    def __init__(self, mode: Mode, device: torch.device) -> None:
-        self.mode, self.device = mode, device
+    def __init__(self, mode: Mode, device: torch.device, *, order: Iteration = alternating) -> None:
+        self.mode, self.device, self.order = mode, device, order
         self.iterations: dict[str, Callable[[Game, Sequence[Pick]], Logs]] = {
-            "eager": alternating,
-            "compile": Compiled(),
-            "cuda_graph": Captured(),
+            "eager": order,
+            "compile": CompiledStep(order),
+            "cuda_graph": CUDAGraphStep(order),
         }
         self.candidates = ["eager", "cuda_graph"] if device.type == "cuda" else ["eager"]
         self.taken, self.start = 0, 0.0
 
     def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
         """One iteration."""
-        if self.mode.moved:
-            self.iterations["cuda_graph"], self.mode.moved = Captured(), False
-        if self.mode.chosen is None:
-            self._look_at_the_clock()
-        name = self.mode.chosen or self.candidates[self.taken // (_WARM_UP + _TIMED)]
+        if self.mode.stale:
+            self.iterations["cuda_graph"], self.mode.stale = CUDAGraphStep(self.order), False
+        if self.mode.selected is None:
+            self._autotune()
+        name = self.mode.selected or self.candidates[self.taken // (_WARM_UP + _TIMED)]
         self.taken += 1
         try:
             return self.iterations[name](game, picks)
         except RuntimeError as error:  # what CUDA raises for what it cannot capture
-            if self.mode.asked != "auto" or name == "eager":
+            if self.mode.requested != "auto" or name == "eager":
                 raise
             reason = str(error).partition("\n")[0]
             warnings.warn(f"trainer.accelerate={name} failed ({reason}); eager it is", stacklevel=2)
-            self.mode.chosen = "eager"
+            self.mode.selected = "eager"
         return self.iterations["eager"](game, picks)
 
-    def _look_at_the_clock(self) -> None:
+    def _autotune(self) -> None:
         """While auto measures: time each candidate over its last iterations, then choose."""
         if len(self.candidates) == 1:
-            self.mode.chosen = self.candidates[0]
+            self.mode.selected = self.candidates[0]
             return
         index, step = divmod(self.taken, _WARM_UP + _TIMED)
         if step == 0 and index > 0:
             self._finish(self.candidates[index - 1])
         if index == len(self.candidates):
-            self.mode.chosen = max(self.mode.speeds, key=self.mode.speeds.__getitem__)
+            self.mode.selected = max(self.mode.speeds, key=self.mode.speeds.__getitem__)
         elif step == _WARM_UP:
             self._wait()
             self.start = perf_counter()
@@ -148,7 +154,7 @@ class Accelerated:
             torch.cuda.synchronize(self.device)
 
 
-class Compiled:
+class CompiledStep:
     """The iteration with both gradients compiled by torch.compile, each as a whole.
 
     The gradient is `torch.func.grad`: autograd's own cannot be traced through a penalty's second
@@ -156,43 +162,44 @@ class Compiled:
     what an eager one draws.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Iteration) -> None:
+        self.order = order
         self.functions: dict[str, Callable[..., Any]] = {}
 
     def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
         """One iteration."""
-        return alternating(replace(game, differentiate=self.differentiate), picks)
+        return self.order(replace(game, differentiate=self.differentiate), picks)
 
     def differentiate(
-        self, loss: LossFunction, game: Game, side: Side, *inputs: Any
+        self, loss: LossFunction, game: Game, player: PlayerName, *inputs: Any
     ) -> tuple[Logs, Gradients]:
         """As of `update.differentiate`."""
-        if side not in self.functions:
-            function = grad(partial(_of_weights, loss, game, side), has_aux=True)
-            self.functions[side] = torch.compile(
+        if player not in self.functions:
+            function = grad(partial(_of_weights, loss, game, player), has_aux=True)
+            self.functions[player] = torch.compile(
                 function, fullgraph=True, dynamic=False, options={"fallback_random": True}
             )
         networks = {"critic": game.critic.networks[0], "generator": game.generator.networks[0]}
-        moved = _detached(dict(networks[side].named_parameters()))
+        moved = _detached(dict(networks[player].named_parameters()))
         rest = {name: _detached(_state(network)) for name, network in networks.items()}
-        by_name, logs = self.functions[side](moved, rest, *inputs)
+        by_name, logs = self.functions[player](moved, rest, *inputs)
         gradients = list(by_name.values())
-        return {**logs, f"grad_norm/{side}": nn.utils.get_total_norm(gradients)}, gradients
+        return {**logs, f"grad_norm/{player}": nn.utils.get_total_norm(gradients)}, gradients
 
 
 def _of_weights(
     loss: LossFunction,
     game: Game,
-    side: Side,
+    player: PlayerName,
     moved: dict[str, Tensor],
     rest: dict[str, dict[str, Tensor]],
     *inputs: Any,
 ) -> tuple[Tensor, Logs]:
-    """A loss as a function of one side's parameters; everything it reads is an argument."""
-    weights = {name: {**its, **moved} if name == side else its for name, its in rest.items()}
+    """A loss as a function of one player's parameters; everything it reads is an argument."""
+    weights = {name: {**its, **moved} if name == player else its for name, its in rest.items()}
     assert isinstance(game.critic, Player) and isinstance(game.generator, Player)
-    critic = game.critic.using(weights["critic"])
-    generator = game.generator.using(weights["generator"])
+    critic = game.critic.with_weights(weights["critic"])
+    generator = game.generator.with_weights(weights["generator"])
     value: Loss = loss(game.objective, critic, generator, *inputs)
     return value.total, {tag: v.detach() for tag, v in value.logs.items()}
 
@@ -205,7 +212,7 @@ def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
-class Captured:
+class CUDAGraphStep:
     """The iteration as one CUDA graph: all critic steps, penalty and optimizers, without Python.
 
     The first iterations run eagerly on a stream of their own, so that libraries choose their
@@ -214,7 +221,8 @@ class Captured:
     a replay continue those of the device's generator.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Iteration) -> None:
+        self.order = order
         self.graph: torch.cuda.CUDAGraph | None = None
         self.warm = 0
 
@@ -226,7 +234,7 @@ class Captured:
     def _iteration(self, game: Game, picks: Sequence[Pick]) -> Logs:
         if self.graph is None and self.warm < _WARM_UP - 1:
             self.warm += 1
-            return _on_side_stream(game, picks)
+            return self._on_side_stream(game, picks)
         if self.graph is None:
             self._capture(game, picks)
         assert self.graph is not None
@@ -242,17 +250,16 @@ class Captured:
         static = [tuple(next(parts) for _ in pick) for pick in picks]
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            logs = alternating(game, static)
+            logs = self.order(game, static)
             self.tags, self.values = list(logs), torch.stack(list(logs.values()))
 
-
-def _on_side_stream(game: Game, picks: Sequence[Pick]) -> Logs:
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        logs = alternating(game, picks)
-    torch.cuda.current_stream().wait_stream(stream)
-    return logs
+    def _on_side_stream(self, game: Game, picks: Sequence[Pick]) -> Logs:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            logs = self.order(game, picks)
+        torch.cuda.current_stream().wait_stream(stream)
+        return logs
 
 
 def _flat(picks: Sequence[Pick]) -> list[Tensor]:

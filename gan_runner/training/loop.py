@@ -1,128 +1,138 @@
-"""The training loop: setup, step, tick; for one run, or for several that advance as one."""
+"""The training loop: setup, step, tick; for one run, or for several that step together."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
-from math import isfinite, nan
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from torch import Tensor
-from tqdm import tqdm
+from typing import Any
 
 from gan_runner.core import State
-from gan_runner.training.accelerate import Mode
-from gan_runner.training.clock import Clock
-from gan_runner.training.incident import Recorder
-from gan_runner.training.interrupt import Interrupt
-from gan_runner.training.update import Game
+from gan_runner.files import write_whole
+from gan_runner.run_dir import check_new
+from gan_runner.training.engine import EngineLike
+from gan_runner.training.lock import locked
+from gan_runner.training.log import write_json
+from gan_runner.training.progress import Progress
+from gan_runner.training.recorder import Recorder
+from gan_runner.training.replay import save_nonfinite_steps
+from gan_runner.training.schedule import Schedule
+from gan_runner.training.signals import Signals
 
-if TYPE_CHECKING:
-    from gan_runner.training.trainer import Trainer
-
-
-class Crew(Protocol):
-    """Whoever advances: a trainer, or a pack of replicas."""
-
-    game: Game
-    mode: Mode
-
-    @property
-    def runs(self) -> Sequence[Trainer]:
-        """The runs that a step advances, all at the same step."""
-        ...
-
-    def picks(self) -> Any:
-        """What the streams hand out for one iteration."""
-        ...
-
-    def advance(self, picks: Any) -> Sequence[Mapping[str, Tensor]]:
-        """One iteration; the logs of each run."""
-        ...
-
-    def adopt(self) -> None:
-        """Take over the state that the runs have loaded."""
-        ...
-
-    def publish(self) -> None:
-        """Let the runs see their state."""
-        ...
+Summary = dict[str, Any]
 
 
-def fit_together(
-    crew: Crew, run_dirs: Sequence[Path], *, resume_from: Sequence[State] | None = None
-) -> list[dict[str, Any]]:
-    """Train all runs of a crew, each into its directory; returns their summaries."""
-    runs, clock = crew.runs, Clock()
-    states: Sequence[State | None] = resume_from or [None] * len(runs)
-    with Interrupt() as interrupt, ExitStack() as logs:
-        for run, run_dir, state in zip(runs, run_dirs, states, strict=True):
-            run.open(run_dir, clock, state)
-            logs.enter_context(run.log)
-        crew.adopt()
+def fit(
+    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[State] | None = None
+) -> Summary:
+    """Train into a run directory; return the content of its summary.json.
+
+    The summary's `status` is "completed", "interrupted" (`signal` names the signal; all up to that
+    step is on disk), "diverged" (its `health` is, and it was told to stop then) or "failed".
+    Several runs train into `run_dir/replica_K`; then the status is that of the worst.
+
+    Args:
+        engine: the run or runs, at the step to go on from.
+        run_dir: a folder of its own.
+        resume_from: checkpoints of the same runs, to continue there.
+
+    Raises:
+        ValueError: the folder holds a run, and this is not its continuation; or another process
+            trains into it.
+        OSError: something could not be written. The checkpoints written before are intact.
+    """
+    folders = [run_dir / run.folder for run in engine.runs]
+    with ExitStack() as stack:
+        for folder in {run_dir: None, **dict.fromkeys(folders)}:
+            stack.enter_context(locked(folder))
+        if resume_from is None:
+            check_new(run_dir)
+        write_whole(run_dir / "config.yaml", engine.config.encode())
+        signals = stack.enter_context(Signals())
+        schedule = Schedule(engine.runs[0].settings, signals)
+        recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
+        for recorder in recorders:
+            stack.enter_context(recorder.log)
         try:
-            with _bar(runs[0]) as bar:
-                _play(crew, clock, interrupt, bar)
+            train(engine, recorders, schedule, resumed=resume_from is not None)
         except KeyboardInterrupt:  # a second signal: at once, and without another checkpoint
-            for run in runs:
-                run.stop_at_once(interrupt.received or "SIGINT")
+            for recorder in recorders:
+                recorder.stop_at_once(signals.received or "SIGINT")
         finally:
-            summaries = [run.close() for run in runs]
-    return summaries
+            mode = engine.mode.describe()
+            summaries = [recorder.close(mode) for recorder in recorders]
+    return _combined(engine, run_dir, summaries)
 
 
-def _play(crew: Crew, clock: Clock, interrupt: Interrupt, bar: tqdm) -> None:
-    runs, recorder = crew.runs, Recorder(crew)
-    crew.publish()
-    for run in runs:
-        run.begin()
-    recorder.keep()
-    while any(run.running for run in runs):
-        with clock("data"):
-            picks = crew.picks()
-        with clock("update"):
-            logs = crew.advance(picks)
-        bar.update()
-        signal = interrupt.received
-        for run, its in zip(runs, logs, strict=True):
-            run.took_step(its, signal)
-        if not any(run.looks for run in runs):
-            continue
-        crew.publish()
-        with clock("health"):
-            recorder.investigate()
-        # The checkpoint comes first: what the tick then writes, a resumed run writes again.
-        for run in runs:
-            run.save()
-        for run in runs:  # only now, so that there is always a step that all runs have
-            run.prune()
-        _show(bar, runs, [run.tick() for run in runs])
-        with clock("health"):
-            recorder.keep()
-    for run in runs:
-        run.end()
+def train(
+    engine: EngineLike, recorders: Sequence[Recorder], schedule: Schedule, *, resumed: bool
+) -> None:
+    """Take steps until the schedule is done; on a tick, save first, then measure and draw."""
+    for recorder, nets, state in zip(
+        recorders, engine.networks(), engine.state_dicts(), strict=True
+    ):
+        recorder.begin(nets, state, resumed=resumed)
+    with Progress(schedule.settings.steps, engine.step) as progress:
+        while not schedule.done(engine.step) and any(r.is_active for r in recorders):
+            logs = engine.train_step()
+            progress.advance()
+            for recorder, log in zip(recorders, logs, strict=True):
+                recorder.add(log)
+            if not schedule.due(engine.step):
+                continue
+            with engine.timer("health"):
+                save_nonfinite_steps(engine, recorders)
+            networks, states = engine.networks(), engine.state_dicts()
+            # The checkpoint comes first: what the tick writes, a resumed run writes again.
+            for recorder, state in zip(recorders, states, strict=True):
+                recorder.checkpoint(state)
+            for recorder in recorders:  # only now, so that there is always a step that all have
+                recorder.prune()
+            points = [
+                recorder.tick(nets, state)
+                for recorder, nets, state in zip(recorders, networks, states, strict=True)
+            ]
+            progress.show(points, engine.step, evaluated=schedule.evaluates(engine.step))
+    for recorder in recorders:
+        recorder.end()
 
 
-def _bar(run: Trainer) -> tqdm:
-    return tqdm(
-        total=run.settings.steps, initial=run.step, unit="step", dynamic_ncols=True,
-        mininterval=0.2, file=sys.stderr, disable=not sys.stderr.isatty() or None,
-    )  # fmt: skip
+def _recorders(
+    engine: EngineLike,
+    folders: Sequence[Path],
+    schedule: Schedule,
+    *,
+    resume_from: Sequence[State] | None,
+) -> list[Recorder]:
+    """Set the engine to where the run starts, and open the record of each run."""
+    engine.timer.restart(engine.step)
+    if resume_from is not None:
+        engine.load_state_dicts(resume_from)
+        engine.timer.load_state_dict(resume_from[0]["seconds"], step=engine.step)
+    states: Sequence[State | None] = resume_from or [None] * len(folders)
+    return [
+        Recorder(run, folder, schedule, engine.timer, step=engine.step, state=state)
+        for run, folder, state in zip(engine.runs, folders, states, strict=True)
+    ]
 
 
-def _show(bar: tqdm, runs: Sequence[Trainer], points: Sequence[Mapping[str, float]]) -> None:
-    """The bar's estimate; where there is no terminal for a bar, a line an evaluation."""
-    estimates = [v for p in points if isfinite(v := p.get("wasserstein/critic", nan))]
-    if not any(points):
-        return
-    estimate = sum(estimates) / len(estimates) if estimates else nan
-    bar.set_postfix(W=f"{estimate:.3f}", refresh=False)
-    run = runs[0]
-    if bar.disable and run.evaluates:
-        speed = points[0].get("speed/steps_per_second", 0.0)
-        where = f"step {run.step:,}/{run.settings.steps:,}"
-        mean = f" (mean of {len(estimates)} replicas)" if len(runs) > 1 else ""
-        with suppress(BrokenPipeError):  # that nobody reads on is no reason to stop
-            print(f"{where}  W={estimate:.3f}{mean}  {speed:.1f} steps/s", flush=True)
+_WORST_FIRST = ("failed", "interrupted", "diverged", "completed")
+_COMMON = ("signal", "steps", "seconds", "settings", "accelerate", "versions", "device")
+_EACH = ("status", "steps", "seed", "health", "final", "best")
+
+
+def _combined(engine: EngineLike, run_dir: Path, summaries: Sequence[Summary]) -> Summary:
+    """Return the summary of one run, or write and return that of several in one directory."""
+    if engine.runs[0].folder == "":
+        return summaries[0]
+    worst = min(summaries, key=lambda summary: _WORST_FIRST.index(summary["status"]))
+    combined = {
+        "status": worst["status"],
+        **{key: worst[key] for key in _COMMON},
+        "replicas": {
+            run.folder: {key: summary[key] for key in _EACH}
+            for run, summary in zip(engine.runs, summaries, strict=True)
+        },
+    }
+    write_json(run_dir / "summary.json", combined)
+    return combined

@@ -13,9 +13,9 @@ one more run from the same distribution, not the curves of that seed alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,21 +23,19 @@ from torch import Tensor, autograd, nn
 from torch.func import vmap
 from torch.optim import Optimizer
 
-from gan_runner.core import Batch, Latent, Pick, State
+from gan_runner.core import Batch, Latent, Nets, Pick, State
 from gan_runner.data.stream import Stream
-from gan_runner.files import write_whole
-from gan_runner.training.log import write_json
-from gan_runner.training.loop import fit_together
-from gan_runner.training.state import Average, tensors_of
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import (
+from gan_runner.training.ema import EMA, tensors_of
+from gan_runner.training.engine import Engine
+from gan_runner.training.run_spec import RunSpec
+from gan_runner.training.step import (
     Game,
     Gradients,
     Logs,
     LossFunction,
     Player,
-    Plays,
-    Side,
+    PlayerLike,
+    PlayerName,
     assign,
 )
 
@@ -48,7 +46,7 @@ class StackedPlayer:
     Called with (K, N, ...), it gives (K, N, ...): each network on its own rows.
     """
 
-    def __init__(self, players: Sequence[Plays]) -> None:
+    def __init__(self, players: Sequence[PlayerLike]) -> None:
         assert isinstance(players[0], Player)
         self.one, self.by_row = players[0], players[0].by_row
         self.networks = [player.networks[0] for player in players]
@@ -65,7 +63,7 @@ class StackedPlayer:
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Each network on its own rows."""
-        call = vmap(lambda weights, *inputs: self.one.using(weights)(*inputs))
+        call = vmap(lambda weights, *inputs: self.one.with_weights(weights)(*inputs))
         return call(self.weights, x) if y is None else call(self.weights, x, y)
 
     def assign(self, gradients: Gradients) -> None:
@@ -104,7 +102,7 @@ class StackedOptimizer:
         """One step of every replica."""
         self.stacked.step()
 
-    def publish(self) -> None:
+    def sync_views(self) -> None:
         """Give each replica's optimizer its part of the state, as views."""
         for rows, parameters in self.parts:
             for i, stacked in enumerate(parameters):
@@ -116,8 +114,8 @@ class StackedOptimizer:
                         for name, value in state.items()
                     }
 
-    def adopt(self) -> None:
-        """Stack what the replicas' optimizers have loaded."""
+    def load(self) -> None:
+        """Stack the state that the replicas' optimizers have loaded."""
         for rows, parameters in self.parts:
             for i, stacked in enumerate(parameters):
                 states = [
@@ -138,28 +136,30 @@ def _like(value: Any, parameter: Tensor) -> bool:
     return isinstance(value, Tensor) and value.shape == parameter.shape
 
 
-class Pack:
-    """K trainers that advance as one.
+class StackedEngine:
+    """K engines that step as one; the same four methods as `Engine`.
 
     Args:
-        runs: alike in everything but seeds, data and learning rates; their networks' tensors become
-            views.
-        config: the configuration of the whole as YAML text.
+        engines: alike in everything but seeds, data and learning rates; the tensors of their
+            networks become views of the stacked ones.
+        config: the configuration of all runs as YAML text.
     """
 
-    def __init__(self, runs: Sequence[Trainer], *, config: str) -> None:
-        self.runs, self.config = list(runs), config
-        first = runs[0]
-        self.opening = first.opening  # all have its architecture
-        for run in runs:
-            run.replicas = len(runs)
-        self.settings, self.mode, self.iteration = first.settings, first.mode, first.iteration
-        games = [run.game for run in runs]
+    def __init__(self, engines: Sequence[Engine], *, config: str) -> None:
+        self.engines, self.config = list(engines), config
+        first, count = engines[0], len(engines)
+        self.runs: Sequence[RunSpec] = [
+            replace(engine.runs[0], folder=f"replica_{k}", replicas=count)
+            for k, engine in enumerate(engines)
+        ]
+        self.mode, self.iteration, self.timer = first.mode, first.iteration, first.timer
+        self.step = 0
+        games = [engine.game for engine in engines]
         critic = StackedPlayer([game.critic for game in games])
         generator = StackedPlayer([game.generator for game in games])
         self.optimizers = [
-            StackedOptimizer([run.optimizers["critic"] for run in runs], critic),
-            StackedOptimizer([run.optimizers["generator"] for run in runs], generator),
+            StackedOptimizer([engine.optimizers["critic"] for engine in engines], critic),
+            StackedOptimizer([engine.optimizers["generator"] for engine in engines], generator),
         ]
         self.game = Game(
             critic=critic,
@@ -167,79 +167,61 @@ class Pack:
             objective=first.game.objective,
             critic_optimizer=self.optimizers[0],
             generator_optimizer=self.optimizers[1],
-            prior=partial(_stacked_prior, games[0], len(games)),
-            serve=partial(_stacked_serve, [run.stream for run in runs]),
+            prior=partial(_stacked_prior, games[0], count),
+            serve=partial(_stacked_serve, [engine.stream for engine in engines]),
             batch_size=first.game.batch_size,
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
         )
-        averages = _stack([tensors_of(run.nets.average) for run in runs])
-        self.average = Average(
-            averages, [*generator.parameters, *generator.buffers], decay=self.settings.ema_decay
-        )
+        averages = _stack([tensors_of(engine.nets.average) for engine in engines])
+        self.ema = EMA(averages, [*generator.parameters, *generator.buffers], decay=first.ema.decay)
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Of the first replica, with the seeds of all."""
-        return {**self.runs[0].facts, "seed": [run.facts["seed"] for run in self.runs]}
-
-    def fit(self, run_dir: Path, *, resume_from: Sequence[State] | None = None) -> dict[str, Any]:
-        """Train into `run_dir/replica_K`, each a run directory; returns a summary of all.
-
-        Its `status` is that of the replica that fared worst. See `Trainer.fit`.
-        """
-        folders = self.folders(run_dir)
-        write_whole(run_dir / "config.yaml", self.config.encode())
-        summaries = fit_together(self, folders, resume_from=resume_from)
-        worst = min(summaries, key=lambda s: _WORST_FIRST.index(s["status"]))
-        common = ("signal", "steps", "seconds", "settings", "accelerate", "versions", "device")
-        each = ("status", "steps", "seed", "health", "final", "best")
-        summary = {
-            "status": worst["status"],
-            **{key: worst[key] for key in common},
-            "replicas": {
-                folder.name: {key: its[key] for key in each}
-                for folder, its in zip(folders, summaries, strict=True)
-            },
-        }
-        write_json(run_dir / "summary.json", summary)
-        return summary
-
-    def folders(self, run_dir: Path) -> list[Path]:
-        """The run directory of each replica."""
-        return [run_dir / f"replica_{k}" for k in range(len(self.runs))]
-
-    def picks(self) -> list[Pick]:
-        """What the streams hand out for one iteration, stacked."""
-        each = [run.picks() for run in self.runs]
-        return [
-            tuple(torch.stack(parts) for parts in zip(*picks, strict=True))
-            for picks in zip(*each, strict=True)
-        ]
-
-    def advance(self, picks: Sequence[Pick]) -> list[Logs]:
-        """One iteration of all; the logs of each."""
-        step = max(run.step for run in self.runs)
-        self.game.objective.begin(step)
-        logs = self.iteration(self.game, picks)
-        self.average.update(step)
+    def train_step(self) -> list[Logs]:
+        """Take one iteration of all; return the logs of each."""
+        with self.timer("data"):
+            batches = self.next_batches()
+        with self.timer("update"):
+            self.game.objective.begin(self.step)
+            logs = self.iteration(self.game, batches)
+            self.ema.update(self.step)
+        self.step += 1
         columns = zip(*(values.unbind() for values in logs.values()), strict=True)
         return [dict(zip(logs, column, strict=True)) for column in columns]
 
-    def adopt(self) -> None:
-        """Stack what the replicas have loaded; networks were loaded in place."""
-        self.mode.moved = True
-        for optimizer in self.optimizers:
-            optimizer.adopt()
+    def next_batches(self) -> list[Pick]:
+        """Return what one iteration takes of each run's data, stacked."""
+        each = [engine.next_batches() for engine in self.engines]
+        return [
+            tuple(torch.stack(parts) for parts in zip(*batches, strict=True))
+            for batches in zip(*each, strict=True)
+        ]
 
-    def publish(self) -> None:
-        """Show the replicas their optimizers' state."""
+    def state_dicts(self) -> list[State]:
+        """Return the state of each run."""
+        self._sync_views()
+        return [state for engine in self.engines for state in engine.state_dicts()]
+
+    def load_state_dicts(self, states: Sequence[State]) -> None:
+        """Continue where `state_dicts` was called; networks are loaded in place."""
+        for engine, state in zip(self.engines, states, strict=True):
+            engine.load_state_dicts([state])
+        self.step = self.engines[0].step
         for optimizer in self.optimizers:
-            optimizer.publish()
+            optimizer.load()
+
+    def networks(self) -> list[Nets]:
+        """Return the networks of each run: views of the stacked tensors."""
+        return [engine.nets for engine in self.engines]
+
+    def _sync_views(self) -> None:
+        """Show each engine its step and its part of the optimizers' state."""
+        for engine in self.engines:
+            engine.step = self.step
+        for optimizer in self.optimizers:
+            optimizer.sync_views()
 
 
 Weights = dict[str, Tensor]
-_WORST_FIRST = ("failed", "interrupted", "diverged", "completed")
 
 
 def differentiate(
@@ -247,13 +229,13 @@ def differentiate(
     generator: StackedPlayer,
     loss: LossFunction,
     game: Game,
-    side: Side,
+    player: PlayerName,
     *inputs: Any,
 ) -> tuple[Logs, Gradients]:
     """As of `update.differentiate`, for K games at once: logs (K,), gradients (K, ...)."""
 
     def one(critics: Weights, generators: Weights, *its: Any) -> tuple[Tensor, Logs]:
-        players = critic.one.using(critics), generator.one.using(generators)
+        players = critic.one.with_weights(critics), generator.one.with_weights(generators)
         value = loss(game.objective, *players, *its)
         return value.total, value.logs
 
@@ -261,11 +243,11 @@ def differentiate(
     vectorised = vmap(one, dims, randomness="different")
     totals, logs = vectorised(critic.weights, generator.weights, *inputs)
     # The replicas' losses have no weights in common: the gradient of their sum is that of each.
-    mover = critic if side == "critic" else generator
+    mover = critic if player == "critic" else generator
     gradients = autograd.grad(totals.sum(), mover.parameters, materialize_grads=True)
     norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients])
     detached = {tag: value.detach() for tag, value in logs.items()}
-    return detached | {f"grad_norm/{side}": norms.norm(dim=0)}, gradients
+    return detached | {f"grad_norm/{player}": norms.norm(dim=0)}, gradients
 
 
 def _dims(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
 from scenes import scene_of, view_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -13,7 +14,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gan_runner.core import DataSpec, View
 from gan_runner.metrics.lipschitz import LipschitzOfCritic, lipschitz_bound, operator_norm
 from gan_runner.models import dcgan, mlp, resnet
-from gan_runner.training.trainer import Trainer
 
 SPEC = DataSpec("images", (3, 16, 16))
 BOTH = {"lipschitz/lower", "wasserstein/per_slope"}

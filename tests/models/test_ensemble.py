@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import critic_loss, differentiate
 from torch import nn
 
 from gan_runner.core import DataSpec, Latent
@@ -16,8 +18,6 @@ from gan_runner.objectives import scores
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.scores import logistic_critic
 from gan_runner.sample import Chain, _follow, draw
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import critic_loss, differentiate
 
 
 class Shift(nn.Module):

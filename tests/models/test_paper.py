@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
 from omegaconf import DictConfig
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -16,7 +17,6 @@ from gan_runner.models import random_arch, resnet101
 from gan_runner.models.blocks import doubling, halving, initialise
 from gan_runner.networks import make
 from gan_runner.train import config_dir
-from gan_runner.training.trainer import Trainer
 
 MODELS = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
 TABLE_1 = {

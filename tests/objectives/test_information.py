@@ -7,6 +7,8 @@ from math import exp, log, log1p, pi
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import critic_loss, differentiate, generator_loss
 from torch import nn
 
 from gan_runner.core import Batch
@@ -18,8 +20,6 @@ from gan_runner.objectives.information import (
     noise_information,
 )
 from gan_runner.objectives.priors import categories, coded, gaussian
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import critic_loss, differentiate, generator_loss
 
 CPU = torch.device("cpu")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
 
 from gan_runner.core import Batch
 from gan_runner.objectives import scores
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.noise import InstanceNoise
-from gan_runner.training.trainer import Trainer
 
 NOISE = "+objective.input_noise={_target_: gan_runner.objectives.noise.InstanceNoise, std: 0.4, until: 4}"
 

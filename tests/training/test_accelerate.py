@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import alternating
 
 from gan_runner.training import accelerate
 from gan_runner.training.accelerate import Accelerated, Compiled, Mode
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating
 
 TERM = "{_target_: gan_runner.objectives.terms.%s, _partial_: true, weight: %s}"
 WORKLOADS = {

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from gan_runner.training.incident import incident_path
+from gan_runner.training.state import load_trained_state
+from gan_runner.training.trainer import Trainer
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -26,10 +29,7 @@ from gan_runner.training.checkpoint import (
     fingerprint,
     load_checkpoint,
 )
-from gan_runner.training.incident import incident_path
 from gan_runner.training.log import Meter
-from gan_runner.training.state import load_trained_state
-from gan_runner.training.trainer import Trainer
 
 Built = Callable[..., Any]
 TOY = (

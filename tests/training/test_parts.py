@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gan_runner.training.state import Average, tensors_of
+from gan_runner.training.trainer import Trainer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
@@ -18,8 +20,6 @@ from torch import nn
 from gan_runner.core import Latent, call_unchanged
 from gan_runner.training.log import Meter, RunLog, write_json
 from gan_runner.training.sampling import generate
-from gan_runner.training.state import Average, tensors_of
-from gan_runner.training.trainer import Trainer
 
 
 def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:

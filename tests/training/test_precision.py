@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
+from gan_runner.training.update import Player
 from torch import nn
 
 from gan_runner.core import Batch, DataSpec
@@ -15,8 +17,6 @@ from gan_runner.models import dcgan, mlp
 from gan_runner.objectives.terms import gradient_penalty, input_gradient
 from gan_runner.training import precision
 from gan_runner.training.precision import resolve_precision
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import Player
 
 CPU = torch.device("cpu")
 SPEC = DataSpec("images", (1, 8, 8))

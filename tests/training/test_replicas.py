@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from gan_runner.training.trainer import Trainer
 from torch import nn
 
 from gan_runner.core import Latent
@@ -16,7 +17,6 @@ from gan_runner.load import rebuild, resume_states
 from gan_runner.sample import draw
 from gan_runner.training.checkpoint import checkpoint_path, fingerprint, load_checkpoint
 from gan_runner.training.replicas import Pack
-from gan_runner.training.trainer import Trainer
 from gan_runner.verify import verify
 
 TOY = ("dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=2")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gan_runner.training.clock import Clock
 from PIL import Image
 
 from gan_runner.training.checkpoint import load_latest
-from gan_runner.training.clock import Clock
 
 RHYTHM = (
     "trainer.log_every=2", "trainer.evaluate_every=4", "trainer.sample_every=4",

@@ -6,12 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
-
-from gan_runner.core import Batch, Latent, Loss
-from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.constraints import clip_weights
-from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
 from gan_runner.training.update import (
     Game,
     Player,
@@ -21,6 +15,12 @@ from gan_runner.training.update import (
     differentiate,
     generator_loss,
 )
+from torch import nn
+
+from gan_runner.core import Batch, Latent, Loss
+from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.constraints import clip_weights
+from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
 
 
 class Shift(nn.Module):

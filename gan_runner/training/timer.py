@@ -1,4 +1,4 @@
-"""Where the time of a run goes."""
+"""Wall-clock time of a run, phase by phase."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from time import perf_counter
 
 from gan_runner.core import State
 
-_ENGINE = ("update",)  # what a step is for; all else is overhead
+_ENGINE = ("update",)  # the work proper; the rest of the loop is overhead
 _MEASURES = ("metrics", "pictures")  # wanted for their own sake, and counted apart
 
 
-class Clock:
-    """Where the time goes. On an accelerator, work is charged to whoever waits for it."""
+class PhaseTimer:
+    """Wall-clock time per phase. On a GPU, kernels count toward the phase that synchronizes."""
 
     def __init__(self) -> None:
         self.start = perf_counter()
@@ -22,26 +22,31 @@ class Clock:
         self._speed = 0.0
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Charge the time inside to a name."""
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Charge the time inside to a phase."""
         start = perf_counter()
         try:
             yield
         finally:
-            self.spent[name] = self.spent.get(name, 0.0) + perf_counter() - start
+            self.spent[phase] = self.spent.get(phase, 0.0) + perf_counter() - start
+
+    def restart(self, step: int) -> None:
+        """Forget all times; the run begins now, at a step."""
+        self.start, self.spent = perf_counter(), {}
+        self._last = (step, self.start, 0.0)
 
     def state_dict(self) -> State:
-        """Seconds by name, and in all."""
+        """Return seconds by phase, and in all."""
         return {**self.spent, "total": perf_counter() - self.start}
 
     def load_state_dict(self, state: State, *, step: int) -> None:
         """Add to the time that a run took before."""
-        self.spent = {name: seconds for name, seconds in state.items() if name != "total"}
+        self.spent = {phase: seconds for phase, seconds in state.items() if phase != "total"}
         self.start -= state["total"]
         self._last = (step, perf_counter(), self._measures())
 
     def steps_per_second(self, step: int) -> float:
-        """Speed since this was last asked at another step, measures and pictures apart."""
+        """Return the speed since the last call at another step, without metrics and pictures."""
         now, apart = perf_counter(), self._measures()
         last_step, last_time, last_apart = self._last
         if step != last_step:
@@ -51,12 +56,12 @@ class Clock:
         return self._speed
 
     def report(self) -> dict[str, float]:
-        """Seconds by name, their total, and the share of the loop that was not spent in updates."""
+        """Return seconds by phase, their total, and the share of the loop outside of updates."""
         total = perf_counter() - self.start
         loop = total - self._measures()
-        engine = sum(self.spent.get(name, 0.0) for name in _ENGINE)
+        engine = sum(self.spent.get(phase, 0.0) for phase in _ENGINE)
         outside = 1 - engine / loop if engine else 0.0
         return {"total": total, **self.spent, "share_outside_update": outside}
 
     def _measures(self) -> float:
-        return sum(self.spent.get(name, 0.0) for name in _MEASURES)
+        return sum(self.spent.get(phase, 0.0) for phase in _MEASURES)

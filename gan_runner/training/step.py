@@ -21,7 +21,7 @@ from gan_runner.core import Batch, Critic, Generator, Latent, Loss, Pick
 
 Gradients = Sequence[Tensor]
 Logs = dict[str, Tensor]
-Side = Literal["critic", "generator"]
+PlayerName = Literal["critic", "generator"]
 
 
 class Objective(Protocol):
@@ -95,7 +95,7 @@ class Player:
         for name, parameter in self.network.named_parameters():
             yield name, parameter if self.weights is None else self.weights[name]
 
-    def using(self, weights: Mapping[str, Tensor]) -> Player:
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Player:
         """The same network with other weights."""
         return replace(self, weights=weights)
 
@@ -131,21 +131,21 @@ def assign(parameters: Sequence[Tensor], gradients: Gradients) -> None:
 
 LossFunction = Callable[..., Loss]
 Differentiate = Callable[..., tuple[Logs, Gradients]]
-"""(loss, game, side, *inputs) -> its logs, and its gradients in the parameters of one side."""
+"""(loss, game, player, *inputs) -> its logs, and its gradients in the parameters of one player."""
 
 
 def differentiate(
-    loss: LossFunction, game: Game, side: Side, *inputs: Any
+    loss: LossFunction, game: Game, player: PlayerName, *inputs: Any
 ) -> tuple[Logs, Gradients]:
-    """Gradients of `loss(objective, critic, generator, *inputs)` in one side's parameters."""
+    """Gradients of `loss(objective, critic, generator, *inputs)` in one player's parameters."""
     value = loss(game.objective, game.critic, game.generator, *inputs)
-    parameters = getattr(game, side).parameters
+    parameters = getattr(game, player).parameters
     gradients = autograd.grad(value.total, parameters, materialize_grads=True)  # 0 where unused
-    norm = {f"grad_norm/{side}": nn.utils.get_total_norm(gradients)}
+    norm = {f"grad_norm/{player}": nn.utils.get_total_norm(gradients)}
     return {tag: v.detach() for tag, v in value.logs.items()} | norm, gradients
 
 
-class Plays(Protocol):
+class PlayerLike(Protocol):
     """What the update asks of a player: `Player`, or `replicas.StackedPlayer`."""
 
     @property
@@ -167,7 +167,7 @@ class Plays(Protocol):
         ...
 
 
-class Steps(Protocol):
+class OptimizerLike(Protocol):
     """What the update asks of an optimizer."""
 
     def step(self) -> Any:
@@ -192,11 +192,11 @@ class Game:
         batch_dim: the dimension that runs over the samples of a batch.
     """
 
-    critic: Plays
-    generator: Plays
+    critic: PlayerLike
+    generator: PlayerLike
     objective: Objective
-    critic_optimizer: Steps
-    generator_optimizer: Steps
+    critic_optimizer: OptimizerLike
+    generator_optimizer: OptimizerLike
     prior: Callable[[int], Latent]
     serve: Callable[..., Batch]
     batch_size: int
@@ -261,3 +261,8 @@ def _fakes(game: Game, reals: Sequence[Batch]) -> list[Batch]:
     z = torch.cat([z for z, _ in latents], dim)
     samples = game.generator(z, torch.cat(ys, dim) if ys else None).split(game.batch_size, dim)
     return [Batch(x, y, z) for x, (z, y) in zip(samples, latents, strict=True)]
+
+
+Order = Literal["alternating"]
+ORDERS: Mapping[Order, Iteration] = {"alternating": alternating}
+"""The orders of updates that an optimizer may name."""

@@ -16,13 +16,13 @@ _deaf_to: set[int] = set()
 
 
 def ignore(number: int) -> None:
-    """From now on a signal means nothing to this process: somebody else will pass it on."""
+    """Ignore a signal from now on, because another process will pass it on."""
     signal.signal(number, signal.SIG_IGN)
     _deaf_to.add(number)
 
 
-class Interrupt:
-    """While entered, remembers the first signal in `received`; a second one raises."""
+class Signals:
+    """Context that notes the first signal in `received`; a second one raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.received: str | None = None

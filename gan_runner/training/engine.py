@@ -1,0 +1,151 @@
+"""The state of a run and the one way to advance it: players, averages, optimizers, data, chance.
+
+An engine knows neither files nor schedules: `loop.fit` drives it, `recorder` writes what it gives.
+It steps without either, in a notebook or a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch.optim import Optimizer
+
+from gan_runner.core import Nets, Pick, State
+from gan_runner.data.stream import Stream
+from gan_runner.training.accelerate import Mode
+from gan_runner.training.ema import ema_of
+from gan_runner.training.run_spec import RunSpec
+from gan_runner.training.step import Game, Iteration, Logs
+from gan_runner.training.timer import PhaseTimer
+
+
+class EngineLike(Protocol):
+    """The interface of `Engine` and `replicas.StackedEngine`: four methods for one or more runs.
+
+    Attributes:
+        runs: the facts of each run, in the order of all lists below.
+        game: the players as training calls them, and the losses that they minimise.
+        mode: how an iteration is executed.
+        timer: charged with the phases "data" and "update".
+        config: the configuration of all runs as YAML text.
+        step: generator iterations taken.
+    """
+
+    runs: Sequence[RunSpec]
+    game: Game
+    mode: Mode
+    timer: PhaseTimer
+    config: str
+    step: int
+
+    def train_step(self) -> list[Logs]:
+        """Take one generator iteration; return the logs of each run, as tensors of the device."""
+        ...
+
+    def state_dicts(self) -> list[State]:
+        """Return the state of each run: everything that its next steps depend on, not copied."""
+        ...
+
+    def load_state_dicts(self, states: Sequence[State]) -> None:
+        """Continue where `state_dicts` was called."""
+        ...
+
+    def networks(self) -> list[Nets]:
+        """Return the networks of each run as they stand."""
+        ...
+
+
+class Engine:
+    """One run: two players, their optimizers, the generator's average, the data stream.
+
+    Args:
+        run: the facts of the run, which `runs` shows to whoever records it.
+        nets: the players and the averaged generator.
+        optimizers: of "critic" and "generator".
+        game: the players as training calls them, and the losses that they minimise.
+        iteration: one generator iteration of the game; see `step` and `accelerate`.
+        mode: how the iteration is executed.
+        stream: of training batches.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        *,
+        nets: Nets,
+        optimizers: Mapping[str, Optimizer],
+        game: Game,
+        iteration: Iteration,
+        mode: Mode,
+        stream: Stream,
+    ) -> None:
+        self.runs: Sequence[RunSpec] = [run]
+        self.nets, self.optimizers, self.stream = nets, optimizers, stream
+        self.game, self.iteration, self.mode = game, iteration, mode
+        self.ema = ema_of(nets.average, nets.generator, decay=run.settings.ema_decay)
+        self.timer, self.config, self.step = PhaseTimer(), run.config, 0
+
+    def train_step(self) -> list[Logs]:
+        """Take one generator iteration and one step of the average."""
+        with self.timer("data"):
+            batches = self.next_batches()
+        with self.timer("update"):
+            self.game.objective.begin(self.step)
+            logs = self.iteration(self.game, batches)
+            self.ema.update(self.step)
+        self.step += 1
+        return [logs]
+
+    def next_batches(self) -> list[Pick]:
+        """Return the row numbers or rows of the data that one iteration takes."""
+        return [self.stream.next() for _ in range(self.game.objective.n_critic)]
+
+    def state_dicts(self) -> list[State]:
+        """Return the state as a list of one; tensors are not copied."""
+        state = {
+            "step": self.step,
+            "generator": self.nets.generator.state_dict(),
+            "critic": self.nets.critic.state_dict(),
+            "average": self.nets.average.state_dict(),
+            "generator_optimizer": self.optimizers["generator"].state_dict(),
+            "critic_optimizer": self.optimizers["critic"].state_dict(),
+            "stream": self.stream.state_dict(),
+            "random": random_state(self.stream.device),
+            "mode": self.mode.state_dict(),
+        }
+        return [state]
+
+    def load_state_dicts(self, states: Sequence[State]) -> None:
+        """Continue where a state was taken; optimizers may go on with the tensors in it."""
+        (state,) = states
+        self.step = state["step"]
+        self.nets.generator.load_state_dict(state["generator"])
+        self.nets.critic.load_state_dict(state["critic"])
+        self.nets.average.load_state_dict(state["average"])
+        self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
+        self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
+        self.stream.load_state_dict(state["stream"])
+        set_random_state(state["random"], self.stream.device)
+        self.mode.load_state_dict(state["mode"])
+        self.mode.stale = True
+
+    def networks(self) -> list[Nets]:
+        """Return the networks as a list of one."""
+        return [self.nets]
+
+
+def random_state(device: torch.device) -> State:
+    """Return the states of the generators that training draws from: the CPU's and the device's."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: State, device: torch.device) -> None:
+    """Continue the generators where `random_state` was called."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:  # absent where the run began on a CPU
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

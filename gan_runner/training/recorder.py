@@ -1,0 +1,233 @@
+"""The files of one run: log, metrics, plots, checkpoints, health and summary.
+
+A step hands over device tensors and nothing is computed. On a tick, and only then, numbers come to
+the host, metrics are computed, plots drawn and checkpoints written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gan_runner.core import Nets, State, View
+from gan_runner.files import write_whole
+from gan_runner.training.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
+from gan_runner.training.log import Meter, RunLog, write_json
+from gan_runner.training.run_spec import RunSpec
+from gan_runner.training.sampling import generate
+from gan_runner.training.schedule import Schedule
+from gan_runner.training.timer import PhaseTimer
+
+
+class Recorder:
+    """Everything that one run writes into its directory.
+
+    Args:
+        run: the facts of the run.
+        run_dir: of this run alone.
+        schedule: what is due at which step.
+        timer: charged with the phases "metrics", "pictures", "log" and "checkpoints".
+        step: at which the run starts.
+        state: the checkpoint that the run continues from, None for a new one.
+
+    Attributes:
+        step: the last one that belongs to this run; a diverged replica stays behind the engine.
+        status: "failed" until the run ends, then "completed", "interrupted" or "diverged".
+        first_nonfinite_step: since the last point of the log; None: all losses were finite.
+        incident: the first such step of the whole run; see `replay`.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        run_dir: Path,
+        schedule: Schedule,
+        timer: PhaseTimer,
+        *,
+        step: int,
+        state: State | None = None,
+    ) -> None:
+        self.run, self.run_dir, self.schedule, self.timer = run, run_dir, schedule, timer
+        self.meter, self.step, self.status = Meter(), step, "failed"
+        self.first_nonfinite_step: int | None = None
+        self.incident: int | None = None
+        if state is not None:
+            self._load_state(state)
+        write_whole(run_dir / "config.yaml", run.config.encode())
+        write_whole(run_dir / "architecture.txt", run.architecture.encode())
+        cards = {tag: card for metric in run.evaluators for tag, card in metric.cards.items()}
+        cards["speed/steps_per_second"] = run.settings.card_of_speed(run.facts["device"])
+        self.log = RunLog(
+            run_dir,
+            keep_before=None if state is None else step,
+            cards=cards,
+            training=run.settings.card,
+        )
+
+    @property
+    def is_active(self) -> bool:
+        """False once the run has diverged and was told to stop there."""
+        return self.status != "diverged"
+
+    def begin(self, nets: Nets, state: State, *, resumed: bool) -> None:
+        """Write what precedes the first step, or repeat the tick that the checkpoint precedes."""
+        if resumed:
+            self.first_nonfinite_step = self.meter.broken(self.step)
+            self.tick(nets, state)
+            return
+        run = self.run
+        self.log.opening(
+            config=run.config, architecture=run.architecture, hyperparameters=run.hyperparameters
+        )
+        self._draw(nets)
+        self._save(state)
+        self.prune()
+
+    def add(self, logs: Mapping[str, Tensor]) -> None:
+        """Take in the logs of one step; nothing waits for the device."""
+        if self.is_active:
+            self.step += 1
+            self.meter.add(logs)
+
+    def find_nonfinite_step(self) -> int | None:
+        """Return the first non-finite step of the whole run, if it is among those since the log."""
+        if not self.is_active:
+            return None
+        self.first_nonfinite_step = self.meter.broken(self.step)
+        if self.first_nonfinite_step is None or self.incident is not None:
+            return None
+        self.incident = self.first_nonfinite_step
+        return self.incident
+
+    def checkpoint(self, state: State) -> None:
+        """Write the checkpoint of this step, if one is due."""
+        if self.is_active and self.schedule.saves(self.step):
+            self._save(state)
+
+    def prune(self) -> None:
+        """Remove the checkpoints that are not to be kept."""
+        prune(self.run_dir, keep=self.run.settings.keep_checkpoints)
+
+    def tick(self, nets: Nets, state: State) -> dict[str, float]:
+        """Log, measure and draw what is due; return the values of a new point."""
+        evaluates = self.schedule.evaluates(self.step)
+        due = evaluates or self.schedule.logs(self.step) or not self.is_active
+        values = self._read_meter() if due else {}
+        if values:
+            if evaluates:
+                with self.timer("metrics"):
+                    values |= measure(self.run, nets, self.log.points)
+            self._write_point(values)
+            self._save_best(state)
+        if self.schedule.draws(self.step) and self.is_active:
+            self._draw(nets)
+        return values
+
+    def stop_at_once(self, signal: str) -> None:
+        """Write the last point, without metrics and without another checkpoint."""
+        self.status, self.schedule.signal = "interrupted", signal
+        self.first_nonfinite_step = self.meter.broken(self.step)
+        if values := self._read_meter():
+            self._write_point(values)
+
+    def end(self) -> None:
+        """Settle the status of a run whose loop has ended."""
+        if self.is_active:
+            completed = self.step >= self.run.settings.steps
+            self.status = "completed" if completed else "interrupted"
+
+    def close(self, mode: Mapping[str, Any]) -> dict[str, Any]:
+        """Write and return the summary; `mode` says how the iterations were executed."""
+        summary = {
+            "status": self.status,
+            "signal": self.schedule.signal,
+            "steps": self.step,
+            "seconds": self.timer.report(),
+            "final": self.log.final,
+            "best": self.log.best,
+            "health": {**self.run.health.describe(), "incident": self.incident},
+            **self.run.facts,
+            "accelerate": mode,
+            "settings": asdict(self.run.settings),
+        }
+        write_json(self.run_dir / "summary.json", summary)
+        self.log.ending(self.status)
+        return summary
+
+    def _read_meter(self) -> dict[str, float]:
+        with self.timer("update"):  # a GPU may still be at work on it
+            return self.meter.read()  # the one synchronisation with the device
+
+    def _write_point(self, values: dict[str, float]) -> None:
+        """Add speed and health to the values of a point, and write it."""
+        if speed := self.timer.steps_per_second(self.step):
+            values["speed/steps_per_second"] = speed
+        health = self.run.health
+        values |= health.see(self.step, values, self.first_nonfinite_step)
+        if health.diverged and self.run.settings.on_diverged == "stop":
+            self.status = "diverged"
+        with self.timer("log"):
+            self.log.scalars(self.step, values)
+
+    def _save_best(self, state: State) -> None:
+        tag = self.run.settings.best_by or ""
+        is_best = self.log.best.get(tag, {}).get("step") == self.step
+        if is_best and self.first_nonfinite_step is None:
+            with self.timer("checkpoints"):
+                save_checkpoint(best_path(self.run_dir), self._with_own(state))
+
+    def _draw(self, nets: Nets) -> None:
+        with self.timer("pictures"):
+            view = view_of(self.run, nets, self.log.points)
+            for name, painter in self.run.painters.items():
+                if (picture := painter(view)) is not None:
+                    self.log.picture(self.step, name, picture)
+            if self.run.settings.histograms:
+                self.log.histograms(self.step, nets.weights)
+
+    def _save(self, state: State) -> None:
+        if self.first_nonfinite_step is not None and self.run.settings.on_diverged == "stop":
+            self.status = "diverged"  # the last checkpoint is better than the present state
+            return
+        with self.timer("checkpoints"):
+            self.log.flush()
+            save_checkpoint(checkpoint_path(self.run_dir, self.step), self._with_own(state))
+
+    def _with_own(self, state: State) -> State:
+        """Add to the engine's state of this run what its record depends on."""
+        return {
+            **state,
+            "shape": list(self.run.spec.shape),
+            "n_classes": self.run.spec.n_classes,
+            "replicas": self.run.replicas,
+            "meter": self.meter.state_dict(),
+            "health": self.run.health.state_dict(),
+            "incident": self.incident,
+            "seconds": self.timer.state_dict(),
+        }
+
+    def _load_state(self, state: State) -> None:
+        self.meter.load_state_dict(state["meter"])
+        self.run.health.load_state_dict(state["health"])
+        self.incident = state["incident"]
+
+
+def measure(
+    run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, float]:
+    """Return the metrics of a run's networks as they stand, by tag."""
+    view = view_of(run, nets, history)
+    return {tag: v for metric in run.evaluators for tag, v in metric(view).items()}
+
+
+def view_of(run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()) -> View:
+    """Draw the samples that metrics and plots look at, from the run's fixed noise."""
+    raw, averaged = (
+        generate(network, run.noise, batch_size=run.settings.batch_size)
+        for network in (nets.generator, nets.average)
+    )
+    return View(nets, run.spec, run.heldout, raw, averaged, run.noise, history)

@@ -1,0 +1,48 @@
+"""The facts of one run that its recorder needs: what to measure, when, and what to write down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan_runner.core import Batch, DataSpec, Evaluator, Latent, Painter
+from gan_runner.training.log import Monitor
+from gan_runner.training.settings import Settings
+
+
+@dataclass(eq=False)
+class RunSpec:
+    """One run as the builder describes it; nothing of it changes while the run trains.
+
+    Attributes:
+        spec: facts about the data.
+        settings: how long, how often and how fast.
+        heldout: samples for the metrics, on the device.
+        noise: the fixed noise of metrics and plots.
+        evaluators: metrics, computed every `evaluate_every` steps.
+        painters: plots by name, drawn every `sample_every` steps.
+        health: judges the run from the points of its log.
+        facts: for the summary: seed, versions, parameters ...
+        config: the configuration as YAML text.
+        architecture: every layer of both networks as text.
+        summary: the architecture in short, for the terminal.
+        folder: of this run inside the directory that is trained into; "" is that directory itself.
+        replicas: runs that are trained as one with this one, itself included.
+        hyperparameters: the values that TensorBoard compares runs by.
+    """
+
+    spec: DataSpec
+    settings: Settings
+    heldout: Batch
+    noise: Latent
+    evaluators: Sequence[Evaluator]
+    painters: Mapping[str, Painter]
+    health: Monitor
+    facts: dict[str, Any]
+    config: str
+    architecture: str = ""
+    summary: str = ""
+    folder: str = ""
+    replicas: int = 1
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
