@@ -29,7 +29,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from gan_runner.training.trainer import Trainer
 from hydra import compose, initialize_config_dir
 from measure import Step, count_flops, interleaved, machine, peak_memory, start_up
 from textbook import textbook
@@ -39,7 +38,9 @@ from gan_runner.build import build
 from gan_runner.files import write_whole
 from gan_runner.train import config_dir
 from gan_runner.training.device import keep_freed_memory
-from gan_runner.training.replicas import Pack
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.replicas import StackedEngine
 
 WORKLOADS = {
     "gaussians8": ["dataset=gaussians8", "model=mlp", "trainer.batch_size=256"],
@@ -103,7 +104,7 @@ class Bench:
     ) -> None:
         self.device, self.seconds, self.scratch, self.machine = device, seconds, scratch, machine
 
-    def build(self, name: str, *overrides: str) -> Trainer | Pack:
+    def build(self, name: str, *overrides: str) -> Engine | StackedEngine:
         """This runner's trainer for a workload."""
         command = [*WORKLOADS[name], "objective=wgan_gp", f"device={self.device}", *overrides]
         side = next((int(c.removeprefix("+side=")) for c in command if c.startswith("+side")), 0)
@@ -127,7 +128,7 @@ class Bench:
         """One row of the table."""
         fp32, auto = self.build(name, "trainer.precision=fp32"), self.build(name)
         # A run's precision is the process's: what differs is set before each contender's turn.
-        same = fp32.facts["precision"] == auto.facts["precision"]
+        same = fp32.runs[0].facts["precision"] == auto.runs[0].facts["precision"]
         contenders: dict[str, Step] = {
             "textbook": textbook(self.build(name, "trainer.precision=fp32"), self.device),
             "fp32": stepper(fp32, precise=True),
@@ -140,7 +141,7 @@ class Bench:
         ratios = {name: ratio(times["textbook"], times[name]) for name in ("fp32", "auto")}
         best = stepper(auto, precise=False)
         flops = count_flops(stepper(fp32, precise=True))
-        precision = auto.facts["precision"]
+        precision = auto.runs[0].facts["precision"]
         share = outside(auto, 1 / speeds["auto"], self.scratch)
         peak = self.machine["peak_gflops"][precision]
         row = {
@@ -148,7 +149,7 @@ class Bench:
             **{f"ratio_{name}": ratios[name][0] for name in ratios},
             **{f"ratio_{name}_range": ratios[name][1:] for name in ratios},
             "precision": precision,
-            "mode": auto.mode.chosen,
+            "mode": auto.mode.selected,
             "samples": {key: len(value) for key, value in times.items()},
             "share_outside_update": round(share, 5),
             "gflop_per_iteration": round(flops / 1e9, 3),
@@ -215,34 +216,30 @@ def shown(span: list[float]) -> str:
     return f"{f'{span[0]:.2f}-{span[1]:.2f}':>14s}"
 
 
-def stepper(trainer: Trainer | Pack, *, precise: bool) -> Step:
+def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
     """One iteration of a run, batches and running average included."""
-    if isinstance(trainer, Trainer):
-        trainer.adopt()
-    for run in trainer.runs:
-        run.step = 0
 
     def step() -> object:
         keep_freed_memory()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not precise
-        return trainer.advance(trainer.picks())
+        return engine.train_step()
 
     return step
 
 
-def outside(trainer: Trainer | Pack, seconds: float, scratch: Path) -> float:
+def outside(engine: Engine | StackedEngine, seconds: float, scratch: Path) -> float:
     """Share of a run at the default intervals that updates do not take, measures apart.
 
     Seconds a step of fetching batches and of the log, and seconds a checkpoint, are taken from a
     short run; `seconds` are an iteration's.
     """
-    run = trainer.runs[0]
+    run = engine.runs[0]
     steps = max(2, min(100, round(5 / seconds)))
     for name, value in {"steps": steps, "log_every": 1, "checkpoint_every": steps}.items():
         object.__setattr__(run.settings, name, value)
     silence = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory(dir=scratch) as folder, silence:
-        spent = run.fit(Path(folder))["seconds"]
+        spent = fit(engine, Path(folder))["seconds"]
     saves = 2 + 1  # the first, the last and the best
     attributed = sum(spent.get(name, 0.0) for name in SPENT)
     a_step = (spent["data"] + spent["total"] - attributed) / steps + spent["log"] / steps / 50

@@ -20,6 +20,7 @@ from gan_runner.files import write_whole
 from gan_runner.metrics.coverage import Coverage, coverage, fair
 from gan_runner.sample import draw
 from gan_runner.train import config_dir
+from gan_runner.training.loop import fit
 
 BUDGET = [
     "dataset=gaussians25", "model=mlp", "model.width=128", "trainer.batch_size=128",
@@ -64,10 +65,10 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
     if result.is_file() and (known := json.loads(result.read_text()))["asked"] == overrides:
         return known
     try:
-        trainer = build(composed(overrides))
+        engine = build(composed(overrides))
     except ValueError as error:  # it asks for labels, pixels or more noise than there is
         return {"skipped": str(error)}
-    summary = trainer.fit(folder)
+    summary = fit(engine, folder)
     report: dict[str, Any] = {
         "asked": overrides,
         "status": summary["status"],

@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from gan_runner.training.update import Player
 from hydra import compose, initialize_config_dir
 from score_digits import classifier_of, rows, shares
 from torch import Tensor
@@ -32,7 +31,9 @@ from gan_runner.metrics.scores import classifier_score
 from gan_runner.sample import draw
 from gan_runner.train import config_dir
 from gan_runner.training.device import device_name
+from gan_runner.training.loop import fit
 from gan_runner.training.precision import resolve_precision
+from gan_runner.training.step import Player
 
 ROUNDED = (torch.conv2d, torch.conv_transpose2d, torch.nn.functional.linear)
 
@@ -90,7 +91,7 @@ def loaded(overrides: list[str]) -> Dataset:
 def train(overrides: list[str], precision: str, folder: Path, *, emulated: bool) -> None:
     emulate = emulated and precision == "bf16"
     name = "fp32" if emulate else precision
-    trainer = build(config([*overrides, f"trainer.precision={name}"]))
+    engine = build(config([*overrides, f"trainer.precision={name}"]))
     folder.mkdir(parents=True, exist_ok=True)
     context: AbstractContextManager[Any] = nullcontext()
     if emulate:
@@ -102,7 +103,7 @@ def train(overrides: list[str], precision: str, folder: Path, *, emulated: bool)
 
         context = patch.object(Player, "__call__", rounded)
     with context:
-        trainer.fit(folder)
+        fit(engine, folder)
 
 
 class Bfloat16(TorchFunctionMode):

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from gan_runner.training.trainer import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gan_runner.core import to_unit
 from gan_runner.training.device import keep_freed_memory
+from gan_runner.training.engine import Engine
 
 
-def textbook(built: Trainer, device: torch.device) -> Callable[[], None]:
+def textbook(built: Engine, device: torch.device) -> Callable[[], None]:
     """WGAN-GP as tutorials write it, on the same networks with their default memory layout."""
     generator = built.nets.generator.to(memory_format=torch.contiguous_format)
     critic = plain_activations(built.nets.critic).to(memory_format=torch.contiguous_format)
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=1e-4, betas=(0.0, 0.9))
     optimizer_c = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.9))
     data = TensorDataset(to_unit(built.stream.table.x).contiguous().cpu())
-    loader = DataLoader(data, batch_size=built.settings.batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        data, batch_size=built.runs[0].settings.batch_size, shuffle=True, drop_last=True
+    )
     batches, latent_dim = endless(loader), int(built.nets.generator.latent_dim)
 
     def step() -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from gan_runner.build import build
 from gan_runner.train import config_dir
+from gan_runner.training.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -52,7 +52,7 @@ def config() -> Callable[..., DictConfig]:
 
 
 @pytest.fixture
-def trainer(config: Callable[..., DictConfig]) -> Callable[..., Trainer]:
+def trainer(config: Callable[..., DictConfig]) -> Callable[..., Engine]:
     """Build the trainer of a command line, small unless it says otherwise."""
     return lambda *overrides: build(config(*TINY, *overrides))
 

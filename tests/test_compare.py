@@ -15,6 +15,7 @@ import yaml
 
 from gan_runner.compare import main
 from gan_runner.runs import differing, read_runs
+from gan_runner.training.loop import fit
 
 CARD = {"reference": "held-out", "rows": 64, "seed": 1797}
 SCORE = {**CARD, "better": "higher"}
@@ -96,7 +97,7 @@ def test_the_table(make: Make, capsys: pytest.CaptureFixture) -> None:
 
 def test_final_and_best_are_those_of_the_summary(trainer, tmp_path: Path) -> None:
     rhythm = ("trainer.log_every=2", "trainer.evaluate_every=4", "trainer.steps=9")
-    summary = trainer(*rhythm, "model.filters=4").fit(tmp_path / "run")
+    summary = fit(trainer(*rhythm, "model.filters=4"), tmp_path / "run")
     (run,) = read_runs([tmp_path / "run"])
     assert run.values.final == summary["final"] and run.values.best == summary["best"]
     assert set(run.cards) == set(summary["final"])  # every number has a card

@@ -30,7 +30,7 @@ BAD = {
     "dataset=image_folder": r"^dataset\.path is needed; set dataset\.path=VALUE",
     "objective._target_=os.system": r"targets outside gan_runner, torch\.nn and torch\.optim are refused",
     "objective._target_=torch.load": r"targets outside gan_runner",
-    "objective._target_=gan_runner.training.state.torch": r"cannot|not a class or function",
+    "objective._target_=gan_runner.training.ema.torch": r"cannot|not a class or function",
     "objective._target_=gan_runner.objectives.adversarial.Objectve": r"did you mean Objective\?",
     "objective.critic_score._target_=torch.nn.modules.module.torch.load": r"cannot be imported|allowed module",
 }
@@ -128,7 +128,7 @@ def test_a_target_cannot_borrow_another_module() -> None:
     with pytest.raises(ValueError, match="not a class or function of an allowed module"):
         schema.locate("gan_runner.training.provenance.subprocess")
     with pytest.raises(ValueError, match="not a class or function of an allowed module"):
-        schema.locate("gan_runner.training.clock.perf_counter")
+        schema.locate("gan_runner.training.timer.perf_counter")
 
 
 @pytest.mark.parametrize("path", sorted(config_dir().rglob("*.yaml")), ids=lambda p: p.stem)

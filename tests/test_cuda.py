@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from gan_runner.training.incident import incident_path
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating
 
 from gan_runner.core import Batch
 from gan_runner.data.stream import Stream
-from gan_runner.training.accelerate import Captured
+from gan_runner.training.accelerate import CUDAGraphStep
 from gan_runner.training.checkpoint import (
     checkpoint_path,
     differences,
     load_checkpoint,
     load_latest,
 )
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.replay import diverged_path
+from gan_runner.training.step import alternating
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -36,31 +37,31 @@ WORKLOADS = {
 
 def play(built: Any, iteration: Callable, steps: int) -> list[dict[str, float]]:
     torch.cuda.manual_seed(3)
-    logs = [iteration(built.game, built.picks()) for _ in range(steps)]
+    logs = [iteration(built.game, built.next_batches()) for _ in range(steps)]
     return [{tag: v.item() for tag, v in its.items()} for its in logs]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_a_captured_graph_takes_the_steps_of_eager(
-    trainer: Callable[..., Trainer], workload: str
+    trainer: Callable[..., Engine], workload: str
 ) -> None:
     command = (*WORKLOADS[workload], *GPU)
     expected = play(trainer(*command), alternating, 12)
-    found = play(trainer(*command), Captured(), 12)
+    found = play(trainer(*command), CUDAGraphStep(alternating), 12)
     for one, other in zip(expected, found, strict=True):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
-def test_a_graph_on_another_than_the_current_gpu(trainer: Callable[..., Trainer]) -> None:
+def test_a_graph_on_another_than_the_current_gpu(trainer: Callable[..., Engine]) -> None:
     """Streams and graphs are made on the current device, or nothing would be captured."""
     command = (*WORKLOADS["points"], "device=cuda:1")
     torch.cuda.manual_seed_all(3)
     built = trainer(*command)
     before = [p.detach().clone() for p in built.nets.generator.parameters()]
-    captured = Captured()
+    captured = CUDAGraphStep(alternating)
     for _ in range(12):
-        captured(built.game, built.picks())
+        captured(built.game, built.next_batches())
         after = [p.detach().clone() for p in built.nets.generator.parameters()]
         assert all(p.device.index == 1 for p in after)
         assert not all(map(torch.equal, before, after))
@@ -69,24 +70,23 @@ def test_a_graph_on_another_than_the_current_gpu(trainer: Callable[..., Trainer]
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_the_update_never_waits_for_the_device(
-    trainer: Callable[..., Trainer], precision: str
+    trainer: Callable[..., Engine], precision: str
 ) -> None:
     built = trainer("model.filters=8", *GPU, f"trainer.precision={precision}")
     built.step = 0
-    built.adopt()
-    built.advance(built.picks())  # what libraries set up once may wait
+    built.train_step()  # what libraries set up once may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(25):  # more than an epoch
-            built.advance(built.picks())
+            built.train_step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("accelerate", ["auto", "eager", "cuda_graph"])
-def test_a_run_on_the_gpu(trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str) -> None:
+def test_a_run_on_the_gpu(trainer: Callable[..., Engine], tmp_path: Path, accelerate: str) -> None:
     built = trainer("model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "trainer.steps=60")
-    summary = built.fit(tmp_path)
+    summary = fit(built, tmp_path)
     assert summary["status"] == "completed"
     mode = summary["accelerate"]
     assert mode["mode"] in ({"eager", "cuda_graph"} if accelerate == "auto" else {accelerate})
@@ -97,17 +97,17 @@ def test_a_run_on_the_gpu(trainer: Callable[..., Trainer], tmp_path: Path, accel
 
 @pytest.mark.parametrize("accelerate", ["eager", "cuda_graph"])
 def test_a_resumed_run_on_the_gpu(
-    trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str
+    trainer: Callable[..., Engine], tmp_path: Path, accelerate: str
 ) -> None:
     command = (
         "model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
         "trainer.checkpoint_every=10",
     )  # fmt: skip
     try:
-        trainer(*command, "trainer.steps=20").fit(tmp_path / "whole")
-        trainer(*command, "trainer.steps=10").fit(tmp_path / "cut")
+        fit(trainer(*command, "trainer.steps=20"), tmp_path / "whole")
+        fit(trainer(*command, "trainer.steps=10"), tmp_path / "cut")
         states = load_latest([tmp_path / "cut"])
-        trainer(*command, "trainer.steps=20").fit(tmp_path / "cut", resume_from=states)
+        fit(trainer(*command, "trainer.steps=20"), tmp_path / "cut", resume_from=states)
     finally:
         torch.use_deterministic_algorithms(False)
     (one,), (other,) = load_latest([tmp_path / "whole"]), load_latest([tmp_path / "cut"])
@@ -116,7 +116,7 @@ def test_a_resumed_run_on_the_gpu(
 
 @pytest.mark.parametrize("accelerate", ["eager", "cuda_graph"])
 def test_steps_are_repeated_on_the_gpu(
-    trainer: Callable[..., Trainer], tmp_path: Path, accelerate: str
+    trainer: Callable[..., Engine], tmp_path: Path, accelerate: str
 ) -> None:
     """A NaN in the data: the steps up to it are taken again, and the run goes on as it was."""
     command = (*WORKLOADS["points"], *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
@@ -124,15 +124,15 @@ def test_steps_are_repeated_on_the_gpu(
     try:
         built = trainer(*command)
         start = built.stream.state_dict()
-        picks = [built.picks() for _ in range(17)][-1]
+        picks = [built.next_batches() for _ in range(17)][-1]
         built.stream.load_state_dict(start)
         built.stream.table.x[picks[-1][0][0], 0] = torch.nan
-        summary = built.fit(tmp_path / "ill")
-        trainer(*command[:-3], "trainer.steps=16").fit(tmp_path / "before")
+        summary = fit(built, tmp_path / "ill")
+        fit(trainer(*command[:-3], "trainer.steps=16"), tmp_path / "before")
     finally:
         torch.use_deterministic_algorithms(False)
     assert (summary["status"], summary["health"]["incident"]) == ("completed", 17)
-    kept = load_checkpoint(incident_path(tmp_path / "ill"))
+    kept = load_checkpoint(diverged_path(tmp_path / "ill"))
     assert kept["step"] == 16 and kept["repeated"]
     assert [bool(its["x"].isnan().any()) for its in kept["batches"]] == [False] * 4 + [True]
     before = load_checkpoint(checkpoint_path(tmp_path / "before", 16))
@@ -144,7 +144,7 @@ def test_replicas_on_the_gpu(trainer: Callable[..., Any], tmp_path: Path) -> Non
         *WORKLOADS["points"], *GPU, "trainer.replicas=3", "trainer.accelerate=cuda_graph",
         "trainer.steps=12",
     )  # fmt: skip
-    summary = pack.fit(tmp_path)
+    summary = fit(pack, tmp_path)
     assert [its["status"] for its in summary["replicas"].values()] == ["completed"] * 3
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import Player, alternating
 from omegaconf import DictConfig
 from scenes import scene_of
 
@@ -18,6 +16,9 @@ from gan_runner.metrics.critic import CriticOnHeldOut
 from gan_runner.metrics.pictures import paint_classes
 from gan_runner.objectives.priors import gaussian
 from gan_runner.sample import draw
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.step import Player, alternating
 
 CONDITIONAL = (
     "model.filters=4", "model.generator.labels=embedding", "model.critic.labels=projection",
@@ -26,7 +27,7 @@ CONDITIONAL = (
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])  # apart, and in one pass
 def test_generated_samples_carry_the_labels_of_the_data(
-    trainer: Callable[..., Trainer], norm: str
+    trainer: Callable[..., Engine], norm: str
 ) -> None:
     """Otherwise a point between a real and a generated sample had two labels."""
     built = trainer(*CONDITIONAL, f"model.generator.norm={norm}", "objective.n_critic=2")
@@ -38,7 +39,7 @@ def test_generated_samples_carry_the_labels_of_the_data(
         return critic_loss(critic, real, fake)
 
     built.game.objective.critic_loss = spy
-    picks = built.picks()
+    picks = built.next_batches()
     alternating(built.game, picks)
     assert len(seen) == 2
     for (real, fake), pick in zip(seen, picks, strict=True):
@@ -48,13 +49,13 @@ def test_generated_samples_carry_the_labels_of_the_data(
     assert not torch.equal(*different)
 
 
-def test_features_of_a_player_are_those_of_its_network(trainer: Callable[..., Trainer]) -> None:
+def test_features_of_a_player_are_those_of_its_network(trainer: Callable[..., Engine]) -> None:
     critic = trainer(*CONDITIONAL).nets.critic
     x, y = torch.randn(4, 1, 8, 8), torch.arange(4)
     expected = critic.features(x, y)
     assert torch.equal(Player(critic).part("features", x, y), expected)
     doubled = {name: 2 * p.detach() for name, p in critic.named_parameters()}
-    other = Player(critic).using(doubled).part("features", x, y)
+    other = Player(critic).with_weights(doubled).part("features", x, y)
     with torch.no_grad():
         for p in critic.parameters():
             p.mul_(2)
@@ -111,10 +112,10 @@ def test_a_class_that_is_rare_leaves_grey_cells() -> None:
 
 
 def test_a_conditional_run_is_sampled_by_label(
-    trainer: Callable[..., Trainer], tmp_path: Path
+    trainer: Callable[..., Engine], tmp_path: Path
 ) -> None:
     built = trainer(*CONDITIONAL, "trainer.steps=2")
-    built.fit(tmp_path)
+    fit(built, tmp_path)
     in_turn, fives = draw(tmp_path, 300, seed=1), draw(tmp_path, 300, seed=1, label=5)
     same = [k for k in range(300) if (in_turn[k] == fives[k]).all()]
     assert same == list(range(5, 300, 10))  # also beyond the first chunk of 256
@@ -130,14 +131,14 @@ def test_a_conditional_run_is_sampled_by_label(
 
 
 def test_a_run_without_labels_has_none_to_ask_for(
-    trainer: Callable[..., Trainer], tmp_path: Path
+    trainer: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    trainer("model.filters=4", "trainer.steps=1").fit(tmp_path)
+    fit(trainer("model.filters=4", "trainer.steps=1"), tmp_path)
     with pytest.raises(ValueError, match=r"--label 0: .* none: it was trained without them"):
         draw(tmp_path, 1, label=0)
 
 
-def test_labels_of_one_player_alone(trainer: Callable[..., Trainer]) -> None:
+def test_labels_of_one_player_alone(trainer: Callable[..., Engine]) -> None:
     with pytest.raises(ValueError, match=r"the critic asks for labels, .*model\.generator\.labels"):
         trainer("model.filters=4", "model.critic.labels=projection")
     with pytest.warns(UserWarning, match="the critic does not see the labels"):
@@ -145,24 +146,25 @@ def test_labels_of_one_player_alone(trainer: Callable[..., Trainer]) -> None:
 
 
 def test_the_fixed_noise_has_the_labels_of_the_held_out_samples(
-    trainer: Callable[..., Trainer],
+    trainer: Callable[..., Engine],
 ) -> None:
     """So that what lies between the two has one label, as in training."""
     built = trainer(*CONDITIONAL, "trainer.n_eval=400")  # more than the 359 that are held out
-    y = built.heldout.y
-    assert len(y) == 359 and len(built.noise.y) == 400
-    assert torch.equal(built.noise.y[:359], y) and torch.equal(built.noise.y[359:], y[:41])
+    y = built.runs[0].heldout.y
+    assert len(y) == 359 and len(built.runs[0].noise.y) == 400
+    assert torch.equal(built.runs[0].noise.y[:359], y) and torch.equal(
+        built.runs[0].noise.y[359:], y[:41]
+    )
 
 
-def test_the_average_of_a_spectral_generator_has_its_norm(trainer: Callable[..., Trainer]) -> None:
+def test_the_average_of_a_spectral_generator_has_its_norm(trainer: Callable[..., Engine]) -> None:
     """The mean of unit vectors is shorter: averaged singular vectors gave norms of 13."""
     built = trainer(
         "dataset=gaussians8", "model=mlp", "model.width=32", "model.generator.norm=spectral",
         "objective=ns_gan", "optimizer.lr=2e-3",
     )  # fmt: skip
-    built.adopt()
-    for built.step in range(400):
-        built.advance(built.picks())
+    for _ in range(400):
+        built.train_step()
     average = built.nets.average
     assert not any(module.training for module in average.modules())
     for module in average.modules():
@@ -184,7 +186,7 @@ def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) ->
         build(config("model.filters=4", "model.critic.norm=spectral", "trainer.replicas=2"))
 
 
-def test_minibatch_statistics_contradict_a_penalty(trainer: Callable[..., Trainer]) -> None:
+def test_minibatch_statistics_contradict_a_penalty(trainer: Callable[..., Engine]) -> None:
     with pytest.raises(ValueError, match=r"model\.critic\.minibatch contradicts objective\."):
         trainer("model.filters=4", "model.critic.minibatch=stddev")
     for seed in range(6):  # a small weight of the statistic must not hide it

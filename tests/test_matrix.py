@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating, critic_loss, differentiate, generator_loss
 from torch import nn
 
 from gan_runner.core import Batch, Latent, Loss
 from gan_runner.models.norms import has_feature_norm
 from gan_runner.train import config_dir
+from gan_runner.training.engine import Engine
+from gan_runner.training.step import alternating, critic_loss, differentiate, generator_loss
 
 
 def options(group: str) -> list[str]:
@@ -54,8 +54,8 @@ def colour_images(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def build_cell(
-    trainer: Callable[..., Trainer], folder: str, data: str, model: str, *more: str
-) -> Trainer:
+    trainer: Callable[..., Engine], folder: str, data: str, model: str, *more: str
+) -> Engine:
     path = [f"dataset.path={folder}"] if data == "image_folder" else []
     sizes = SIZES.get(model, ["model.filters=4"])
     if data == "gaussians8" and "objective=infogan" in more:
@@ -66,7 +66,7 @@ def build_cell(
 @pytest.mark.parametrize(("model", "objective"), CELLS)
 @pytest.mark.parametrize("data", DATA)
 def test_one_step_of_each_player(
-    trainer: Callable[..., Trainer], colour_images: str, data: str, model: str, objective: str
+    trainer: Callable[..., Engine], colour_images: str, data: str, model: str, objective: str
 ) -> None:
     if data == "gaussians8" and model != "mlp":
         with pytest.raises(ValueError, match=r"this model needs images, .* use model=mlp"):
@@ -82,7 +82,7 @@ def test_one_step_of_each_player(
         _hold_still(network.double())
     real = built.stream.serve(*built.stream.next())
     real = Batch(real.x.double(), real.y)
-    latent = Latent(built.noise.z[: len(real.x)].double(), real.y)
+    latent = Latent(built.runs[0].noise.z[: len(real.x)].double(), real.y)
     with torch.no_grad():
         fake = Batch(nets.generator(*latent), latent.y, latent.z)
 
@@ -143,7 +143,7 @@ def _descend(network: nn.Module, gradients: list[torch.Tensor], lr: float) -> No
 )
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 def test_every_optimizer_steps_both_players(
-    trainer: Callable[..., Trainer], optimizer: str, objective: str
+    trainer: Callable[..., Engine], optimizer: str, objective: str
 ) -> None:
     """Adam and RMSProp first move each weight by about lr; SGD by lr times the gradient."""
     calm = ["optimizer.temperature=0"] if optimizer == "sghmc" else []

@@ -19,7 +19,6 @@ import pytest
 import torch
 import yaml
 from conftest import Zygote
-from gan_runner.training.trainer import Trainer
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -33,6 +32,8 @@ from gan_runner.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
 from gan_runner.verify import main as verify_main
 from gan_runner.verify import verify
 
@@ -291,22 +292,22 @@ class File:
 
 
 def test_a_full_disk_at_each_write(
-    trainer: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build() -> Trainer:
+    def build() -> Engine:
         return trainer(
             "model.filters=4", "trainer.steps=8", "trainer.log_every=3", "trainer.sample_every=4",
             "trainer.evaluate_every=4", "trainer.checkpoint_every=2",
         )  # fmt: skip
 
-    build().fit(tmp_path / "whole")
+    fit(build(), tmp_path / "whole")
     whole = everything(tmp_path / "whole")
     for fails_at in range(1, 100):
         run_dir, disk = tmp_path / str(fails_at), None
         with monkeypatch.context() as patch:
             disk = FullDisk(patch, fails_at)
             try:
-                build().fit(run_dir)
+                fit(build(), run_dir)
             except OSError as error:
                 assert error.errno == errno.ENOSPC
         if disk.left > 0:  # no write was left to fail
@@ -314,7 +315,7 @@ def test_a_full_disk_at_each_write(
             break
         if checkpoints(run_dir):  # otherwise there was no room to begin
             resumed = rebuild(run_dir)
-            resumed.fit(run_dir, resume_from=resume_states(run_dir, resumed))
+            fit(resumed, run_dir, resume_from=resume_states(run_dir, resumed))
             assert_same(run_dir, whole)
     else:
         pytest.fail("the run never ended")

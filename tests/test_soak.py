@@ -6,7 +6,8 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from gan_runner.training.trainer import Trainer
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
 
 
 def memory() -> int:
@@ -15,7 +16,7 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
-def test_20_000_steps_on_8_gaussians(trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+def test_20_000_steps_on_8_gaussians(trainer: Callable[..., Engine], tmp_path: Path) -> None:
     """Logging, measuring, painting and saving included; the first tenth may still settle."""
     built = trainer(
         "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1", "objective=ns_gan",
@@ -30,5 +31,5 @@ def test_20_000_steps_on_8_gaussians(trainer: Callable[..., Trainer], tmp_path: 
         return iteration(game, reals)  # type: ignore[arg-type]
 
     built.iteration = counted  # type: ignore[assignment]
-    assert built.fit(tmp_path)["steps"] == 20_000
+    assert fit(built, tmp_path)["steps"] == 20_000
     assert seen[19_999] < 1.02 * seen[2000], seen

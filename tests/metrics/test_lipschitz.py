@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
 from scenes import scene_of, view_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -14,6 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gan_runner.core import DataSpec, View
 from gan_runner.metrics.lipschitz import LipschitzOfCritic, lipschitz_bound, operator_norm
 from gan_runner.models import dcgan, mlp, resnet
+from gan_runner.training.engine import Engine
 
 SPEC = DataSpec("images", (3, 16, 16))
 BOTH = {"lipschitz/lower", "wasserstein/per_slope"}
@@ -181,9 +181,13 @@ def test_a_module_may_tell_its_constant() -> None:
      (("model.filters=4", "objective=ns_gan"), set())],
     ids=["mlp", "dcgan", "batch norm"],
 )  # fmt: skip
-def test_in_a_run(trainer: Callable[..., Trainer], command: tuple[str, ...], tags: set) -> None:
+def test_in_a_run(trainer: Callable[..., Engine], command: tuple[str, ...], tags: set) -> None:
     built = trainer(*command)
-    fake = built.nets.generator(built.noise.z).detach()
-    view = View(built.nets, built.spec, built.heldout, fake, fake, built.noise)
-    found = {t for e in built.evaluators if isinstance(e, LipschitzOfCritic) for t in e(view)}
+    fake = built.nets.generator(built.runs[0].noise.z).detach()
+    view = View(
+        built.nets, built.runs[0].spec, built.runs[0].heldout, fake, fake, built.runs[0].noise
+    )
+    found = {
+        t for e in built.runs[0].evaluators if isinstance(e, LipschitzOfCritic) for t in e(view)
+    }
     assert found == tags

@@ -34,6 +34,7 @@ from gan_runner.training.checkpoint import (
     fingerprint,
     load_checkpoint,
 )
+from gan_runner.training.loop import fit
 
 SIDE = 8 * 3 + 2  # pixels from an image of 8 to the next: enlarged three times, a border of 2
 PIXELS = DataSpec("images", (1, 8, 8), n_classes=3)
@@ -342,7 +343,7 @@ def test_pictures_do_not_change_a_run(trainer, tmp_path: Path, kind: str) -> Non
     """They are painted before the first step and after the last."""
     for pictures in ("full", "none"):
         its = (f"pictures={pictures}", f"trainer.histograms={pictures == 'full'}", "metrics=none")
-        trainer(*RHYTHM, RUNS[kind], *its, "trainer.steps=4").fit(tmp_path / pictures)
+        fit(trainer(*RHYTHM, RUNS[kind], *its, "trainer.steps=4"), tmp_path / pictures)
     assert trained(tmp_path / "full") == trained(tmp_path / "none")
     shown = {p.parent.name for p in (tmp_path / "full").glob("*/step_000004.png")}
     assert {"samples", "curves", "gradients", "weights", "interpolations", "arithmetic"} <= shown
@@ -357,12 +358,12 @@ def test_a_resumed_run_paints_the_same_curves(trainer, tmp_path: Path) -> None:
     for name in ("whole", "resumed"):
         built = trainer(*command, "pictures=none", f"+{curves}")
         if name == "whole":
-            built.fit(tmp_path / name)
+            fit(built, tmp_path / name)
             shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
             shutil.rmtree(tmp_path / "resumed" / "curves")
         else:
             state = load_checkpoint(checkpoint_path(tmp_path / name, 4))
-            built.fit(tmp_path / name, resume_from=[state])
+            fit(built, tmp_path / name, resume_from=[state])
     whole, resumed = (
         {p.name: p.read_bytes() for p in (tmp_path / name / "curves").iterdir()}
         for name in ("whole", "resumed")

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import critic_loss, differentiate
 from torch import nn
 
 from gan_runner.core import DataSpec, Latent
@@ -18,6 +16,9 @@ from gan_runner.objectives import scores
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.scores import logistic_critic
 from gan_runner.sample import Chain, _follow, draw
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.step import critic_loss, differentiate
 
 
 class Shift(nn.Module):
@@ -59,7 +60,7 @@ def test_a_loss_is_the_mean_of_the_critics_losses() -> None:
 
 
 def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
-    trainer: Callable[..., Trainer], tmp_path: Path
+    trainer: Callable[..., Engine], tmp_path: Path
 ) -> None:
     built = trainer(
         "dataset=gaussians8", "model=mlp", "model.width=8", "objective=bayesian", "trainer.steps=3",
@@ -78,7 +79,7 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
     torch.testing.assert_close(
         logs["loss/generator/prior"], expected
     )  # of the generator, not the critic
-    built.fit(tmp_path)
+    fit(built, tmp_path)
     samples = torch.from_numpy(draw(tmp_path, 10))  # few, and still of all members
     noise = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))[:10]
     with torch.no_grad():
@@ -86,7 +87,7 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
             torch.testing.assert_close(samples[k::4], member(noise[k::4]), rtol=1e-4, atol=1e-5)
 
 
-def test_a_member_has_its_own_likelihood(trainer: Callable[..., Trainer]) -> None:
+def test_a_member_has_its_own_likelihood(trainer: Callable[..., Engine]) -> None:
     """Its gradient is that of a critic alone: not a K-th of it, as of a mean over all."""
     command = (
         "dataset=gaussians8",
@@ -104,7 +105,7 @@ def test_a_member_has_its_own_likelihood(trainer: Callable[..., Trainer]) -> Non
         torch.testing.assert_close(mine, its)
 
 
-def test_what_is_of_one_critic_is_refused_for_several(trainer: Callable[..., Trainer]) -> None:
+def test_what_is_of_one_critic_is_refused_for_several(trainer: Callable[..., Engine]) -> None:
     toy = ("dataset=gaussians8", "model=mlp", "model.width=8", "+objective.critics=2")
     with pytest.raises(
         ValueError, match=r"objective\.critics=2 contradicts objective\.critic_terms\."
@@ -142,17 +143,20 @@ def test_langevin_in_the_energy_of_a_run() -> None:
     assert z.std().item() == pytest.approx(0.5, rel=0.03)
 
 
-def test_langevin_from_the_command(trainer: Callable[..., Trainer], tmp_path: Path) -> None:
-    trainer(
-        "dataset=gaussians8", "model=mlp", "model.width=8", "objective=meg", "trainer.steps=2"
-    ).fit(tmp_path)
+def test_langevin_from_the_command(trainer: Callable[..., Engine], tmp_path: Path) -> None:
+    fit(
+        trainer(
+            "dataset=gaussians8", "model=mlp", "model.width=8", "objective=meg", "trainer.steps=2"
+        ),
+        tmp_path,
+    )
     plain, moved = draw(tmp_path, 300), draw(tmp_path, 300, chain=Chain(5, 0.1))
     assert (plain != moved).any() and (moved == draw(tmp_path, 300, chain=Chain(5, 0.1))).all()
 
 
-def test_codes_are_chosen_one_by_one(trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+def test_codes_are_chosen_one_by_one(trainer: Callable[..., Engine], tmp_path: Path) -> None:
     built = trainer("objective=infogan", "model.filters=4", "trainer.steps=2")
-    built.fit(tmp_path)
+    fit(built, tmp_path)
     one, other = draw(tmp_path, 20, code=1), draw(tmp_path, 20, code=2)
     assert (one != other).any() and (one == draw(tmp_path, 20, code=1)).all()
     with pytest.raises(ValueError, match=r"--code 10: the codes of this generator are 0 to 9"):

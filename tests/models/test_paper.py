@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
 from omegaconf import DictConfig
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -17,6 +16,7 @@ from gan_runner.models import random_arch, resnet101
 from gan_runner.models.blocks import doubling, halving, initialise
 from gan_runner.networks import make
 from gan_runner.train import config_dir
+from gan_runner.training.engine import Engine
 
 MODELS = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
 TABLE_1 = {
@@ -128,7 +128,7 @@ def test_points_are_refused(config: Compose, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_scores_are_per_sample_under_a_penalty(trainer: Callable[..., Trainer], model: str) -> None:
+def test_scores_are_per_sample_under_a_penalty(trainer: Callable[..., Engine], model: str) -> None:
     """Changing one sample of a batch leaves the gradients of the others as they were."""
     small = "model.filters=[4,6]" if model == "random" else "model.filters=4"
     sizes = [small] if model != "mlp" else ["model.width=16"]
@@ -235,7 +235,7 @@ def test_spectral_norm_is_of_weights_whatever_is_drawn() -> None:
         assert all(is_parametrized(m, "weight") for m in weights)
 
 
-def test_both_objectives_get_the_same_network(trainer: Callable[..., Trainer]) -> None:
+def test_both_objectives_get_the_same_network(trainer: Callable[..., Engine]) -> None:
     for seed in range(4):
         arguments = ("model=random", f"model.seed={seed}", "model.filters=[4,6]")
         one, other = (trainer(*arguments, f"objective={o}").nets for o in ("wgan_gp", "ns_gan"))
@@ -254,18 +254,17 @@ def test_there_are_only_so_many() -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_random_architecture_takes_a_step(trainer: Callable[..., Trainer], seed: int) -> None:
+def test_a_random_architecture_takes_a_step(trainer: Callable[..., Engine], seed: int) -> None:
     """Of either objective: nothing is infinite, and each weight layer but dead ones has moved."""
     for objective in ("wgan_gp", "ns_gan"):
         built = trainer(
             "model=random", f"model.seed={seed}", "model.filters=[4,8,16]", f"objective={objective}",
             "objective.n_critic=1",
         )  # fmt: skip
-        built.adopt()
         built.step = 0
         players = [built.nets.generator, built.nets.critic]
         before = [[p.detach().clone() for p in player.parameters()] for player in players]
-        (logs,) = built.advance(built.picks())
+        (logs,) = built.train_step()
         assert all(value.isfinite() for value in logs.values())
         for player, weights in zip(players, before, strict=True):
             moved = 0

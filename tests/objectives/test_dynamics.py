@@ -8,12 +8,12 @@ from math import hypot, log
 import pytest
 import torch
 from closed_forms import Net, at_optimum, lines_estimate, lines_jensen_shannon
-from gan_runner.training.update import Game, Player, alternating
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from gan_runner.core import Batch, Latent
 from gan_runner.objectives.adversarial import Objective
+from gan_runner.training.step import Game, Player, alternating
 
 # -- Parallel lines (Arjovsky et al. 2017, example 1).
 

@@ -7,8 +7,6 @@ from math import exp, log, log1p, pi
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import critic_loss, differentiate, generator_loss
 from torch import nn
 
 from gan_runner.core import Batch
@@ -20,6 +18,8 @@ from gan_runner.objectives.information import (
     noise_information,
 )
 from gan_runner.objectives.priors import categories, coded, gaussian
+from gan_runner.training.engine import Engine
+from gan_runner.training.step import critic_loss, differentiate, generator_loss
 
 CPU = torch.device("cpu")
 
@@ -140,7 +140,7 @@ def test_noise_information_learns_to_tell_pairs() -> None:
     assert found["same"] > 0.8 > 0.2 > found["other"]
 
 
-def gradient_norms(trainer: Trainer, module: str, side: str) -> float:
+def gradient_norms(trainer: Engine, module: str, side: str) -> float:
     """Of the loss of one side in a module of the critic or, for "generator", in the generator."""
     torch.manual_seed(3)  # the noise is the same for all
     game, nets = trainer.game, trainer.nets
@@ -155,7 +155,7 @@ def gradient_norms(trainer: Trainer, module: str, side: str) -> float:
     return sum(g.norm().item() for (name, _), g in named if name.startswith(module))
 
 
-def test_infogans_information_reaches_q_and_g(trainer: Callable[..., Trainer]) -> None:
+def test_infogans_information_reaches_q_and_g(trainer: Callable[..., Engine]) -> None:
     """Against the same run without it: Q learns from the critic's loss, G from its own."""
     off = (
         "objective.critic_terms.code_information.categorical=0",
@@ -170,7 +170,7 @@ def test_infogans_information_reaches_q_and_g(trainer: Callable[..., Trainer]) -
     assert abs(one - other) > 0.01 * other > 0 and same == one
 
 
-def test_megs_information_leaves_the_energy_alone(trainer: Callable[..., Trainer]) -> None:
+def test_megs_information_leaves_the_energy_alone(trainer: Callable[..., Engine]) -> None:
     """In the critic's loss it trains T, and moves no weight of the energy."""
     node = "objective.critic_terms.noise_information"
     on, trained = (
@@ -194,7 +194,7 @@ def test_megs_information_leaves_the_energy_alone(trainer: Callable[..., Trainer
     assert gradient_norms(on, "pairs", "critic") > 0 == gradient_norms(off, "pairs", "critic")
 
 
-def test_a_term_of_labels_needs_labels(trainer: Callable[..., Trainer]) -> None:
+def test_a_term_of_labels_needs_labels(trainer: Callable[..., Engine]) -> None:
     with pytest.raises(
         ValueError, match=r"objective\.critic_terms\.classification needs samples with labels"
     ):
@@ -218,7 +218,7 @@ def test_a_head_needs_features() -> None:
         Objective(critic_score=scores.logistic_critic, generator_score=None)
 
 
-def test_what_does_not_fit_together_is_refused(trainer: Callable[..., Trainer]) -> None:
+def test_what_does_not_fit_together_is_refused(trainer: Callable[..., Engine]) -> None:
     small = ("model.filters=4",)
     for words, overrides in {
         "the critic is told the label that it is to find": ("objective=acgan", "model.critic.labels=projection"),
@@ -235,16 +235,14 @@ def test_what_does_not_fit_together_is_refused(trainer: Callable[..., Trainer]) 
             trainer(*small, *overrides)
 
 
-def test_labels_and_codes_together(trainer: Callable[..., Trainer]) -> None:
+def test_labels_and_codes_together(trainer: Callable[..., Engine]) -> None:
     labels = ("model.generator.labels=embedding", "model.critic.labels=concatenation")
     built = trainer("objective=infogan", "model.filters=4", *labels)
-    built.adopt()
-    built.step = 0
-    (logs,) = built.advance(built.picks())
+    (logs,) = built.train_step()
     assert logs["information/categorical"].isfinite()
 
 
-def test_weights_of_zero_are_absence(trainer: Callable[..., Trainer]) -> None:
+def test_weights_of_zero_are_absence(trainer: Callable[..., Engine]) -> None:
     """Neither computed nor logged, and no reason to leave the critic's norm out."""
     r1 = "+objective.critic_terms.r1={_target_: gan_runner.objectives.terms.r1, _partial_: true, weight: 0}"
     one, other = (trainer("objective=ns_gan", "model.filters=4", *more) for more in ((r1,), ()))

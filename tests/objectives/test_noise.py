@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
 
 from gan_runner.core import Batch
 from gan_runner.objectives import scores
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.noise import InstanceNoise
+from gan_runner.training.engine import Engine
 
 NOISE = "+objective.input_noise={_target_: gan_runner.objectives.noise.InstanceNoise, std: 0.4, until: 4}"
 
@@ -55,16 +55,13 @@ def test_the_generator_feels_the_critic_through_the_noise() -> None:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_a_run_follows_the_schedule(trainer: Callable[..., Trainer], replicas: int) -> None:
+def test_a_run_follows_the_schedule(trainer: Callable[..., Engine], replicas: int) -> None:
     built = trainer(
         "dataset=gaussians8", "model=mlp", "model.width=8", "objective=ns_gan", NOISE,
         f"trainer.replicas={replicas}",
     )  # fmt: skip
-    built.adopt()
     levels = []
-    for step in range(6):
-        for run in built.runs:
-            run.step = step
-        built.advance(built.picks())
+    for _ in range(6):
+        built.train_step()
         levels.append(built.game.objective.input_noise.level.item())
     assert levels == pytest.approx([0.4, 0.3, 0.2, 0.1, 0.0, 0.0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gan_runner.training.update import Player
 from torch import nn
 
 from gan_runner.core import Batch
@@ -18,6 +17,7 @@ from gan_runner.objectives.terms import (
     r2,
     weight_decay,
 )
+from gan_runner.training.step import Player
 
 
 class Linear(nn.Module):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import alternating
 
 from gan_runner.training import accelerate
-from gan_runner.training.accelerate import Accelerated, Compiled, Mode
+from gan_runner.training.accelerate import AutoStep, CompiledStep, Mode
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.step import alternating
 
 TERM = "{_target_: gan_runner.objectives.terms.%s, _partial_: true, weight: %s}"
 WORKLOADS = {
@@ -30,24 +31,24 @@ WORKLOADS = {
 }
 
 
-def weights(built: Trainer) -> torch.Tensor:
+def weights(built: Engine) -> torch.Tensor:
     tensors = [*built.nets.generator.state_dict().values(), *built.nets.critic.parameters()]
     return torch.cat([t.detach().flatten().float() for t in tensors])
 
 
-def play(built: Trainer, iteration: Callable, steps: int) -> tuple[list[dict], torch.Tensor]:
+def play(built: Engine, iteration: Callable, steps: int) -> tuple[list[dict], torch.Tensor]:
     torch.manual_seed(3)
-    logs = [iteration(built.game, built.picks()) for _ in range(steps)]
+    logs = [iteration(built.game, built.next_batches()) for _ in range(steps)]
     return [{tag: v.item() for tag, v in its.items()} for its in logs], weights(built)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_compiled_equals_eager(trainer: Callable[..., Trainer], workload: str) -> None:
+def test_compiled_equals_eager(trainer: Callable[..., Engine], workload: str) -> None:
     """Same noise, same losses and weights to the rounding of float32, batch norm included."""
     command = (*WORKLOADS[workload], "objective.n_critic=2", "optimizer=sgd", "optimizer.lr=1e-2")
     eager, start = trainer(*command), weights(trainer(*command))
     expected, after = play(eager, alternating, 3)
-    found, compiled_after = play(trainer(*command), Compiled(), 3)
+    found, compiled_after = play(trainer(*command), CompiledStep(alternating), 3)
     for one, other in zip(expected, found, strict=True):
         assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
     moved = (after - start).norm()
@@ -55,10 +56,8 @@ def test_compiled_equals_eager(trainer: Callable[..., Trainer], workload: str) -
     assert (compiled_after - after).norm() < 1e-4 * moved
 
 
-def test_auto_is_eager_on_a_cpu_and_says_so(
-    trainer: Callable[..., Trainer], tmp_path: Path
-) -> None:
-    summary = trainer("model.filters=4", "trainer.steps=2").fit(tmp_path)
+def test_auto_is_eager_on_a_cpu_and_says_so(trainer: Callable[..., Engine], tmp_path: Path) -> None:
+    summary = fit(trainer("model.filters=4", "trainer.steps=2"), tmp_path)
     assert summary["accelerate"] == {
         "asked": "auto", "mode": "eager", "iterations_per_second": {},
     }  # fmt: skip
@@ -77,12 +76,12 @@ def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return iteration
 
-    accelerated = Accelerated(mode, torch.device("cpu"))
+    accelerated = AutoStep(mode, torch.device("cpu"))
     accelerated.candidates = ["eager", "cuda_graph"]
     accelerated.iterations = {"eager": at(0.004, "eager"), "cuda_graph": at(0.001, "cuda_graph")}
     for _ in range(45):
         accelerated(None, [])  # type: ignore[arg-type]
-    assert mode.chosen == "cuda_graph"
+    assert mode.selected == "cuda_graph"
     assert taken == ["eager"] * 20 + ["cuda_graph"] * 25
     assert mode.speeds == {"eager": 250.0, "cuda_graph": 1000.0}
     resumed = Mode("auto")
@@ -90,10 +89,10 @@ def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resumed == mode
     pinned = Mode("eager")
     pinned.load_state_dict(mode.state_dict())
-    assert pinned.chosen == "eager"
+    assert pinned.selected == "eager"
 
 
-def test_a_graph_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
+def test_a_graph_needs_a_gpu(trainer: Callable[..., Engine]) -> None:
     with pytest.raises(ValueError, match=r"accelerate=cuda_graph needs an NVIDIA GPU, not cpu"):
         trainer("trainer.accelerate=cuda_graph")
 
@@ -109,14 +108,14 @@ def test_auto_goes_on_eagerly_where_capturing_fails() -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nand so on")
 
     mode = Mode("auto")
-    accelerated = Accelerated(mode, torch.device("cpu"))
+    accelerated = AutoStep(mode, torch.device("cpu"))
     accelerated.candidates = ["eager", "cuda_graph"]
     accelerated.iterations = {"eager": eager, "cuda_graph": fails}
     with pytest.warns(UserWarning, match=r"accelerate=cuda_graph failed \(operation not permitted"):
         for _ in range(30):
             accelerated(None, [])  # type: ignore[arg-type]
-    assert mode.chosen == "eager" and len(taken) == 30
-    asked = Accelerated(Mode("cuda_graph"), torch.device("cpu"))
+    assert mode.selected == "eager" and len(taken) == 30
+    asked = AutoStep(Mode("cuda_graph"), torch.device("cpu"))
     asked.iterations = accelerated.iterations
     with pytest.raises(RuntimeError):  # who asks for it wants to know
         asked(None, [])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Average, meter, log, clock, sampling and checkpoints."""
+"""EMA, meter, log, clock, sampling and checkpoints."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_runner.training.state import Average, tensors_of
-from gan_runner.training.trainer import Trainer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch import nn
 
 from gan_runner.core import Latent, call_unchanged
+from gan_runner.training.ema import EMA, tensors_of
+from gan_runner.training.engine import Engine
 from gan_runner.training.log import Meter, RunLog, write_json
+from gan_runner.training.recorder import view_of
 from gan_runner.training.sampling import generate
 
 
 def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
-    Average(tensors_of(average), tensors_of(network), decay=decay).update(step)
+    EMA(tensors_of(average), tensors_of(network), decay=decay).update(step)
 
 
 def test_average_in_closed_form() -> None:
@@ -157,16 +158,14 @@ def test_generating_in_batches_equals_generating_at_once() -> None:
 
 
 def test_without_an_average_measures_and_pictures_are_of_one_generator(
-    trainer: Callable[..., Trainer],
+    trainer: Callable[..., Engine],
 ) -> None:
     """Its batch norm, too, goes by the batch, as in training."""
     built = trainer("objective=ns_gan", "model.filters=4", "trainer.ema_decay=0")
-    built.adopt()
-    built.step = 0
     for _ in range(3):
-        built.advance(built.picks())
+        built.train_step()
     with_running = trainer("objective=ns_gan", "model.filters=4")
-    view, other = built._view(), with_running._view()
+    view, other = (view_of(engine.runs[0], engine.nets) for engine in (built, with_running))
     assert torch.equal(view.averaged, view.raw)
     assert not torch.allclose(other.averaged, other.raw, atol=1e-3)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
-from gan_runner.training.update import Player
 from torch import nn
 
 from gan_runner.core import Batch, DataSpec
@@ -16,7 +14,10 @@ from gan_runner.load import rebuild
 from gan_runner.models import dcgan, mlp
 from gan_runner.objectives.terms import gradient_penalty, input_gradient
 from gan_runner.training import precision
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
 from gan_runner.training.precision import resolve_precision
+from gan_runner.training.step import Player
 
 CPU = torch.device("cpu")
 SPEC = DataSpec("images", (1, 8, 8))
@@ -57,17 +58,17 @@ def test_a_cpu_is_known_by_its_name_and_not_by_the_clock(
 
 
 def test_a_resumed_run_keeps_what_auto_has_chosen(
-    monkeypatch: pytest.MonkeyPatch, trainer: Callable[..., Trainer], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, trainer: Callable[..., Engine], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: True)
     built = trainer("trainer.precision=auto", "trainer.steps=1", "model.filters=4")
-    built.fit(tmp_path)
+    fit(built, tmp_path)
     monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: False)
     again = rebuild(tmp_path, steps=2)
-    assert built.facts["precision"] == again.facts["precision"] == "bf16"
+    assert built.runs[0].facts["precision"] == again.runs[0].facts["precision"] == "bf16"
 
 
-def test_tf32_needs_a_gpu(trainer: Callable[..., Trainer]) -> None:
+def test_tf32_needs_a_gpu(trainer: Callable[..., Engine]) -> None:
     with pytest.raises(ValueError, match=r"trainer\.precision=tf32 needs an NVIDIA GPU .* not cpu"):
         trainer("trainer.precision=tf32")
 
@@ -93,11 +94,11 @@ def test_double_precision_is_kept() -> None:
     assert Player(critic)(torch.rand(2, 1, 8, 8).double()).dtype == torch.float64
 
 
-def test_a_bfloat16_iteration_is_close_to_an_exact_one(trainer: Callable[..., Trainer]) -> None:
+def test_a_bfloat16_iteration_is_close_to_an_exact_one(trainer: Callable[..., Engine]) -> None:
     def losses(name: str) -> list[float]:
         built = trainer("model.filters=8", "model.init=he", f"trainer.precision={name}")
-        assert built.facts["precision"] == name
-        logs = [built.iteration(built.game, built.picks()) for _ in range(3)]
+        assert built.runs[0].facts["precision"] == name
+        logs = [built.iteration(built.game, built.next_batches()) for _ in range(3)]
         return [its["loss/critic"].item() for its in logs]
 
     exact, rounded = losses("fp32"), losses("bf16")

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from gan_runner.training.trainer import Trainer
 from torch import nn
 
 from gan_runner.core import Latent
 from gan_runner.load import rebuild, resume_states
 from gan_runner.sample import draw
 from gan_runner.training.checkpoint import checkpoint_path, fingerprint, load_checkpoint
-from gan_runner.training.replicas import Pack
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.replicas import StackedEngine
 from gan_runner.verify import verify
 
 TOY = ("dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=2")
@@ -27,20 +28,20 @@ RHYTHM = (
 )  # fmt: skip
 
 
-def weights(run: Trainer) -> torch.Tensor:
+def weights(run: Engine) -> torch.Tensor:
     networks: tuple[nn.Module, ...] = (run.nets.generator, run.nets.critic, run.nets.average)
     tensors = [t for network in networks for t in network.state_dict().values()]
     return torch.cat([t.detach().flatten().float() for t in tensors])
 
 
-def fixed_noise(run: Trainer) -> Callable[[int], Latent]:
+def fixed_noise(run: Engine) -> Callable[[int], Latent]:
     """Noise that depends on the run alone."""
-    source = torch.Generator().manual_seed(run.facts["seed"])
+    source = torch.Generator().manual_seed(run.runs[0].facts["seed"])
     width = int(run.nets.generator.latent_dim)
     return lambda n: Latent(torch.randn(n, width, generator=source))
 
 
-def with_fixed_noise(run: Trainer) -> Callable[[int], Latent]:
+def with_fixed_noise(run: Engine) -> Callable[[int], Latent]:
     prior = fixed_noise(run)
     object.__setattr__(run.game, "prior", prior)
     return prior
@@ -76,16 +77,14 @@ def test_a_replica_takes_the_steps_of_a_run(
         monkeypatch.setattr(torch, "rand", halves)
     lrs = [1e-4, 1e-4, 3e-4]
     pack = trainer(*command, "trainer.replicas=3", f"trainer.replica_lrs={lrs}")
-    assert isinstance(pack, Pack)
+    assert isinstance(pack, StackedEngine)
     alone = [
         trainer(*command, f"seed={k}", f"optimizer.critic.lr={lr}", f"optimizer.generator.lr={lr}")
         for k, lr in enumerate(lrs)
     ]
-    starts = [weights(run) for run in pack.runs]
-    for run, other in zip(pack.runs, alone, strict=True):
+    starts = [weights(run) for run in pack.engines]
+    for run, other in zip(pack.engines, alone, strict=True):
         assert torch.equal(weights(run), weights(other))
-        run.step = other.step = 0
-        other.adopt()
     priors = [fixed_noise(run) for run in alone]
 
     def stacked(n: int) -> Latent:
@@ -93,16 +92,16 @@ def test_a_replica_takes_the_steps_of_a_run(
 
     object.__setattr__(pack.game, "prior", stacked)
     for _ in range(4):
-        logs = pack.advance(pack.picks())
+        logs = pack.train_step()
     for run in alone:
         with_fixed_noise(run)
         for _ in range(4):
-            (own,) = run.advance(run.picks())
-        its = logs[run.facts["seed"]]
+            (own,) = run.train_step()
+        its = logs[run.runs[0].facts["seed"]]
         assert {k: v.item() for k, v in its.items()} == pytest.approx(
             {k: v.item() for k, v in own.items()}, rel=2e-3, abs=1e-5
         )
-    for start, run, other in zip(starts, pack.runs, alone, strict=True):
+    for start, run, other in zip(starts, pack.engines, alone, strict=True):
         moved = (weights(other) - start).norm()
         assert moved > 1e-4
         assert (weights(run) - weights(other)).norm() < 2e-3 * moved
@@ -119,22 +118,22 @@ def everything(run_dir: Path, step: int) -> list[Any]:
 
 def test_a_pack_resumes_bit_for_bit(trainer: Callable[..., Any], tmp_path: Path) -> None:
     command = (*TOY, *RHYTHM, "trainer.replicas=3", "trainer.replica_lrs=[1e-4,1e-3,1e-3]")
-    summary = trainer(*command, "trainer.steps=12").fit(tmp_path / "whole")
+    summary = fit(trainer(*command, "trainer.steps=12"), tmp_path / "whole")
     assert summary["status"] == "completed" and len(summary["replicas"]) == 3
-    trainer(*command, "trainer.steps=8").fit(tmp_path / "cut")
+    fit(trainer(*command, "trainer.steps=8"), tmp_path / "cut")
     # the process died after it had saved one replica's last step, but not the others'
     for k in (1, 2):
         checkpoint_path(tmp_path / "cut" / f"replica_{k}", 8).unlink()
     again = rebuild(tmp_path / "cut", steps=12)
     states = resume_states(tmp_path / "cut", again)
     assert [state["step"] for state in states] == [4, 4, 4]
-    again.fit(tmp_path / "cut", resume_from=states)
+    fit(again, tmp_path / "cut", resume_from=states)
     assert everything(tmp_path / "cut", 12) == everything(tmp_path / "whole", 12)
     assert verify(tmp_path / "whole") == (8, 12, [])
 
 
 def test_a_replica_is_a_run_directory(trainer: Callable[..., Any], tmp_path: Path) -> None:
-    trainer(*TOY, *RHYTHM, "trainer.replicas=2", "trainer.steps=8").fit(tmp_path)
+    fit(trainer(*TOY, *RHYTHM, "trainer.replicas=2", "trainer.steps=8"), tmp_path)
     folder = tmp_path / "replica_1"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["seed"] == 1 and summary["status"] == "completed"
@@ -157,14 +156,14 @@ def test_one_replica_diverges_and_the_others_go_on(
 ) -> None:
     pack = trainer(*TOY, *RHYTHM, "trainer.replicas=3", "trainer.steps=9")
     with torch.no_grad():
-        next(pack.runs[1].nets.critic.parameters()).fill_(float("nan"))
-    summary = pack.fit(tmp_path)
+        next(pack.engines[1].nets.critic.parameters()).fill_(float("nan"))
+    summary = fit(pack, tmp_path)
     assert summary["status"] == "diverged"
     assert [its["status"] for its in summary["replicas"].values()] == [
         "completed", "diverged", "completed",
     ]  # fmt: skip
     assert [its["steps"] for its in summary["replicas"].values()] == [9, 3, 9]
-    assert torch.isfinite(weights(pack.runs[0])).all()
+    assert torch.isfinite(weights(pack.engines[0])).all()
 
 
 def test_refusals(trainer: Callable[..., Any]) -> None:

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gan_runner.training.update import (
+from torch import nn
+
+from gan_runner.core import Batch, Latent, Loss
+from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.constraints import clip_weights
+from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
+from gan_runner.training.step import (
     Game,
     Player,
     alternating,
@@ -15,12 +21,6 @@ from gan_runner.training.update import (
     differentiate,
     generator_loss,
 )
-from torch import nn
-
-from gan_runner.core import Batch, Latent, Loss
-from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.constraints import clip_weights
-from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
 
 
 class Shift(nn.Module):

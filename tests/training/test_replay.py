@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from gan_runner.training.incident import incident_path
-from gan_runner.training.state import load_trained_state
-from gan_runner.training.trainer import Trainer
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -29,7 +26,10 @@ from gan_runner.training.checkpoint import (
     fingerprint,
     load_checkpoint,
 )
+from gan_runner.training.engine import Engine
 from gan_runner.training.log import Meter
+from gan_runner.training.loop import fit
+from gan_runner.training.replay import diverged_path
 
 Built = Callable[..., Any]
 TOY = (
@@ -55,10 +55,10 @@ def silence(network: nn.Module) -> None:
         parameter.zero_()
 
 
-def poison(run: Trainer, step: int, which: int = 0) -> None:
+def poison(run: Engine, step: int, which: int = 0) -> None:
     """Put a NaN into the data that a step is the first to be given, for one critic update of it."""
     start = run.stream.state_dict()
-    picks = [run.picks() for _ in range(step)][-1]
+    picks = [run.next_batches() for _ in range(step)][-1]
     run.stream.load_state_dict(start)
     table = run.stream.table  # replicas share theirs
     run.stream.table = table._replace(x=table.x.clone())
@@ -72,7 +72,7 @@ def test_a_constant_generator_is_a_collapse(
 ) -> None:
     built = trainer(*data, f"objective={objective}", "trainer.steps=20")
     silence(built.nets.generator)
-    summary = built.fit(tmp_path)
+    summary = fit(built, tmp_path)
     assert states(tmp_path) == {5: 0, 10: 0, 15: 0, 20: 2}
     assert (summary["status"], summary["health"]["state"]) == ("completed", "collapsed")
     assert summary["health"]["since"] == 10
@@ -94,7 +94,7 @@ def test_a_dead_critic_is_a_stall(trainer: Built, tmp_path: Path, objective: str
         return iteration(*args)
 
     built.iteration = killed
-    summary = built.fit(tmp_path)
+    summary = fit(built, tmp_path)
     seen = states(tmp_path)
     assert [seen[step] for step in (5, 10)] == [0, 0]
     assert seen[30] == seen[40] == 1  # the second evaluation after it died, and from there on
@@ -103,15 +103,15 @@ def test_a_dead_critic_is_a_stall(trainer: Built, tmp_path: Path, objective: str
 
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp", "hinge", "lsgan", "wgan"])
 def test_healthy_runs_are_well(trainer: Built, tmp_path: Path, objective: str) -> None:
-    summary = trainer(
+    summary = fit(trainer(
         *TOY[:3], *TOY[5:], "model.width=32", f"objective={objective}", "trainer.steps=150",
         "optimizer.lr=1e-3", "trainer.batch_size=64",
-    ).fit(tmp_path)  # fmt: skip
+    ), tmp_path)  # fmt: skip
     assert set(states(tmp_path).values()) == {0.0}
     assert summary["health"] == {
         "state": "ok", "since": 0, "because": "", "history": [[0, "ok"]], "incident": None,
     }  # fmt: skip
-    assert not incident_path(tmp_path).exists()
+    assert not diverged_path(tmp_path).exists()
 
 
 EXPLODES = (
@@ -122,12 +122,12 @@ EXPLODES = (
 
 def test_an_exploding_run_is_stopped_while_it_is_finite(trainer: Built, tmp_path: Path) -> None:
     """Without a bound on the critic, each player's slope is the other's step."""
-    summary = trainer(*TOY, *EXPLODES, "trainer.steps=1000").fit(tmp_path)
+    summary = fit(trainer(*TOY, *EXPLODES, "trainer.steps=1000"), tmp_path)
     its, final = summary["health"], summary["final"]
     assert summary["status"] == its["state"] == "diverged" and summary["steps"] < 1000
     assert its["since"] == summary["steps"] - 1  # two points in a row
     assert 1e5 < max(abs(final["loss/critic"]), abs(final["loss/generator"])) < float("inf")
-    assert its["incident"] is None and not incident_path(tmp_path).exists()
+    assert its["incident"] is None and not diverged_path(tmp_path).exists()
     assert checkpoint_path(tmp_path, 0).is_file()
 
 
@@ -141,12 +141,12 @@ def test_the_first_step_that_is_not_finite_is_kept(
     built = trainer(*command, "trainer.steps=200")
     step, which = 67, built.game.objective.n_critic - 1
     poison(built, step, which)
-    summary = built.fit(tmp_path / "run")
+    summary = fit(built, tmp_path / "run")
     assert (summary["status"], summary["steps"]) == ("diverged", 80)
     its = summary["health"]
     assert (its["state"], its["since"], its["incident"]) == ("diverged", step, step)
 
-    kept = load_checkpoint(incident_path(tmp_path / "run"))
+    kept = load_checkpoint(diverged_path(tmp_path / "run"))
     assert kept["step"] == step - 1 and kept["repeated"]
     assert not isfinite(kept["logs"]["loss/critic"])
     batches = [batch["x"] for batch in kept["batches"]]
@@ -154,13 +154,13 @@ def test_the_first_step_that_is_not_finite_is_kept(
     assert [bool(x.isnan().any()) for x in batches] == [k == which for k in range(n_critic)]
 
     # The state is that of a run which ended just before, bit for bit.
-    trainer(*command, f"trainer.steps={step - 1}").fit(tmp_path / "before")
+    fit(trainer(*command, f"trainer.steps={step - 1}"), tmp_path / "before")
     whole = load_checkpoint(checkpoint_path(tmp_path / "before", step - 1))
     assert not {key for key in TRAINED if differences(kept[key], whole[key])}
 
     # The critic's loss is not finite on the kept batch, and it is without the NaN.
     again = trainer(*command)
-    load_trained_state(again, kept)
+    again.load_state_dicts([kept])
     x, fake = batches[which], again.nets.generator(kept["noise"][which]).detach()
     fine = ~x.isnan().any(dim=1)
     loss = partial(again.game.objective.critic_loss, again.game.critic)
@@ -174,14 +174,14 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
 ) -> None:
     """A meter that lies: it says at step 15 that 13 was not finite, though all steps are."""
     command = (*TOY, "objective=wgan_gp", "trainer.steps=20", f"trainer.replicas={replicas}")
-    trainer(*command, "trainer.log_every=1").fit(tmp_path / "plain")
+    fit(trainer(*command, "trainer.log_every=1"), tmp_path / "plain")
     with monkeypatch.context() as patch:
         patch.setattr(Meter, "broken", lambda self, step: 13 if step == 15 else None)
         with pytest.warns(UserWarning, match="step 13 was not finite, but is when it is repeated"):
-            trainer(*command, "trainer.on_diverged=continue").fit(tmp_path / "lied")
+            fit(trainer(*command, "trainer.on_diverged=continue"), tmp_path / "lied")
     again = trainer(*command)
     names = ["."] if replicas == 1 else [f"replica_{k}" for k in range(replicas)]
-    kept = [load_checkpoint(incident_path(tmp_path / "lied" / name)) for name in names]
+    kept = [load_checkpoint(diverged_path(tmp_path / "lied" / name)) for name in names]
     for name, its in zip(names, kept, strict=True):
         one, other = (
             load_checkpoint(checkpoint_path(tmp_path / run / name, 20)) for run in ("plain", "lied")
@@ -193,14 +193,13 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
         assert its["logs"] == {tag: point[tag] for tag in its["logs"]}
 
     # Put back, the states take the step with the kept batches and noise.
-    for run, its in zip(again.runs, kept, strict=True):
-        load_trained_state(run, its)
-    again.adopt()
+    again.load_state_dicts(kept)
     tape: list[Any] = []
     prior = again.game.prior
     object.__setattr__(again.game, "prior", lambda n: tape.append(prior(n)) or tape[-1])
-    picks = again.picks()
-    logs = again.advance(picks)
+    picks = again.next_batches()
+    again.next_batches = lambda: picks
+    logs = again.train_step()
     for k, its in enumerate(kept):
         row = (lambda t, k=k: t[k]) if replicas > 1 else (lambda t: t)
         assert {tag: value.item() for tag, value in logs[k].items()} == its["logs"]
@@ -211,16 +210,16 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
 
 def test_of_replicas_only_the_broken_one_is_kept(trainer: Built, tmp_path: Path) -> None:
     command = (*TOY, "objective=ns_gan", "trainer.steps=20", "trainer.replicas=3")
-    trainer(*command).fit(tmp_path / "well")
+    fit(trainer(*command), tmp_path / "well")
     pack = trainer(*command)
-    poison(pack.runs[1], 7)
-    summary = pack.fit(tmp_path / "ill")
+    poison(pack.engines[1], 7)
+    summary = fit(pack, tmp_path / "ill")
     states_ = {name: its["health"]["state"] for name, its in summary["replicas"].items()}
     assert states_ == {"replica_0": "ok", "replica_1": "diverged", "replica_2": "ok"}
     assert summary["replicas"]["replica_1"]["health"]["since"] == 7
-    kept = load_checkpoint(incident_path(tmp_path / "ill" / "replica_1"))
+    kept = load_checkpoint(diverged_path(tmp_path / "ill" / "replica_1"))
     assert kept["step"] == 6 and kept["repeated"] and kept["batches"][0]["x"].isnan().sum() == 1
-    assert not incident_path(tmp_path / "ill" / "replica_0").exists()
+    assert not diverged_path(tmp_path / "ill" / "replica_0").exists()
     for k in (0, 2):  # the repetition has not touched the others
         one, other = (
             load_checkpoint(checkpoint_path(tmp_path / name / f"replica_{k}", 20))
@@ -237,12 +236,12 @@ def test_a_diverged_run_may_go_on(trainer: Built, tmp_path: Path) -> None:
     command = (*TOY, "objective=ns_gan", "trainer.on_diverged=continue", "metrics=full",
                "trainer.checkpoint_every=8", "trainer.keep_checkpoints=9")  # fmt: skip
 
-    def poisoned(*more: str) -> Trainer:
+    def poisoned(*more: str) -> Engine:
         built = trainer(*command, *more)
         poison(built, 13)
         return built
 
-    whole = poisoned("trainer.steps=40").fit(tmp_path / "whole")
+    whole = fit(poisoned("trainer.steps=40"), tmp_path / "whole")
     assert (whole["status"], whole["steps"]) == ("completed", 40)
     assert whole["health"]["history"] == [[0, "ok"], [13, "diverged"]]
     assert whole["final"]["loss/critic"] is None and states(tmp_path / "whole")[15] == 3
@@ -251,14 +250,14 @@ def test_a_diverged_run_may_go_on(trainer: Built, tmp_path: Path) -> None:
     )  # fmt: skip
     for cut in (8, 16, 24):  # before it breaks; after, before and after the next point
         folder = tmp_path / str(cut)
-        poisoned(f"trainer.steps={cut}").fit(folder)
+        fit(poisoned(f"trainer.steps={cut}"), folder)
         state = load_checkpoint(checkpoint_path(folder, cut))
-        resumed = poisoned("trainer.steps=40").fit(folder, resume_from=[state])
+        resumed = fit(poisoned("trainer.steps=40"), folder, resume_from=[state])
         assert resumed["health"] == whole["health"]
         assert states(folder) == states(tmp_path / "whole")
         ends = [load_checkpoint(checkpoint_path(f, 40)) for f in (folder, tmp_path / "whole")]
         assert differences(*ends) == []
-        kept = [load_checkpoint(incident_path(f)) for f in (folder, tmp_path / "whole")]
+        kept = [load_checkpoint(diverged_path(f)) for f in (folder, tmp_path / "whole")]
         assert differences(*kept) == []
 
 
@@ -271,18 +270,18 @@ def test_health_survives_a_resumption(trainer: Built, tmp_path: Path) -> None:
         "trainer.keep_checkpoints=99",
     )
 
-    def constant(*more: str) -> Trainer:
+    def constant(*more: str) -> Engine:
         built = trainer(*command, *more)
         silence(built.nets.generator)
         return built
 
-    whole = constant("trainer.steps=32").fit(tmp_path / "whole")
+    whole = fit(constant("trainer.steps=32"), tmp_path / "whole")
     assert whole["health"]["history"] == [[0, "ok"], [10, "collapsed"]]
     for cut in (8, 12, 16, 20, 24):
         folder = tmp_path / str(cut)
-        constant(f"trainer.steps={cut}").fit(folder)
+        fit(constant(f"trainer.steps={cut}"), folder)
         resumed = rebuild(folder, steps=32)
-        summary = resumed.fit(folder, resume_from=resume_states(folder, resumed))
+        summary = fit(resumed, folder, resume_from=resume_states(folder, resumed))
         assert summary["health"] == whole["health"]
         assert states(folder) == states(tmp_path / "whole")
         end = [load_checkpoint(checkpoint_path(f, 32)) for f in (folder, tmp_path / "whole")]
@@ -292,9 +291,10 @@ def test_health_survives_a_resumption(trainer: Built, tmp_path: Path) -> None:
 def test_measures_and_health_leave_training_alone(trainer: Built, tmp_path: Path) -> None:
     """Bit for bit: without any measure, and with all of them at every step."""
     command = (*IMAGES, "objective=ns_gan", "trainer.steps=6")  # batch norm on both sides
-    trainer(*command, "metrics=none", "trainer.log_every=6").fit(tmp_path / "blind")
-    trainer(*command, "metrics=full", "trainer.log_every=1", "trainer.evaluate_every=1").fit(
-        tmp_path / "seen"
+    fit(trainer(*command, "metrics=none", "trainer.log_every=6"), tmp_path / "blind")
+    fit(
+        trainer(*command, "metrics=full", "trainer.log_every=1", "trainer.evaluate_every=1"),
+        tmp_path / "seen",
     )
     one, other = (load_checkpoint(checkpoint_path(tmp_path / n, 6)) for n in ("blind", "seen"))
     keys = (*TRAINED, "random")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gan_runner.training.clock import Clock
 from PIL import Image
 
 from gan_runner.training.checkpoint import load_latest
+from gan_runner.training.loop import fit
+from gan_runner.training.timer import PhaseTimer
 
 RHYTHM = (
     "trainer.log_every=2", "trainer.evaluate_every=4", "trainer.sample_every=4",
@@ -40,7 +41,7 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
-    summary = trainer(*RHYTHM, "trainer.steps=9").fit(tmp_path)
+    summary = fit(trainer(*RHYTHM, "trainer.steps=9"), tmp_path)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 4, 6, 8, 9]
@@ -74,7 +75,7 @@ def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
 
 
 def test_zero_steps_build_and_stop(trainer, tmp_path: Path) -> None:
-    summary = trainer("trainer.steps=0").fit(tmp_path)
+    summary = fit(trainer("trainer.steps=0"), tmp_path)
     assert (summary["status"], summary["steps"], summary["final"]) == ("completed", 0, {})
     assert (tmp_path / "config.yaml").is_file() and (tmp_path / "checkpoints").is_dir()
 
@@ -83,8 +84,8 @@ def test_zero_steps_build_and_stop(trainer, tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_run(trainer, tmp_path: Path, objective: str) -> None:
     command = (*RHYTHM, "trainer.steps=6", f"objective={objective}")
     for name in ("first", "again"):
-        trainer(*command).fit(tmp_path / name)
-    trainer(*command, "seed=1").fit(tmp_path / "other")
+        fit(trainer(*command), tmp_path / name)
+    fit(trainer(*command, "seed=1"), tmp_path / "other")
     assert lines(tmp_path / "first") == lines(tmp_path / "again")
     assert lines(tmp_path / "first") != lines(tmp_path / "other")
 
@@ -92,9 +93,9 @@ def test_the_same_seed_gives_the_same_run(trainer, tmp_path: Path, objective: st
 def test_looking_does_not_change_a_run(trainer, tmp_path: Path) -> None:
     """Batch norm on both sides: evaluation and pictures must leave its averages alone."""
     command = (*RHYTHM, "trainer.steps=6", "objective=ns_gan")
-    trainer(*command).fit(tmp_path / "often")
+    fit(trainer(*command), tmp_path / "often")
     rarely = ("trainer.evaluate_every=100", "trainer.sample_every=100")
-    trainer(*command, *rarely).fit(tmp_path / "rarely")
+    fit(trainer(*command, *rarely), tmp_path / "rarely")
     often, seldom = lines(tmp_path / "often"), lines(tmp_path / "rarely")
     for line in seldom:
         del line["health/state"]  # which is judged by what is measured, too
@@ -115,7 +116,7 @@ def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> 
         return iteration(*args)
 
     built.iteration = interrupted_in_its_fifth
-    summary = built.fit(tmp_path)
+    summary = fit(built, tmp_path)
     assert (summary["status"], summary["steps"]) == ("interrupted", 5)
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 5]
     assert (tmp_path / "checkpoints" / "step_00000005.pt").is_file()
@@ -127,7 +128,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> Non
     built = trainer(*RHYTHM, "trainer.steps=20")
     with torch.no_grad():
         next(built.nets.critic.parameters()).fill_(float("nan"))
-    summary = built.fit(tmp_path)
+    summary = fit(built, tmp_path)
     assert (summary["status"], summary["steps"]) == ("diverged", 2)
     assert json.loads((tmp_path / "summary.json").read_text())["final"]["loss/critic"] is None
 
@@ -146,7 +147,7 @@ def test_a_diverged_run_keeps_its_good_checkpoints(trainer, tmp_path: Path) -> N
         return iteration(*args)
 
     built.iteration = poisoned
-    assert built.fit(tmp_path)["status"] == "diverged"
+    assert fit(built, tmp_path)["status"] == "diverged"
     (state,) = load_latest([tmp_path])
     assert state["step"] == 2
     assert all(torch.isfinite(value).all() for value in state["average"].values())
@@ -164,7 +165,7 @@ def test_a_second_signal_stops_at_once(trainer, tmp_path: Path) -> None:
         return iteration(*args)
 
     built.iteration = impatient
-    summary = built.fit(tmp_path)
+    summary = fit(built, tmp_path)
     assert (summary["status"], summary["steps"]) == ("interrupted", 4)
     assert lines(tmp_path)[-1]["step"] == 4
 
@@ -173,14 +174,14 @@ def test_a_failing_run_says_so(trainer, tmp_path: Path) -> None:
     built = trainer(*RHYTHM, "trainer.steps=20")
     built.iteration = lambda *args: 1 / 0  # type: ignore[assignment,return-value]
     with pytest.raises(ZeroDivisionError):
-        built.fit(tmp_path)
+        fit(built, tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize("data", [(), ("dataset=gaussians8", "model=mlp", "model.width=8")])
 def test_pictures_show_samples(trainer, tmp_path: Path, data: tuple[str, ...]) -> None:
     command = (*RHYTHM[:-1], *data, "trainer.steps=4", "trainer.n_eval=128")
-    trainer(*command).fit(tmp_path)
+    fit(trainer(*command), tmp_path)
     before, after = (
         np.asarray(Image.open(tmp_path / "samples" / f"step_{step:06d}.png")) for step in (0, 4)
     )
@@ -191,7 +192,7 @@ def test_pictures_show_samples(trainer, tmp_path: Path, data: tuple[str, ...]) -
 
 
 def test_clock_tells_overhead_from_work() -> None:
-    clock = Clock()
+    clock = PhaseTimer()
     clock.start, clock.spent = clock.start - 10.0, {"update": 7.0, "metrics": 2.0, "data": 0.5}
     report = clock.report()
     assert report["total"] == pytest.approx(10.0, abs=0.1)
