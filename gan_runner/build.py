@@ -44,12 +44,13 @@ from gan_runner.training.device import (
     resolve_device,
 )
 from gan_runner.training.engine import Engine
+from gan_runner.training.game import Game, Player
 from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.provenance import versions
 from gan_runner.training.replicas import StackedEngine
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.settings import Settings
-from gan_runner.training.step import ORDERS, Game, Iteration, Player
+from gan_runner.training.step import ORDERS, Iteration
 
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with

@@ -31,9 +31,9 @@ from gan_runner.metrics.scores import classifier_score
 from gan_runner.sample import draw
 from gan_runner.train import config_dir
 from gan_runner.training.device import device_name
+from gan_runner.training.game import Player
 from gan_runner.training.loop import fit
 from gan_runner.training.precision import resolve_precision
-from gan_runner.training.step import Player
 
 ROUNDED = (torch.conv2d, torch.conv_transpose2d, torch.nn.functional.linear)
 

@@ -17,8 +17,9 @@ from gan_runner.metrics.pictures import paint_classes
 from gan_runner.objectives.priors import gaussian
 from gan_runner.sample import draw
 from gan_runner.training.engine import Engine
+from gan_runner.training.game import Player
 from gan_runner.training.loop import fit
-from gan_runner.training.step import Player, alternating
+from gan_runner.training.step import alternating
 
 CONDITIONAL = (
     "model.filters=4", "model.generator.labels=embedding", "model.critic.labels=projection",

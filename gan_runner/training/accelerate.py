@@ -18,16 +18,15 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from gan_runner.core import Loss, Pick, State
-from gan_runner.training.step import (
+from gan_runner.training.game import (
     Game,
     Gradients,
-    Iteration,
     Logs,
     LossFunction,
     Player,
     PlayerName,
-    alternating,
 )
+from gan_runner.training.step import Iteration, alternating
 
 Accelerate = Literal["auto", "eager", "compile", "cuda_graph"]
 
@@ -200,7 +199,7 @@ def _of_weights(
     assert isinstance(game.critic, Player) and isinstance(game.generator, Player)
     critic = game.critic.with_weights(weights["critic"])
     generator = game.generator.with_weights(weights["generator"])
-    value: Loss = loss(game.objective, critic, generator, *inputs)
+    value: Loss = loss(game.with_players(critic, generator), *inputs)
     return value.total, {tag: v.detach() for tag, v in value.logs.items()}
 
 

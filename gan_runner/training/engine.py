@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from gan_runner.core import Nets, Pick, State
 from gan_runner.data.stream import Stream
 from gan_runner.training.accelerate import Mode
 from gan_runner.training.ema import ema_of
+from gan_runner.training.game import Game
 from gan_runner.training.run_spec import RunSpec
-from gan_runner.training.step import Game, Iteration, Logs
+from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
 
 
@@ -40,7 +42,7 @@ class EngineLike(Protocol):
     config: str
     step: int
 
-    def train_step(self) -> list[Logs]:
+    def train_step(self) -> list[dict[str, Tensor]]:
         """Take one generator iteration; return the logs of each run, as tensors of the device."""
         ...
 
@@ -87,7 +89,7 @@ class Engine:
         self.ema = ema_of(nets.average, nets.generator, decay=run.settings.ema_decay)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
 
-    def train_step(self) -> list[Logs]:
+    def train_step(self) -> list[dict[str, Tensor]]:
         """Take one generator iteration and one step of the average."""
         with self.timer("data"):
             batches = self.next_batches()

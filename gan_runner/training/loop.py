@@ -17,14 +17,11 @@ from gan_runner.training.progress import Progress
 from gan_runner.training.recorder import Recorder
 from gan_runner.training.replay import save_nonfinite_steps
 from gan_runner.training.schedule import Schedule
-from gan_runner.training.signals import Signals
-
-Summary = dict[str, Any]
 
 
 def fit(
     engine: EngineLike, run_dir: Path, *, resume_from: Sequence[State] | None = None
-) -> Summary:
+) -> dict[str, Any]:
     """Train into a run directory; return the content of its summary.json.
 
     The summary's `status` is "completed", "interrupted" (`signal` names the signal; all up to that
@@ -48,16 +45,16 @@ def fit(
         if resume_from is None:
             check_new(run_dir)
         write_whole(run_dir / "config.yaml", engine.config.encode())
-        signals = stack.enter_context(Signals())
-        schedule = Schedule(engine.runs[0].settings, signals)
+        schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
         for recorder in recorders:
             stack.enter_context(recorder.log)
         try:
             train(engine, recorders, schedule, resumed=resume_from is not None)
         except KeyboardInterrupt:  # a second signal: at once, and without another checkpoint
+            schedule.note_signal()
             for recorder in recorders:
-                recorder.stop_at_once(signals.received or "SIGINT")
+                recorder.stop_at_once()
         finally:
             mode = engine.mode.describe()
             summaries = [recorder.close(mode) for recorder in recorders]
@@ -121,7 +118,9 @@ _COMMON = ("signal", "steps", "seconds", "settings", "accelerate", "versions", "
 _EACH = ("status", "steps", "seed", "health", "final", "best")
 
 
-def _combined(engine: EngineLike, run_dir: Path, summaries: Sequence[Summary]) -> Summary:
+def _combined(
+    engine: EngineLike, run_dir: Path, summaries: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Return the summary of one run, or write and return that of several in one directory."""
     if engine.runs[0].folder == "":
         return summaries[0]

@@ -127,9 +127,9 @@ class Recorder:
             self._draw(nets)
         return values
 
-    def stop_at_once(self, signal: str) -> None:
+    def stop_at_once(self) -> None:
         """Write the last point, without metrics and without another checkpoint."""
-        self.status, self.schedule.signal = "interrupted", signal
+        self.status = "interrupted"
         self.first_nonfinite_step = self.meter.broken(self.step)
         if values := self._read_meter():
             self._write_point(values)

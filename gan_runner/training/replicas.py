@@ -27,8 +27,7 @@ from gan_runner.core import Batch, Latent, Nets, Pick, State
 from gan_runner.data.stream import Stream
 from gan_runner.training.ema import EMA, tensors_of
 from gan_runner.training.engine import Engine
-from gan_runner.training.run_spec import RunSpec
-from gan_runner.training.step import (
+from gan_runner.training.game import (
     Game,
     Gradients,
     Logs,
@@ -38,6 +37,7 @@ from gan_runner.training.step import (
     PlayerName,
     assign,
 )
+from gan_runner.training.run_spec import RunSpec
 
 
 class StackedPlayer:
@@ -236,7 +236,7 @@ def differentiate(
 
     def one(critics: Weights, generators: Weights, *its: Any) -> tuple[Tensor, Logs]:
         players = critic.one.with_weights(critics), generator.one.with_weights(generators)
-        value = loss(game.objective, *players, *its)
+        value = loss(game.with_players(*players), *its)
         return value.total, value.logs
 
     dims = (0, 0, *map(_dims, inputs))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+from typing import Self
+
 from gan_runner.training.settings import Settings
 from gan_runner.training.signals import Signals
 
@@ -9,17 +12,34 @@ from gan_runner.training.signals import Signals
 class Schedule:
     """Steps at which a run logs, measures, draws, saves and ends.
 
+    A context: while entered, a first signal is noted, and a second one raises KeyboardInterrupt.
+
     Args:
         settings: the intervals, and the number of steps.
-        signals: those received so far.
 
     Attributes:
         signal: the name of the signal that ends the run, None while there is none.
     """
 
-    def __init__(self, settings: Settings, signals: Signals) -> None:
-        self.settings, self._signals = settings, signals
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self._signals = settings, Signals()
         self.signal: str | None = None
+
+    def __enter__(self) -> Self:
+        self._signals.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._signals.__exit__(kind, error, tb)
+
+    def note_signal(self) -> None:
+        """Take over the signal that has interrupted a step."""
+        self.signal = self._signals.received or "SIGINT"
 
     def done(self, step: int) -> bool:
         """Return True if no more steps are to be taken."""

@@ -17,8 +17,8 @@ from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.scores import logistic_critic
 from gan_runner.sample import Chain, _follow, draw
 from gan_runner.training.engine import Engine
+from gan_runner.training.game import critic_loss, differentiate
 from gan_runner.training.loop import fit
-from gan_runner.training.step import critic_loss, differentiate
 
 
 class Shift(nn.Module):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from gan_runner.core import Batch, Latent
 from gan_runner.objectives.adversarial import Objective
-from gan_runner.training.step import Game, Player, alternating
+from gan_runner.training.game import Game, Player
+from gan_runner.training.step import alternating
 
 # -- Parallel lines (Arjovsky et al. 2017, example 1).
 

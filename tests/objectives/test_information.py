@@ -19,7 +19,7 @@ from gan_runner.objectives.information import (
 )
 from gan_runner.objectives.priors import categories, coded, gaussian
 from gan_runner.training.engine import Engine
-from gan_runner.training.step import critic_loss, differentiate, generator_loss
+from gan_runner.training.game import critic_loss, differentiate, generator_loss
 
 CPU = torch.device("cpu")
 

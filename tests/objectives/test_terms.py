@@ -17,7 +17,7 @@ from gan_runner.objectives.terms import (
     r2,
     weight_decay,
 )
-from gan_runner.training.step import Player
+from gan_runner.training.game import Player
 
 
 class Linear(nn.Module):

@@ -15,9 +15,9 @@ from gan_runner.models import dcgan, mlp
 from gan_runner.objectives.terms import gradient_penalty, input_gradient
 from gan_runner.training import precision
 from gan_runner.training.engine import Engine
+from gan_runner.training.game import Player
 from gan_runner.training.loop import fit
 from gan_runner.training.precision import resolve_precision
-from gan_runner.training.step import Player
 
 CPU = torch.device("cpu")
 SPEC = DataSpec("images", (1, 8, 8))

@@ -12,15 +12,15 @@ from gan_runner.core import Batch, Latent, Loss
 from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
-from gan_runner.training.step import (
+from gan_runner.training.game import (
     Game,
     Player,
-    alternating,
     assign,
     critic_loss,
     differentiate,
     generator_loss,
 )
+from gan_runner.training.step import alternating
 
 
 class Shift(nn.Module):

@@ -1,0 +1,221 @@
+"""The game: two players, the losses that they minimise, and the gradients of these losses.
+
+The only place that differentiates. `critic_loss` and `generator_loss` are pure functions of a game
+and tensors. How they are differentiated is `Game.differentiate`: here directly, compiled in
+`accelerate`, for several replicas at once in `replicas`. The order of updates is in `step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, autograd, nn
+from torch.func import functional_call
+
+from gan_runner.core import Batch, Critic, Latent, Loss
+
+Gradients = Sequence[Tensor]
+Logs = dict[str, Tensor]
+PlayerName = Literal["critic", "generator"]
+
+
+class Objective(Protocol):
+    """What the update asks of an objective."""
+
+    n_critic: int
+    constraint: Callable[[nn.Module], None] | None
+
+    def begin(self, step: int) -> None:
+        """Called before each step, outside of what is compiled or captured."""
+        ...
+
+    def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
+        """The critic's loss on a batch of data and one of detached generated samples."""
+        ...
+
+    def generator_loss(self, critic: Any, real: Batch, fake: Batch, generator: Any = None) -> Loss:
+        """The generator's loss on a batch of its samples, compared with one of data."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Player:
+    """A network as training calls it: in some precision inside, float32 outside.
+
+    Attributes:
+        network: critic or generator.
+        by_row: it promises that no row of its output depends on another row of its input, so that
+            batches may be joined; see `core.rows_are_independent`.
+        dtype: of the convolutions and matrix products inside; None: that of the weights.
+        weights: parameters and buffers to use in place of the network's own, by name.
+    """
+
+    network: nn.Module
+    by_row: bool = False
+    dtype: torch.dtype | None = None
+    weights: Mapping[str, Tensor] | None = None
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The network's output, never in half precision: what follows are norms and means."""
+        return self._call(self.network, self.weights, x, y)
+
+    def part(self, name: str, *inputs: Tensor | None) -> Any:
+        """A module inside the network by itself, its outputs in float32: see `core.Parted`."""
+        weights, prefix = self.weights, f"{name}."
+        if weights is not None:
+            parts = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+            weights = parts
+        return self._call(self.network.get_submodule(name), weights, *inputs)
+
+    def _call(
+        self, network: nn.Module, weights: Mapping[str, Tensor] | None, *inputs: Tensor | None
+    ) -> Any:
+        assert inputs[0] is not None
+        with torch.autocast(
+            inputs[0].device.type,
+            dtype=self.dtype or torch.bfloat16,
+            enabled=self.dtype is not None,
+            cache_enabled=False,  # a cast that is kept would outlive a captured graph's memory
+        ):
+            if weights is None:
+                out = network(*inputs)
+            else:
+                out = functional_call(network, dict(weights), inputs)
+        if isinstance(out, tuple):
+            return tuple(map(_at_least_float32, out))
+        return _at_least_float32(out)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters that a call uses, by name: see `core.Weighted`."""
+        for name, parameter in self.network.named_parameters():
+            yield name, parameter if self.weights is None else self.weights[name]
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Player:
+        """The same network with other weights."""
+        return replace(self, weights=weights)
+
+    @cached_property
+    def parameters(self) -> list[Tensor]:
+        """What its optimizer moves."""
+        return list(self.network.parameters())
+
+    @cached_property
+    def networks(self) -> list[nn.Module]:
+        """The networks that a constraint is applied to."""
+        return [self.network]
+
+    def assign(self, gradients: Gradients) -> None:
+        """Hand gradients to the optimizer."""
+        assign(self.parameters, gradients)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def assign(parameters: Sequence[Tensor], gradients: Gradients) -> None:
+    """Set gradients, not add them, in the memory layout of their parameters.
+
+    Fused optimizers walk both as flat arrays, and would pair the wrong numbers otherwise.
+    """
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient.stride() != parameter.stride():
+            gradient = torch.empty_like(parameter).copy_(gradient)
+        parameter.grad = gradient
+
+
+class PlayerLike(Protocol):
+    """What the update asks of a player: `Player`, or `replicas.StackedPlayer`."""
+
+    @property
+    def by_row(self) -> bool:
+        """See `Player`."""
+        ...
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """The networks that a constraint is applied to."""
+        ...
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Scores of samples, or samples of noise."""
+        ...
+
+    def assign(self, gradients: Gradients) -> None:
+        """Hand gradients to the optimizer."""
+        ...
+
+
+class OptimizerLike(Protocol):
+    """What the update asks of an optimizer."""
+
+    def step(self) -> Any:
+        """Move the parameters by the gradients that they were assigned."""
+        ...
+
+
+LossFunction = Callable[..., Loss]
+"""(game, *inputs) -> the loss of one player."""
+
+Differentiate = Callable[..., tuple[Logs, Gradients]]
+"""(loss, game, player, *inputs) -> its logs, and its gradients in the parameters of one player."""
+
+
+def differentiate(
+    loss: LossFunction, game: Game, player: PlayerName, *inputs: Any
+) -> tuple[Logs, Gradients]:
+    """Return the logs of `loss(game, *inputs)` and its gradients in one player's parameters."""
+    value = loss(game, *inputs)
+    parameters = getattr(game, player).parameters
+    gradients = autograd.grad(value.total, parameters, materialize_grads=True)  # 0 where unused
+    norm = {f"grad_norm/{player}": nn.utils.get_total_norm(gradients)}
+    return {tag: v.detach() for tag, v in value.logs.items()} | norm, gradients
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """The players, what they minimise, how they descend, and where data and noise come from.
+
+    Attributes:
+        critic: the network that scores.
+        generator: the network that makes samples.
+        objective: what they minimise.
+        critic_optimizer: of the critic's parameters.
+        generator_optimizer: of the generator's.
+        prior: n -> noise for n samples.
+        serve: from what the stream hands out to samples, normalised and on the device.
+        batch_size: samples of a batch.
+        differentiate: how gradients are found.
+        batch_dim: the dimension that runs over the samples of a batch.
+    """
+
+    critic: PlayerLike
+    generator: PlayerLike
+    objective: Objective
+    critic_optimizer: OptimizerLike
+    generator_optimizer: OptimizerLike
+    prior: Callable[[int], Latent]
+    serve: Callable[..., Batch]
+    batch_size: int
+    differentiate: Differentiate = differentiate
+    batch_dim: int = 0
+
+    def with_players(self, critic: PlayerLike, generator: PlayerLike) -> Game:
+        """Return the same game between other players."""
+        return replace(self, critic=critic, generator=generator)
+
+
+def critic_loss(game: Game, real: Batch, fake: Batch) -> Loss:
+    """Return the critic's loss, at a generator that is held fixed."""
+    return game.objective.critic_loss(game.critic, real, fake)
+
+
+def generator_loss(game: Game, real: Batch, latent: Latent) -> Loss:
+    """Return the generator's loss; gradients are asked for in the generator's weights alone."""
+    z, y = latent
+    fake = Batch(game.generator(z, y), y, z)
+    return game.objective.generator_loss(game.critic, real, fake, game.generator)
