@@ -59,7 +59,7 @@ def test_numbers_from_yaml_fit_the_signature(config) -> None:
 def test_what_is_saved_is_what_is_used(config) -> None:
     tree = checked(config("optimizer.lr=3e-4"))
     assert tree["optimizer"]["critic"]["lr"] == tree["optimizer"]["generator"]["lr"] == 3e-4
-    assert set(tree["optimizer"]) == {"critic", "generator"}  # no key that nothing reads
+    assert set(tree["optimizer"]) == {"order", "critic", "generator"}  # no key that nothing reads
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_weight_decay_sees_the_weights_that_a_player_is_called_with() -> None:
     stacked = {n: torch.randn(5, *p.shape) for n, p in player.network.named_parameters()}
 
     def decay(weights: dict[str, torch.Tensor]) -> torch.Tensor:
-        return weight_decay(player.using(weights), batch, batch, weight=0.5)
+        return weight_decay(player.with_weights(weights), batch, batch, weight=0.5)
 
     expected = 0.5 * (
         stacked["0.weight"].flatten(1).square().sum(1)
