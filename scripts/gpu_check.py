@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -142,8 +143,15 @@ print(json.dumps(facts))
 WORKLOADS = "gaussians8 dcgan32 digits dcgan64 dcgan32_128 dcgan32_1024 resnet32"
 
 
-def steps_of(device: str, out: Path, wheels: Path) -> list[Step]:
-    """Return all steps: the cheapest and most informative first."""
+def steps_of(device: str, out: Path, *, wheels: Path, scratch: Path) -> list[Step]:
+    """Return all steps: the cheapest and most informative first.
+
+    Args:
+        device: "cuda" or "cpu".
+        out: folder of what the check is to leave.
+        wheels: folder of wheels; without it, nothing is installed.
+        scratch: folder of packages and run directories, which nobody needs afterwards.
+    """
     python, on_gpu = shlex.quote(sys.executable), device != "cpu"
     machine = f"{python} -c {shlex.quote(f'DEVICE = {device!r}{MACHINE}')}"
     modes = ("eager", "cuda_graph") if on_gpu else ("eager",)
@@ -153,15 +161,15 @@ def steps_of(device: str, out: Path, wheels: Path) -> list[Step]:
     workloads, packs = (WORKLOADS, "8 32") if on_gpu else ("gaussians8", "2")
     steps = [
         Step("machine", 60, machine, last_json),
-        *(resume(python, device, out / f"resume_{mode}", mode) for mode in modes),
+        *(resume(python, device, scratch / f"resume_{mode}", mode) for mode in modes),
         Step("tests", 120, tests, outcomes),
         bench("bench", 150, f"{timing} {workloads} --modes {' '.join(modes)}", out),
         bench("replicas", 60, f"{timing} replicas --packs {packs}", out),
-        study(python, device, out / "robustness"),
+        study(python, device, scratch / "robustness"),
         bench("bench_compile", 200, f"{timing} {workloads} --modes compile", out),
     ]
     if wheels.is_dir():
-        steps.insert(0, Step("wheels", 60, install(python, wheels, out / "site"), lines_of(3)))
+        steps.insert(0, Step("wheels", 60, install(python, wheels, scratch / "site"), lines_of(3)))
     return steps
 
 
@@ -252,18 +260,24 @@ def lines_of(count: int) -> Callable[[str], dict[str, Any]]:
 def main() -> None:
     """Run what the environment asks for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the running step is stopped
-    out, device = Path(sys.argv[1]), os.environ.get("DEVICE", "cuda")
-    steps = steps_of(device, out, Path(os.environ.get("WHEELS", ROOT / "outputs" / "wheels")))
+    with tempfile.TemporaryDirectory(prefix="gpu_check_") as scratch:
+        report = check_machine(Path(sys.argv[1]), Path(scratch))
+    print(f"{'passed' if report.passed else 'not passed'}; see {report.path}")
+    sys.exit(0 if report.passed else 1)
+
+
+def check_machine(out: Path, scratch: Path) -> Report:
+    """Run the steps that the environment chooses."""
+    device = os.environ.get("DEVICE", "cuda")
+    wheels = Path(os.environ.get("WHEELS", ROOT / "outputs" / "wheels")).resolve()
+    steps = steps_of(device, out, wheels=wheels, scratch=scratch)
     if chosen := os.environ.get("STEPS", "").split():
         if unknown := set(chosen) - {step.name for step in steps}:
             sys.exit(f"STEPS={' '.join(sorted(unknown))}: choose from {[s.name for s in steps]}")
         steps = [step for step in steps if step.name in chosen]
-    path = [str(out / "site"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    path = [str(scratch / "site"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-    budget = float(os.environ.get("BUDGET", 540))
-    report = check(steps, out, budget=budget, device=device)
-    print(f"{'passed' if report.passed else 'not passed'}; see {report.path}")
-    sys.exit(0 if report.passed else 1)
+    return check(steps, out, budget=float(os.environ.get("BUDGET", 540)), device=device)
 
 
 if __name__ == "__main__":

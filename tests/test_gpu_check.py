@@ -107,17 +107,22 @@ def test_the_last_point_of_each_job(tmp_path: Path) -> None:
 
 
 def test_steps_on_a_gpu_start_with_the_wheels_and_end_with_the_compiler(tmp_path: Path) -> None:
-    names = [step.name for step in steps_of("cuda", tmp_path, tmp_path)]
-    assert names[:2] == ["wheels", "machine"] and names[-1] == "bench_compile"
-    assert {"resume_eager", "resume_cuda_graph", "tests", "bench", "replicas", "robustness"} < set(
-        names
-    )
-    assert "wheels" not in [step.name for step in steps_of("cuda", tmp_path, tmp_path / "none")]
+    def names(wheels: Path) -> list[str]:
+        steps = steps_of("cuda", tmp_path, wheels=wheels, scratch=tmp_path)
+        return [step.name for step in steps]
+
+    assert names(tmp_path) == [
+        "wheels", "machine", "resume_eager", "resume_cuda_graph", "tests", "bench", "replicas",
+        "robustness", "bench_compile",
+    ]  # fmt: skip
+    assert names(tmp_path / "none")[0] == "machine"
 
 
 @pytest.mark.slow
 def test_the_whole_check_on_a_cpu(tmp_path: Path) -> None:
     environment = {**os.environ, "DEVICE": "cpu", "WHEELS": str(tmp_path / "none"), "STEPS": ""}
+    environment["TMPDIR"] = str(tmp_path / "scratch")
+    (tmp_path / "scratch").mkdir()
     subprocess.run([ROOT / "scripts" / "gpu_check.sh", tmp_path], env=environment, check=True)
     entries = json.loads((tmp_path / "gpu_check.json").read_text())["steps"]
     assert {entry["status"] for entry in entries.values()} == {"passed"}
@@ -126,3 +131,4 @@ def test_the_whole_check_on_a_cpu(tmp_path: Path) -> None:
     assert set(row["iterations_per_second"]) == {"textbook", "eager"} and not row["errors"]
     assert entries["replicas"]["result"]["replicas"]["2"]["ratio"] > 0
     assert len(entries["robustness"]["result"]) == 2
+    assert not list((tmp_path / "scratch").glob("gpu_check_*"))
