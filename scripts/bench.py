@@ -1,6 +1,7 @@
 """How fast is this runner? Times its update against a textbook loop, in turn, in one process.
 
-python scripts/bench.py [--device cpu|cuda] [--workload NAME ...] [--seconds S] [--out FILE.json]
+python scripts/bench.py [--device cpu|cuda] [--workload NAME ...] [--modes MODE ...] [--packs K ...]
+                        [--seconds S] [--round S] [--out FILE.json]
 
 Every workload is WGAN-GP with 5 critic steps and batch 64 (the toy: 256). For each it prints
 
@@ -15,31 +16,40 @@ Every workload is WGAN-GP with 5 critic steps and batch 64 (the toy: 256). For e
   memory     peak of one iteration, beyond what was there before
 
 then what packed replicas gain over runs in sequence, and how cost grows with batch, filters, depth.
+With `--modes`, each workload is timed as the textbook loop and in each of the modes instead.
+`--out` is written after every workload: an interrupted benchmark leaves its finished rows.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from measure import Step, count_flops, interleaved, machine, peak_memory, start_up
+from measure import (
+    Step,
+    count_flops,
+    interleaved,
+    machine,
+    outside,
+    peak_memory,
+    ratio,
+    start_up,
+    stepper,
+)
 from textbook import textbook
 from torchvision.utils import save_image
 
 from gan_runner.build import build
 from gan_runner.files import write_whole
 from gan_runner.train import config_dir
-from gan_runner.training.device import keep_freed_memory
 from gan_runner.training.engine import Engine
-from gan_runner.training.loop import fit
 from gan_runner.training.replicas import StackedEngine
 
 WORKLOADS = {
@@ -50,6 +60,11 @@ WORKLOADS = {
     "resnet32": ["dataset=image_folder", "+side=32", "model=resnet"],
     "dcgan64": ["dataset=image_folder", "+side=64", "model=dcgan"],
 }
+LARGE = {  # enough arithmetic to fill a GPU; hours on a CPU
+    "dcgan32_1024": [*WORKLOADS["dcgan32_128"], "trainer.batch_size=1024"],
+}
+WARM_UP = 6  # iterations, of which a CUDA graph is captured in the fourth
+MODES = ("eager", "compile", "cuda_graph")
 CONVOLUTIONAL = tuple(name for name in WORKLOADS if name != "gaussians8")
 GROWTH = {
     "batch": [("digits", f"trainer.batch_size={n}") for n in (16, 32, 64, 128, 256)],
@@ -64,29 +79,44 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     everything = [*WORKLOADS, "replicas", "start", "growth"]
-    parser.add_argument("--workload", nargs="*", choices=everything)
+    parser.add_argument("--workload", nargs="*", choices=[*LARGE, *everything])
+    parser.add_argument("--modes", nargs="*", choices=MODES, help="compare these, nothing else")
+    parser.add_argument("--packs", nargs="*", type=int, help="numbers of packed replicas")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each contender")
+    parser.add_argument("--round", type=float, default=0.5, help="seconds of a contender's turn")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     device = torch.device(options.device)
-    chosen = options.workload or everything
     report: dict[str, Any] = {"machine": machine(device), "seconds": options.seconds}
     for key, value in report["machine"].items():
         print(f"{key}: {value}")
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(device, options.seconds, Path(scratch), report["machine"])
-        names = [name for name in WORKLOADS if name in chosen]
-        if names:
-            print(f"\n{HEADER}")
-            report["workloads"] = {name: bench.workload(name) for name in names}
-        if "replicas" in chosen:
-            report["replicas"] = [bench.replicas(k) for k in bench.packs()]
-        if "start" in chosen:
-            report["start"] = start_up()
-        if "growth" in chosen:
-            report["growth"] = {name: bench.growth(name) for name in GROWTH}
-    if options.out is not None:
-        write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+        bench = Bench(device, options, Path(scratch), report["machine"])
+        for key, name, value in results(bench, options, options.workload or everything):
+            report.setdefault(key, {})[name] = value
+            if options.out is not None:
+                write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+
+
+def results(
+    bench: Bench, options: argparse.Namespace, chosen: Sequence[str]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield (section, name, value) of everything that was asked for, each once it is measured."""
+    names = [name for name in {**WORKLOADS, **LARGE} if name in chosen]
+    if names:
+        print(f"\n{'' if options.modes else HEADER}")
+    for name in names:
+        row = bench.modes(name, options.modes) if options.modes else bench.workload(name)
+        yield "workloads", name, row
+    if "replicas" in chosen:
+        for k in options.packs or bench.packs():
+            yield "replicas", str(k), bench.replicas(k)
+    if "start" in chosen:
+        for name, seconds in start_up().items():
+            yield "start", name, seconds
+    if "growth" in chosen:
+        for name in GROWTH:
+            yield "growth", name, bench.growth(name)
 
 
 HEADER = (
@@ -100,13 +130,28 @@ class Bench:
     """Builds contenders and times them in turn."""
 
     def __init__(
-        self, device: torch.device, seconds: float, scratch: Path, machine: dict[str, Any]
+        self,
+        device: torch.device,
+        options: argparse.Namespace,
+        scratch: Path,
+        machine: dict[str, Any],
     ) -> None:
-        self.device, self.seconds, self.scratch, self.machine = device, seconds, scratch, machine
+        self.device, self.scratch, self.machine = device, scratch, machine
+        self.seconds, self.round = options.seconds, options.round
+
+    def times(self, contenders: dict[str, Step], share: float = 1.0) -> dict[str, list[float]]:
+        """Seconds an iteration of each contender, in `share` of the time for each."""
+        seconds = self.seconds * share
+        return interleaved(contenders, seconds, self.device, round_seconds=self.round)
 
     def build(self, name: str, *overrides: str) -> Engine | StackedEngine:
         """This runner's trainer for a workload."""
-        command = [*WORKLOADS[name], "objective=wgan_gp", f"device={self.device}", *overrides]
+        command = [
+            *{**WORKLOADS, **LARGE}[name],
+            "objective=wgan_gp",
+            f"device={self.device}",
+            *overrides,
+        ]
         side = next((int(c.removeprefix("+side=")) for c in command if c.startswith("+side")), 0)
         if side:
             command = [c for c in command if not c.startswith("+side")]
@@ -135,7 +180,7 @@ class Bench:
         }
         if not same or self.device.type == "cuda":
             contenders["auto"] = stepper(auto, precise=False)
-        times = interleaved(contenders, self.seconds, self.device)
+        times = self.times(contenders)
         times.setdefault("auto", times["fp32"])
         speeds = {key: 1 / median(value) for key, value in times.items()}
         ratios = {name: ratio(times["textbook"], times[name]) for name in ("fp32", "auto")}
@@ -167,6 +212,40 @@ class Bench:
         )
         return row
 
+    def modes(self, name: str, modes: Sequence[str]) -> dict[str, Any]:
+        """Time the modes of execution beside the textbook loop; a failed mode costs only itself."""
+        eager = self.build(name, "trainer.accelerate=eager")
+        precision, errors = eager.runs[0].facts["precision"], {}
+        plain = self.build(name, "trainer.precision=fp32")
+        contenders: dict[str, Step] = {"textbook": textbook(plain, self.device)}
+        for mode in modes:
+            torch.compiler.reset()  # compiled code of other workloads counts against a limit
+            try:
+                run = self.build(name, f"trainer.accelerate={mode}")
+                step = stepper(run, precise=precision == "fp32")
+                for _ in range(WARM_UP):
+                    step()
+                contenders[mode] = step
+            except (RuntimeError, ValueError) as error:
+                errors[mode] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        times = self.times(contenders)
+        flops = count_flops(stepper(eager, precise=precision == "fp32")) / 1e9
+        row = {
+            "iterations_per_second": {m: round(1 / median(t), 3) for m, t in times.items()},
+            "ratio": {m: ratio(times["textbook"], t) for m, t in times.items() if m != "textbook"},
+            "precision": precision,
+            "gflop_per_iteration": round(flops, 3),
+            "share_of_peak": {
+                mode: round(flops / median(t) / self.machine["peak_gflops"][precision], 3)
+                for mode, t in times.items()
+                if mode != "textbook"
+            },
+            "peak_memory_mib": {m: peak_memory(s, self.device) for m, s in contenders.items()},
+            "errors": errors,
+        }
+        print(f"{name} {json.dumps(row)}", flush=True)
+        return row
+
     def packs(self) -> list[int]:
         """Sizes of packs to measure."""
         return [8, 32] if self.device.type == "cuda" else [2, 4, 8, 16]
@@ -181,7 +260,7 @@ class Bench:
             "sequence": lambda: [step() for step in alone],
             "packed": stepper(pack, precise=False),
         }
-        times = interleaved(contenders, self.seconds / 2, self.device)
+        times = self.times(contenders, 1 / 2)
         speeds = {key: 1 / median(value) for key, value in times.items()}
         ratio = speeds["packed"] / speeds["sequence"]
         print(
@@ -198,7 +277,7 @@ class Bench:
         rows = []
         for workload, override in GROWTH[name]:
             step = stepper(self.build(workload, override), precise=False)
-            times = interleaved({"it": step}, self.seconds / 4, self.device)["it"]
+            times = self.times({"it": step}, 1 / 4)["it"]
             rows.append(
                 {"workload": workload, "set": override, "ms": round(median(times) * 1e3, 2)}
             )
@@ -206,48 +285,8 @@ class Bench:
         return rows
 
 
-def ratio(textbook: list[float], ours: list[float]) -> list[float]:
-    """How many times as fast, round by round: the median, the lowest and the highest."""
-    rounds = [theirs / mine for theirs, mine in zip(textbook, ours, strict=True)]
-    return [round(of(rounds), 3) for of in (median, min, max)]
-
-
 def shown(span: list[float]) -> str:
     return f"{f'{span[0]:.2f}-{span[1]:.2f}':>14s}"
-
-
-def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
-    """One iteration of a run, batches and running average included."""
-
-    def step() -> object:
-        keep_freed_memory()
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not precise
-        return engine.train_step()
-
-    return step
-
-
-def outside(engine: Engine | StackedEngine, seconds: float, scratch: Path) -> float:
-    """Share of a run at the default intervals that updates do not take, measures apart.
-
-    Seconds a step of fetching batches and of the log, and seconds a checkpoint, are taken from a
-    short run; `seconds` are an iteration's.
-    """
-    run = engine.runs[0]
-    steps = max(2, min(100, round(5 / seconds)))
-    for name, value in {"steps": steps, "log_every": 1, "checkpoint_every": steps}.items():
-        object.__setattr__(run.settings, name, value)
-    silence = contextlib.redirect_stdout(io.StringIO())
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, silence:
-        spent = fit(engine, Path(folder))["seconds"]
-    saves = 2 + 1  # the first, the last and the best
-    attributed = sum(spent.get(name, 0.0) for name in SPENT)
-    a_step = (spent["data"] + spent["total"] - attributed) / steps + spent["log"] / steps / 50
-    extra = a_step + spent["checkpoints"] / saves / 1000
-    return extra / (extra + seconds)
-
-
-SPENT = ("data", "update", "log", "checkpoints", "metrics", "pictures")
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def measure(budget: list[str], folder: Path) -> dict[str, dict[str, Any]]:
         if result.is_file() and json.loads(result.read_text())["asked"] == overrides:
             found[name] = json.loads(result.read_text())
             continue
-        summary = build(composed(overrides)).fit(run_dir)
+        summary = fit(build(composed(overrides)), run_dir)
         judge = judge or classifier_of(digits())
         found[name] = {
             "asked": overrides,

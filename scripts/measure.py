@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import io
 import platform
 import subprocess
 import sys
@@ -18,7 +20,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gan_runner.training.device import device_name
+from gan_runner.training.device import device_name, keep_freed_memory
+from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
+from gan_runner.training.replicas import StackedEngine
 
 Step = Callable[[], object]
 
@@ -27,14 +32,18 @@ _LEAST = 7  # rounds
 
 
 def interleaved(
-    contenders: dict[str, Step], seconds: float, device: torch.device
+    contenders: dict[str, Step],
+    seconds: float,
+    device: torch.device,
+    *,
+    round_seconds: float = 0.5,
 ) -> dict[str, list[float]]:
     """Seconds an iteration of each, timed in turn so that all see the same machine."""
     chunk, times = {}, {name: [] for name in contenders}
     for name, step in contenders.items():
         for _ in range(45 if device.type == "cuda" else 0):  # until auto has chosen
             step()
-        chunk[name] = max(1, round(0.5 / timed(step, 1, device)))
+        chunk[name] = max(1, round(round_seconds / timed(step, 1, device)))
     end = time.perf_counter() + seconds * len(contenders)
     while time.perf_counter() < end or min(map(len, times.values())) < _LEAST:
         for name, step in contenders.items():
@@ -49,6 +58,46 @@ def timed(step: Step, count: int, device: torch.device) -> float:
         step()
     synchronise(device)
     return (time.perf_counter() - start) / count
+
+
+def ratio(textbook: list[float], ours: list[float]) -> list[float]:
+    """How many times as fast, round by round: the median, the lowest and the highest."""
+    rounds = [theirs / mine for theirs, mine in zip(textbook, ours, strict=True)]
+    return [round(of(rounds), 3) for of in (median, min, max)]
+
+
+def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
+    """One iteration of a run, batches and running average included."""
+
+    def step() -> object:
+        keep_freed_memory()
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not precise
+        return engine.train_step()
+
+    return step
+
+
+def outside(engine: Engine | StackedEngine, seconds: float, scratch: Path) -> float:
+    """Share of a run at the default intervals that updates do not take, measures apart.
+
+    Seconds a step of fetching batches and of the log, and seconds a checkpoint, are taken from a
+    short run; `seconds` are an iteration's.
+    """
+    run = engine.runs[0]
+    steps = max(2, min(100, round(5 / seconds)))
+    for name, value in {"steps": steps, "log_every": 1, "checkpoint_every": steps}.items():
+        object.__setattr__(run.settings, name, value)
+    silence = contextlib.redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, silence:
+        spent = fit(engine, Path(folder))["seconds"]
+    saves = 2 + 1  # the first, the last and the best
+    attributed = sum(spent.get(name, 0.0) for name in SPENT)
+    a_step = (spent["data"] + spent["total"] - attributed) / steps + spent["log"] / steps / 50
+    extra = a_step + spent["checkpoints"] / saves / 1000
+    return extra / (extra + seconds)
+
+
+SPENT = ("data", "update", "log", "checkpoints", "metrics", "pictures")
 
 
 def synchronise(device: torch.device) -> None:

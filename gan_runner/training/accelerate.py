@@ -248,7 +248,8 @@ class CUDAGraphStep:
         parts = iter(self.inputs)
         static = [tuple(next(parts) for _ in pick) for pick in picks]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # The read-ahead thread pins memory meanwhile; "global" would forbid that to all threads.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             logs = self.order(game, static)
             self.tags, self.values = list(logs), torch.stack(list(logs.values()))
 

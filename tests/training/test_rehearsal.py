@@ -1,0 +1,108 @@
+"""Every objective and every model pass an iteration that a CUDA graph could capture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from rehearsal import META, HostWork, move_to_meta, on_meta, rehearsal
+from torch import Tensor
+
+from gan_runner.core import Batch, Critic, Loss
+from gan_runner.objectives.adversarial import Objective
+from gan_runner.train import config_dir
+from gan_runner.training.ema import ema_of
+from gan_runner.training.engine import Engine
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def iterate_on_meta(
+    trainer: Callable[..., Engine], objective: str, model: str
+) -> dict[str, Tensor]:
+    """Build a run on the CPU, move it to `meta`, and perform an iteration and a step of the average.
+
+    The only function here that knows the training engine.
+    """
+    sizes = {"mlp": ["model.width=16"], "random": ["model.filters=[4,6]"]}
+    built = trainer(
+        f"objective={objective}", f"model={model}", *sizes.get(model, ["model.filters=4"]),
+        "trainer.accelerate=eager",
+    )  # fmt: skip
+    nets, stream, task = built.nets, built.stream, built.game.objective
+    heads = [m for m in vars(task).values() if isinstance(m, torch.nn.Module)]
+    move_to_meta([nets.generator, nets.critic, nets.average, *heads], built.optimizers.values())
+    stream.device = stream.order.device = META
+    stream.table = Batch(*(part.to(META) for part in stream.table if part is not None))
+    stream.order.rows = stream.order.rows.to(META)
+    prior = partial(built.game.prior.func, **{**built.game.prior.keywords, "device": META})
+    built.game = replace(built.game, prior=prior)
+    built.ema = ema_of(built.nets.average, built.nets.generator, decay=0.999)
+    with on_meta():
+        built.train_step()  # optimizers make their state, as in the eager warm-up
+        batches = built.next_batches()
+        built.next_batches = lambda: batches  # type: ignore[method-assign]
+        with rehearsal():
+            (logs,) = built.train_step()
+    return logs
+
+
+@pytest.mark.parametrize("objective", options("objective"))
+def test_every_objective(trainer: Callable[..., Engine], objective: str) -> None:
+    logs = iterate_on_meta(trainer, objective, "dcgan")
+    assert {"loss/critic", "loss/generator"} <= set(logs)
+    assert {value.device for value in logs.values()} == {META}
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model(trainer: Callable[..., Engine], model: str) -> None:
+    logs = iterate_on_meta(trainer, "wgan_gp", model)
+    assert {value.device for value in logs.values()} == {META}
+
+
+def test_an_objective_that_forgets_the_device_is_refused(
+    trainer: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, too, the sum would be right: only the capture would fail."""
+    loss = Objective.critic_loss
+
+    def forgetful(self: Objective, critic: Critic, real: Batch, fake: Batch) -> Loss:
+        total, logs = loss(self, critic, real, fake)
+        return Loss(total + torch.zeros(()), logs)
+
+    monkeypatch.setattr(Objective, "critic_loss", forgetful)
+    with pytest.raises(HostWork, match="allocates on the CPU"):
+        iterate_on_meta(trainer, "wgan_gp", "dcgan")
+
+
+X = torch.ones(3, device=META)
+HOST = {
+    "reading a number": lambda: X.sum().item(),
+    "a branch on a tensor": lambda: 1 if X.sum() > 0 else 0,
+    "a tensor on the wrong device": lambda: torch.empty(3, device=META) + ON_CPU,
+    "an upload from the host": lambda: torch.tensor([1.0, 2.0]).to(META),
+    "a number from the host": lambda: torch.tensor(1.0, device=META),
+    "a scalar from the host": lambda: FACTOR.to(META),
+    "a download": lambda: ON_CPU.copy_(X),
+    "a forgotten device": lambda: torch.zeros(3),
+    "rows chosen by their values": lambda: X.nonzero(),
+}
+ON_CPU, FACTOR = torch.ones(3), torch.tensor(0.5)
+
+
+@pytest.mark.parametrize("work", HOST)
+def test_host_work_is_refused(work: str) -> None:
+    with pytest.raises(HostWork), rehearsal():
+        HOST[work]()
+
+
+def test_scalars_and_device_work_pass() -> None:
+    with rehearsal():
+        y = X * FACTOR + torch.randn(3, device=META)
+        y.mul_(2).clamp_(0, 1)
+    assert y.device == META
