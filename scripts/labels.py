@@ -19,6 +19,7 @@ from gan_runner.build import build
 from gan_runner.data.digits import digits
 from gan_runner.files import write_whole
 from gan_runner.sample import draw
+from gan_runner.training.loop import fit
 
 COUNT, CLASSES = 2000, 10
 LABELLED = {
