@@ -17,36 +17,31 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_runner import checks
-from gan_runner.config import checked, follows_seed
+from gan_runner.config import compatibility
+from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
+from gan_runner.config.signature import ConfigTree
+from gan_runner.config.validate import follows_seed, validate
 from gan_runner.core import (
     Batch,
     Dataset,
     DataSpec,
-    Evaluator,
+    EvalContext,
     Latent,
+    Metric,
     Nets,
-    Scene,
-    rows_are_independent,
+    is_per_sample,
 )
 from gan_runner.data.stream import Stream, held_out, place
-from gan_runner.models.head import has_minibatch_statistics
+from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.summary import Summary, summarise
-from gan_runner.networks import latent_dim_of, lay_out, make, networks
-from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.priors import categories, code_length
-from gan_runner.schema import Tree
+from gan_runner.objectives.objective import Objective
+from gan_runner.objectives.priors import categories, code_dim
+from gan_runner.runs.provenance import versions
 from gan_runner.training.accelerate import AutoStep, Mode, check_mode
-from gan_runner.training.device import (
-    be_deterministic,
-    device_name,
-    keep_freed_memory,
-    resolve_device,
-)
+from gan_runner.training.device import device_name, resolve_device, set_deterministic, tune_malloc
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import Game, Player
 from gan_runner.training.precision import resolve_precision, use_precision
-from gan_runner.training.provenance import versions
 from gan_runner.training.replicas import StackedEngine
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.settings import Settings
@@ -70,11 +65,11 @@ def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngi
         ValueError: the configuration is wrong, contradicts itself or does not fit the data or the
             machine; the message names the keys and the fix.
     """
-    config = checked(cfg)
+    config = validate(cfg)
     device = resolve_device(config["device"])
-    be_deterministic(config["deterministic"])
-    keep_freed_memory()
-    settings: Settings = make(config["trainer"])
+    set_deterministic(config["deterministic"])
+    tune_malloc()
+    settings: Settings = instantiate(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
     order = ORDERS[config["optimizer"]["order"]]
@@ -84,42 +79,46 @@ def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngi
     engines = [
         _engine(one, device, mode, iteration, tables) for one in _replicas(cfg, config, settings)
     ]
-    checks.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
+    compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
     return StackedEngine(engines, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 
 
 def _engine(
-    config: Tree, device: torch.device, mode: Mode, iteration: Iteration, tables: Tables
+    config: ConfigTree, device: torch.device, mode: Mode, iteration: Iteration, tables: Tables
 ) -> Engine:
-    settings: Settings = make(config["trainer"])
+    settings: Settings = instantiate(config["trainer"])
     dataset, table = tables.of(config["dataset"])
     # "heldout" is not drawn from any more; it keeps the seeds of those after it what they were
     uses = ("generator", "critic", "stream", "heldout", "noise", "training", "heads")
     seeds = _seeds(config["seed"], uses)
 
-    objective: Objective = make(config["objective"])
+    objective: Objective = instantiate(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
     if settings.ema_decay == 0:  # then it is the generator as it stands, its batch norm too
-        nets.average.train()
-    _put(device, nets.generator, nets.critic, nets.average, objective.input_noise)
+        nets.generator_ema.train()
+    _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
-    heldout = held_out(dataset.heldout, settings.n_eval, device=device, seed=_SEED_OF_MEASURES)
-    scene = Scene(
+    heldout = held_out(
+        dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
+    )
+    context = EvalContext(
         dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
-        categories=categories(objective.prior), code=code_length(objective.prior),
-        samples=settings.n_eval,
+        categories=categories(objective.prior), code=code_dim(objective.prior),
+        samples=settings.num_eval_samples,
     )  # fmt: skip
-    evaluators = _evaluators(config["metrics"], scene)
-    settings = checks.check(objective, nets, optimizers, settings, evaluators)
+    metrics = _metrics(config["metrics"], context)
+    settings = compatibility.check(objective, nets, optimizers, settings, metrics)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
     # saved as it was resolved: another time, under another load, auto might decide otherwise
     used = {**config, "trainer": {**config["trainer"], "precision": precision}}
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     random = torch.Generator().manual_seed(seeds["noise"])
-    noise = _fixed_noise(objective, nets.generator, settings.n_eval, heldout, random=random)
+    noise = _fixed_noise(
+        objective, nets.generator, settings.num_eval_samples, heldout, random=random
+    )
     dtype = use_precision(precision)
     if dataset.spec.is_image:
-        lay_out(nets, device, dtype)
+        set_memory_format(nets, device, dtype)
     inputs = _probes(noise, dataset.spec, random=random)
     summaries = {
         name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
@@ -130,9 +129,9 @@ def _engine(
         settings=settings,
         heldout=heldout,
         noise=noise,
-        evaluators=evaluators,
-        painters={name: make(node, scene) for name, node in config["pictures"].items()},
-        health=make(config["health"]),
+        metrics=metrics,
+        plots={name: instantiate(node, context) for name, node in config["plots"].items()},
+        health=instantiate(config["health"]),
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
         config=yaml.safe_dump(used, sort_keys=False),
         architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
@@ -159,13 +158,13 @@ def _probes(noise: Latent, spec: DataSpec, *, random: torch.Generator) -> Inputs
     return {"generator": (few.z, few.y), "critic": (x, few.y)}
 
 
-def _evaluators(nodes: Tree, scene: Scene) -> list[Evaluator]:
+def _metrics(nodes: ConfigTree, context: EvalContext) -> list[Metric]:
     """The measures that apply to the data."""
-    made: list[Evaluator] = []
+    made: list[Metric] = []
     for node in nodes.values():
-        evaluator = make(node, scene)
-        if evaluator.cards:
-            made.append(evaluator)
+        metric = instantiate(node, context)
+        if metric.provenance:
+            made.append(metric)
     return made
 
 
@@ -187,7 +186,7 @@ def _game(
         prior=partial(
             objective.prior, latent_dim=latent_dim_of(nets.generator), device=stream.device
         ),
-        serve=stream.serve,
+        to_batch=stream.to_batch,
         batch_size=stream.batch_size,
     )
 
@@ -197,19 +196,19 @@ class Tables:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.made: list[tuple[Tree, Dataset, Batch]] = []
+        self.made: list[tuple[ConfigTree, Dataset, Batch]] = []
 
-    def of(self, node: Tree) -> tuple[Dataset, Batch]:
+    def of(self, node: ConfigTree) -> tuple[Dataset, Batch]:
         """The data set of a node, and its training table where the stream will want it."""
         for known, dataset, table in self.made:
             if known == node:
                 return dataset, table
-        dataset = make(node)
+        dataset = instantiate(node)
         self.made.append((node, dataset, place(dataset.train, self.device)))
         return self.made[-1][1:]
 
 
-def _replicas(cfg: DictConfig, config: Tree, settings: Settings) -> list[Tree]:
+def _replicas(cfg: DictConfig, config: ConfigTree, settings: Settings) -> list[ConfigTree]:
     """The configuration of each replica: a run of its own, with its seed and learning rate."""
     lrs = settings.replica_lrs
     if lrs is not None and len(lrs) != settings.replicas:
@@ -226,14 +225,14 @@ def _replicas(cfg: DictConfig, config: Tree, settings: Settings) -> list[Tree]:
             one.trainer.precision = "fp32"
         if lrs is not None:
             one.optimizer.critic.lr = one.optimizer.generator.lr = lrs[k]
-        made.append(checked(one))
+        made.append(validate(one))
     return made
 
 
-def _optimizers(nodes: Tree, nets: Nets) -> dict[str, Optimizer]:
+def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
     made = {}
     for player in ("critic", "generator"):
-        factory = make(nodes[player])
+        factory = instantiate(nodes[player])
         if not callable(factory):
             raise ValueError(f"optimizer.{player}: its node lacks _partial_: true")
         made[player] = factory(getattr(nets, player).parameters())
@@ -263,7 +262,7 @@ def _fixed_noise(
 def _player(
     network: nn.Module, x: Tensor, y: Tensor | None, *, dtype: torch.dtype | None
 ) -> Player:
-    by_row = not has_minibatch_statistics(network) and rows_are_independent(network, x, y)
+    by_row = not has_batch_statistics(network) and is_per_sample(network, x, y)
     return Player(network, by_row, dtype)
 
 

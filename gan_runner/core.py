@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     z: Tensor | None = None
 
 
-Pick = tuple[Tensor, ...]
+RowIndices = tuple[Tensor, ...]
 """What a stream hands out for a batch: row numbers of a table on the device, or the rows."""
 
 
@@ -109,10 +109,10 @@ class Critic(Protocol):
         ...
 
 
-class Parted(Critic, Protocol):
+class HasHeads(Critic, Protocol):
     """A critic whose parts can be called by themselves: a player in training."""
 
-    def part(self, name: str, *inputs: Tensor | None) -> Any:
+    def submodule(self, name: str, *inputs: Tensor | None) -> Any:
         """Call the module `name` of the critic, with the weights that the critic is called with.
 
         "features" maps (x, y) to the last hidden layer (N, d); others are an objective's `heads`.
@@ -120,7 +120,7 @@ class Parted(Critic, Protocol):
         ...
 
 
-class Weighted(Protocol):
+class HasParameters(Protocol):
     """What shows the weights that it computes with: a module, or a player in training.
 
     They are asked for by name at the time of the call, because a player may be called with other
@@ -138,7 +138,7 @@ class Nets:
 
     generator: nn.Module
     critic: nn.Module
-    average: nn.Module
+    generator_ema: nn.Module
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -148,7 +148,7 @@ class Nets:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class EvalContext:
     """What stays the same throughout a run, for measures and pictures to be made with.
 
     Attributes:
@@ -188,7 +188,7 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Snapshot:
     """What measures and pictures may look at on a tick.
 
     Whoever needs random numbers brings its own generator, so looking at a run does not change it.
@@ -197,8 +197,8 @@ class View:
         nets: the players as they stand, in the modes they train in.
         spec: facts about the data.
         heldout: samples that no player was trained on; a small data set may have few.
-        raw: N samples (N, *shape) of the generator as it stands.
-        averaged: N samples of its running average, from the same noise in every view of a run.
+        samples: N samples (N, *shape) of the generator as it stands.
+        samples_ema: N samples of its running average, from the same noise in every view of a run.
         noise: that both were made of, with their labels.
         history: the points of the curves so far, {"step": n, tag: value ...}, None for a value that
             is not finite.
@@ -207,8 +207,8 @@ class View:
     nets: Nets
     spec: DataSpec
     heldout: Batch
-    raw: Tensor
-    averaged: Tensor
+    samples: Tensor
+    samples_ema: Tensor
     noise: Latent
     history: Sequence[Mapping[str, float | None]] = ()
 
@@ -218,12 +218,12 @@ class View:
         return self.noise.y
 
     @property
-    def drawn(self) -> dict[str, Tensor]:
+    def samples_by_generator(self) -> dict[str, Tensor]:
         """The averaged generator's samples and, with a suffix for their tags, the raw one's."""
-        return {"": self.averaged, "_raw": self.raw}
+        return {"": self.samples_ema, "_raw": self.samples}
 
 
-Card = Mapping[str, Any]
+Provenance = Mapping[str, Any]
 """What made a number, as plain values; numbers with unlike cards are not to be compared.
 
 Two keys are for whoever shows it: `better`, "higher" where more is or "neither" (otherwise less
@@ -231,30 +231,30 @@ is), and `beside`, the tag in whose chart it is to be drawn as well.
 """
 
 
-class Evaluator(Protocol):
-    """A measure, made with a `Scene`.
+class Metric(Protocol):
+    """A measure, made with an `EvalContext`.
 
     Attributes:
-        cards: of everything that it measures on the data of its scene, by tag; none where it does
-            not apply.
+        provenance: of everything that it measures on the data of its scene, by tag; none where it
+            does not apply.
     """
 
-    cards: Mapping[str, Card]
+    provenance: Mapping[str, Provenance]
 
-    def __call__(self, view: View) -> Mapping[str, float]:
+    def __call__(self, snapshot: Snapshot) -> Mapping[str, float]:
         """Values by tag. What cannot be computed, of samples that are not finite, is left out."""
         ...
 
 
-class Painter(Protocol):
-    """A picture, made with a `Scene`."""
+class Plot(Protocol):
+    """A picture, made with an `EvalContext`."""
 
-    def __call__(self, view: View) -> np.ndarray | None:
+    def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
         """Paint (H, W, 3) uint8; None where there is nothing to show."""
         ...
 
 
-State = dict[str, Any]
+StateDict = dict[str, Any]
 """What a part needs to continue where it stopped: plain values and tensors."""
 
 
@@ -263,25 +263,27 @@ def to_unit(x: Tensor) -> Tensor:
     return x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
 
 
-def call_unchanged(network: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
+def forward_without_buffer_updates(
+    network: nn.Module, x: Tensor, y: Tensor | None = None
+) -> Tensor:
     """Call a network in its present mode, but leave its buffers (batch-norm averages) alone."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     return functional_call(network, buffers, (x, y))
 
 
-def full_batches(count: int, size: int) -> list[tuple[slice, int]]:
+def fixed_size_slices(count: int, size: int) -> list[tuple[slice, int]]:
     """Slices of `size` rows (or of all), the last reaching back; how many it has seen before."""
     firsts = [(max(0, min(start, count - size)), start) for start in range(0, count, size)]
     return [(slice(first, first + size), start - first) for first, start in firsts]
 
 
-def mean_over_critics(scores: Tensor, rows: int) -> Tensor:
+def ensemble_mean(scores: Tensor, rows: int) -> Tensor:
     """One score a row, (rows,): of an ensemble, whose scores are (K rows,), the mean."""
     return scores.view(-1, rows).mean(0)
 
 
 @torch.no_grad()
-def rows_are_independent(network: nn.Module, x: Tensor, y: Tensor | None = None) -> bool:
+def is_per_sample(network: nn.Module, x: Tensor, y: Tensor | None = None) -> bool:
     """True if a network maps each row of a batch alike, whatever the other rows are.
 
     Found by trying: the outputs of a batch's halves are compared with those of the whole. Batch
@@ -295,6 +297,8 @@ def rows_are_independent(network: nn.Module, x: Tensor, y: Tensor | None = None)
     network, half = deepcopy(network).double(), len(x) // 2  # the rounding of float32 would hide
     x = x.double() if x.is_floating_point() else x  # a feature of the batch with a small weight
     parts = [slice(0, half), slice(half, None)]
-    whole = call_unchanged(network, x, y)
-    halves = torch.cat([call_unchanged(network, x[p], None if y is None else y[p]) for p in parts])
+    whole = forward_without_buffer_updates(network, x, y)
+    halves = torch.cat(
+        [forward_without_buffer_updates(network, x[p], None if y is None else y[p]) for p in parts]
+    )
     return torch.allclose(whole, halves, rtol=1e-9, atol=1e-9 * float(whole.abs().max()))

@@ -20,15 +20,15 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from gan_runner.explain import Refused, Stopped, explain
-from gan_runner.run_dir import check_new, note_folders, remove_if_empty
-from gan_runner.sweep import multirun
-from gan_runner.terminal import closing, health, opening, plain_warnings
+from gan_runner.commands.console import health, plain_warnings, print_header, print_result
+from gan_runner.commands.errors import Interrupted, UsageError, explain
+from gan_runner.runs.layout import check_new, note_folders, remove_if_empty
+from gan_runner.sweeps import multirun
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from gan_runner.core import State
+    from gan_runner.core import StateDict
     from gan_runner.training.engine import EngineLike
 
 USAGE_ERROR, FAILURE = 2, 1
@@ -62,12 +62,12 @@ def main() -> None:
         elif multirun.is_multirun(arguments):
             _sweep(arguments)
         elif "--dry-run" in arguments:
-            raise Refused("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
+            raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
         else:
             note_folders(arguments)
             sys.argv[1:] = _with_saved_config(arguments)
             _run_app()
-    except Stopped as stopped:
+    except Interrupted as stopped:
         print(f"gan-run: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_status)
     except KeyboardInterrupt:
@@ -87,11 +87,11 @@ def _sweep(arguments: list[str]) -> None:
     from gan_runner.studies import conclude
 
     if {"--cfg", "-c"} & set(arguments):
-        raise Refused("--cfg: shows one job; leave out -m", USAGE_ERROR)
+        raise UsageError("--cfg: shows one job; leave out -m", USAGE_ERROR)
     dry = "--dry-run" in arguments
     given = [argument for argument in arguments if argument != "--dry-run"]
-    sys.argv[1:] = multirun.prepared(_with_saved_config(given))
-    with multirun.reported(before=partial(_announce, dry=dry), after=conclude.conclude):
+    sys.argv[1:] = multirun.sweep_arguments(_with_saved_config(given))
+    with multirun.sweep_session(before=partial(_announce, dry=dry), after=conclude.conclude):
         _run_app()
 
 
@@ -124,12 +124,12 @@ def usage(arguments: list[str]) -> str:
 def job(cfg: DictConfig) -> Any:
     """What Hydra calls: a run, or a job of a sweep, which never gets in the way of the others."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        from gan_runner.sweep.attempt import attempt
+        from gan_runner.sweeps.run_job import run_job
 
-        return attempt(cfg, fresh=run, again=_resume_job)
+        return run_job(cfg, start=run, resume=_resume_job)
     try:
         return run(cfg)
-    except Refused as refusal:
+    except UsageError as refusal:
         _exit(str(refusal), refusal.exit_status)  # a raised error Hydra would announce by itself
 
 
@@ -137,13 +137,14 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """One run, or one job of a sweep; returns its summary.
 
     Raises:
-        Refused: the configuration, the data or the machine does not allow it, or it has diverged.
-        Stopped: a signal ended it; all up to that step is on disk.
+        UsageError: the configuration, the data or the machine does not allow it, or it has
+            diverged.
+        Interrupted: a signal ended it; all up to that step is on disk.
     """
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
         from gan_runner.build import build
-        from gan_runner.config import hyperparameters
+        from gan_runner.config.validate import hyperparameters
 
         engine = build(cfg)
         if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
@@ -153,12 +154,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         check_new(run_dir)
     except (ValueError, OSError) as error:
         remove_if_empty(run_dir)
-        raise Refused(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error), USAGE_ERROR) from error
     except BaseException:
         remove_if_empty(run_dir)
         raise
     choices = HydraConfig.get().runtime.choices
-    opening(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), engine, run_dir)
+    print_header(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), engine, run_dir)
     return _fit(engine, run_dir)
 
 
@@ -172,16 +173,16 @@ def resume(arguments: list[str]) -> dict[str, Any]:
     given = {key: value for key, _, value in (a.partition("=") for a in arguments)}
     known = {"resume", "trainer.steps", "allow_targets"}
     if others := [a for a in arguments if a.partition("=")[0] not in known]:
-        raise Refused(
+        raise UsageError(
             f"{others[0]}: a resumed run is what it was; only trainer.steps may grow", USAGE_ERROR
         )
     if not given["resume"]:
-        raise Refused("resume=: name the directory of a run", USAGE_ERROR)
+        raise UsageError("resume=: name the directory of a run", USAGE_ERROR)
     steps, allow = given.get("trainer.steps"), given.get("allow_targets", "[]")
     if steps is not None and not steps.isdecimal():
-        raise Refused(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
+        raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
     if not (allow.startswith("[") and allow.endswith("]")):  # a string would allow its letters
-        raise Refused(
+        raise UsageError(
             f"allow_targets={allow}: should be a list, 'allow_targets=[my_package.]'", USAGE_ERROR
         )
     prefixes = [prefix for part in allow[1:-1].split(",") if (prefix := part.strip(" '\""))]
@@ -192,9 +193,9 @@ def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
     """Continue a job of a sweep where `cfg` says that this machine has its device and its data."""
     from omegaconf import OmegaConf
 
-    from gan_runner.sweep.jobs import PLACES
+    from gan_runner.sweeps.jobs import MACHINE_KEYS
 
-    known = {key: OmegaConf.select(cfg, key) for key in PLACES}
+    known = {key: OmegaConf.select(cfg, key) for key in MACHINE_KEYS}
     places = {key: place for key, place in known.items() if place is not None}
     return resume_run(run_dir, list(cfg.allow_targets), places=places)
 
@@ -208,18 +209,18 @@ def resume_run(
 ) -> dict[str, Any]:
     """Continue a run directory, to more steps than it had if `steps` says so; see `resume`."""
     try:
-        from gan_runner.load import rebuild, resume_states
+        from gan_runner.restore import rebuild_engine, resume_states
 
-        engine = rebuild(run_dir, steps=steps, allow=allow, places=places)
+        engine = rebuild_engine(run_dir, steps=steps, allow=allow, places=places)
         states = resume_states(run_dir, engine)
     except (ValueError, OSError) as error:
-        raise Refused(str(error), USAGE_ERROR) from error
-    opening(f"resume={run_dir} from step {states[0]['step']:,}", engine, run_dir)
+        raise UsageError(str(error), USAGE_ERROR) from error
+    print_header(f"resume={run_dir} from step {states[0]['step']:,}", engine, run_dir)
     return _fit(engine, run_dir, resume_from=states)
 
 
 def _fit(
-    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[State] | None = None
+    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[StateDict] | None = None
 ) -> dict[str, Any]:
     from gan_runner.training.loop import fit
 
@@ -227,15 +228,15 @@ def _fit(
         summary = fit(engine, run_dir, resume_from=resume_from)
     except OSError as error:
         advice = f"free some space, then gan-run resume={run_dir}"
-        raise Refused(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
+        raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
     except ValueError as error:
-        raise Refused(str(error), USAGE_ERROR) from error
-    closing(summary, run_dir)
+        raise UsageError(str(error), USAGE_ERROR) from error
+    print_result(summary, run_dir)
     if summary["status"] == "interrupted":
-        raise Stopped(summary["signal"], f"continue with gan-run resume={run_dir}")
+        raise Interrupted(summary["signal"], f"continue with gan-run resume={run_dir}")
     if summary["status"] == "diverged":
         advice = "trainer.on_diverged=continue would go on"
-        raise Refused(f"{health(summary, run_dir)}; {advice}", FAILURE)
+        raise UsageError(f"{health(summary, run_dir)}; {advice}", FAILURE)
     return summary
 
 
@@ -256,7 +257,7 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
         if here < len(arguments):
             path = os.path.abspath(value if equals else arguments[here])
             if not os.path.isdir(path):
-                raise Refused(f"{flag} {path}: no such directory", USAGE_ERROR)
+                raise UsageError(f"{flag} {path}: no such directory", USAGE_ERROR)
             mine = ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra.job.name=gan-run"]
             given = [path if here != i else f"{flag}={path}"]
             return [*arguments[:here], *given, *arguments[here + 1 :], *mine]

@@ -47,7 +47,7 @@ from textbook import textbook
 from torchvision.utils import save_image
 
 from gan_runner.build import build
-from gan_runner.files import write_whole
+from gan_runner.runs.files import atomic_write
 from gan_runner.train import config_dir
 from gan_runner.training.engine import Engine
 from gan_runner.training.replicas import StackedEngine
@@ -95,7 +95,7 @@ def main() -> None:
         for key, name, value in results(bench, options, options.workload or everything):
             report.setdefault(key, {})[name] = value
             if options.out is not None:
-                write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+                atomic_write(options.out, (json.dumps(report, indent=2) + "\n").encode())
 
 
 def results(

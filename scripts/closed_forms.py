@@ -16,11 +16,11 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from gan_runner.core import Batch, Dataset, DataSpec, Latent, Nets, Scene, View
+from gan_runner.core import Batch, Dataset, DataSpec, EvalContext, Latent, Nets, Snapshot
 from gan_runner.metrics.lipschitz import LipschitzOfCritic
-from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.fdiv import TABLE, Name
-from gan_runner.objectives.scores import jensen_shannon, logistic_critic
+from gan_runner.objectives.f_divergence import TABLE, Name
+from gan_runner.objectives.losses import jensen_shannon, logistic_critic
+from gan_runner.objectives.objective import Objective
 
 # A grid that both Gaussians live on, and their masses on it:
 GRID = torch.linspace(-7, 8, 601, dtype=torch.float64)
@@ -144,9 +144,9 @@ def lines_estimate(objective: Objective, theta: float) -> dict[str, float]:
     samples = line(theta).x
     nets = Nets(nn.Identity(), critic, nn.Identity())
     data, noise = Dataset(DataSpec("line", (2,)), line(0.0), line(0.0)), Latent(samples)
-    scene = Scene(data, data.heldout, batch_size=64, seed=0, device=samples.device)
-    view = View(nets, scene.spec, scene.heldout, samples, samples, noise)
-    return {"estimate": estimate, **LipschitzOfCritic(scene)(view)}
+    context = EvalContext(data, data.heldout, batch_size=64, seed=0, device=samples.device)
+    snapshot = Snapshot(nets, context.spec, context.heldout, samples, samples, noise)
+    return {"estimate": estimate, **LipschitzOfCritic(context)(snapshot)}
 
 
 def lines_jensen_shannon(objective: Objective, theta: float) -> float:

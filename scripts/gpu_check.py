@@ -184,10 +184,11 @@ def resume(python: str, device: str, folder: Path, mode: str) -> Step:
     run_dir = shlex.quote(str(folder))
     train = (
         f"{python} -m gan_runner.train device={device} deterministic=true trainer.steps=20"
-        " trainer.checkpoint_every=10 trainer.n_eval=64 trainer.batch_size=16 model.filters=8"
-        f" pictures=none trainer.accelerate={mode} hydra.run.dir={run_dir}"
+        " trainer.checkpoint_every=10 trainer.num_eval_samples=64 trainer.batch_size=16"
+        " model.filters=8"
+        f" plots=none trainer.accelerate={mode} hydra.run.dir={run_dir}"
     )
-    command = f"rm -rf {run_dir} && {train} && {python} -m gan_runner.verify {run_dir}"
+    command = f"rm -rf {run_dir} && {train} && {python} -m gan_runner.commands.verify {run_dir}"
     return Step(f"resume_{mode}", 60, command, resumed)
 
 
@@ -207,7 +208,7 @@ def study(python: str, device: str, folder: Path) -> Step:
         dataset = "dataset=mnist dataset.image_size=32"
     if (data / "cifar-10-batches-py").is_dir():
         dataset = "dataset=cifar10"
-    tiny = "" if device != "cpu" else "model.seed=null trainer.steps=2 trainer.n_eval=64"
+    tiny = "" if device != "cpu" else "model.seed=null trainer.steps=2 trainer.num_eval_samples=64"
     sweep_dir = shlex.quote(str(folder))
     command = (
         f"rm -rf {sweep_dir} && {python} -m gan_runner.train -m experiment=robustness_gpu"

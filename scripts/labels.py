@@ -16,9 +16,9 @@ from score_digits import classifier_of
 from sklearn.neural_network import MLPClassifier
 
 from gan_runner.build import build
+from gan_runner.commands.sample import draw
 from gan_runner.data.digits import digits
-from gan_runner.files import write_whole
-from gan_runner.sample import draw
+from gan_runner.runs.files import atomic_write
 from gan_runner.training.loop import fit
 
 COUNT, CLASSES = 2000, 10
@@ -81,7 +81,7 @@ def measure(budget: list[str], folder: Path) -> dict[str, dict[str, Any]]:
             "seconds": round(summary["seconds"]["total"], 1),
             **judged(run_dir, judge, coded=name in CODED),
         }
-        write_whole(result, (json.dumps(found[name], indent=2) + "\n").encode())
+        atomic_write(result, (json.dumps(found[name], indent=2) + "\n").encode())
     return found
 
 

@@ -20,7 +20,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gan_runner.training.device import device_name, keep_freed_memory
+from gan_runner.training.device import device_name, tune_malloc
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 from gan_runner.training.replicas import StackedEngine
@@ -70,7 +70,7 @@ def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
     """One iteration of a run, batches and running average included."""
 
     def step() -> object:
-        keep_freed_memory()
+        tune_malloc()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not precise
         return engine.train_step()
 
@@ -97,7 +97,7 @@ def outside(engine: Engine | StackedEngine, seconds: float, scratch: Path) -> fl
     return extra / (extra + seconds)
 
 
-SPENT = ("data", "update", "log", "checkpoints", "metrics", "pictures")
+SPENT = ("data", "update", "log", "checkpoints", "metrics", "plots")
 
 
 def synchronise(device: torch.device) -> None:

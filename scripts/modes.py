@@ -15,10 +15,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from gan_runner.build import build
+from gan_runner.commands.sample import draw
 from gan_runner.data.toy import gaussians25
-from gan_runner.files import write_whole
 from gan_runner.metrics.coverage import Coverage, coverage, fair
-from gan_runner.sample import draw
+from gan_runner.runs.files import atomic_write
 from gan_runner.train import config_dir
 from gan_runner.training.loop import fit
 
@@ -80,7 +80,7 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
         "device": summary["device"],
         "versions": summary["versions"],
     }
-    write_whole(result, (json.dumps(report, indent=2) + "\n").encode())
+    atomic_write(result, (json.dumps(report, indent=2) + "\n").encode())
     return report
 
 

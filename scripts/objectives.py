@@ -30,11 +30,11 @@ from closed_forms import (
 from hydra.utils import instantiate
 from torch import Tensor
 
-from gan_runner.files import write_whole
 from gan_runner.metrics.coverage import WITHIN
-from gan_runner.objectives.scores import nonsaturating_generator, saturating_generator
+from gan_runner.objectives.losses import nonsaturating_generator, saturating_generator
+from gan_runner.runs.files import atomic_write
+from gan_runner.runs.provenance import versions
 from gan_runner.training.device import device_name, resolve_device
-from gan_runner.training.provenance import versions
 
 RUNS = Path("outputs/objectives")
 LABELS_BUDGET = ["dataset=digits", "model=dcgan", "model.filters=32", "seed=0"]
@@ -53,7 +53,7 @@ def main() -> None:
         parts.append("\n".join(sections[name](options)))
         print(parts[-1], flush=True)
     if options.out is not None:
-        write_whole(options.out, ("\n\n".join(part.strip() for part in parts) + "\n").encode())
+        atomic_write(options.out, ("\n\n".join(part.strip() for part in parts) + "\n").encode())
 
 
 def opening(options: argparse.Namespace) -> str:

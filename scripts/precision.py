@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gan_runner.build import build
+from gan_runner.commands.sample import draw
 from gan_runner.core import Dataset
-from gan_runner.files import write_whole
-from gan_runner.metrics.scores import classifier_score
-from gan_runner.sample import draw
+from gan_runner.metrics.images.scores import classifier_score
+from gan_runner.runs.files import atomic_write
 from gan_runner.train import config_dir
 from gan_runner.training.device import device_name
 from gan_runner.training.game import Player
@@ -74,7 +74,7 @@ def main() -> None:
     }  # fmt: skip
     print(json.dumps(report, indent=2))
     if options.out is not None:
-        write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+        atomic_write(options.out, (json.dumps(report, indent=2) + "\n").encode())
 
 
 def config(overrides: list[str]) -> Any:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
+from gan_runner.commands.sample import draw
 from gan_runner.core import Batch, Dataset, to_unit
 from gan_runner.data.digits import digits
-from gan_runner.metrics.scores import classifier_score
-from gan_runner.sample import draw
+from gan_runner.metrics.images.scores import classifier_score
 
 
 def main() -> None:

@@ -86,8 +86,8 @@ done
 sinfo
 
 toy=(
-  dataset=gaussians8 model=mlp model.width=8 pictures=none device=cpu trainer.precision=fp32
-  trainer.batch_size=16 trainer.n_eval=64 trainer.log_every=5
+  dataset=gaussians8 model=mlp model.width=8 plots=none device=cpu trainer.precision=fp32
+  trainer.batch_size=16 trainer.num_eval_samples=64 trainer.log_every=5
 )
 four=(trainer.steps=20 objective=gan,ns_gan seed=0,1)
 slurm=(hydra/launcher=submitit_slurm hydra.launcher.timeout_min=60 hydra.launcher.cpus_per_task=1)

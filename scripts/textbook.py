@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gan_runner.core import to_unit
-from gan_runner.training.device import keep_freed_memory
+from gan_runner.training.device import tune_malloc
 from gan_runner.training.engine import Engine
 
 
@@ -27,7 +27,7 @@ def textbook(built: Engine, device: torch.device) -> Callable[[], None]:
 
     def step() -> None:
         # what PyTorch does unless it is told otherwise
-        keep_freed_memory(False)
+        tune_malloc(False)
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
         for _ in range(5):
             real = next(batches).to(device)

@@ -27,7 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 # Small networks and few held-out samples: the arithmetic is the same, only faster.
-TINY = ("trainer.batch_size=16", "trainer.n_eval=64", "device=cpu", "trainer.precision=fp32")
+TINY = (
+    "trainer.batch_size=16",
+    "trainer.num_eval_samples=64",
+    "device=cpu",
+    "trainer.precision=fp32",
+)
 
 
 os.environ["GAN_RUNNER_CACHE"] = tempfile.mkdtemp(prefix="gan_runner_tests_")

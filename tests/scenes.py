@@ -5,33 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gan_runner.core import Batch, Dataset, DataSpec, Latent, Nets, Scene, View
+from gan_runner.core import Batch, Dataset, DataSpec, EvalContext, Latent, Nets, Snapshot
 
 
-def scene_of(
+def context_of(
     heldout: Tensor,
     *,
     y: Tensor | None = None,
     train: Batch | None = None,
     spec: DataSpec | None = None,
     batch_size: int = 4,
-) -> Scene:
+) -> EvalContext:
     """A scene of held-out samples as players see them; they are the training data as well."""
     batch = Batch(heldout, y)
     spec = spec or DataSpec("samples", tuple(heldout.shape[1:]))
     dataset = Dataset(spec, train or batch, batch)
-    return Scene(dataset, batch, batch_size, seed=0, device=torch.device("cpu"))
+    return EvalContext(dataset, batch, batch_size, seed=0, device=torch.device("cpu"))
 
 
-def view_of(
-    scene: Scene,
+def snapshot_of(
+    context: EvalContext,
     fake: Tensor,
     *,
     raw: Tensor | None = None,
     critic: nn.Module | None = None,
     labels: Tensor | None = None,
-) -> View:
+) -> Snapshot:
     """A view of samples, the same of both generators unless others are given."""
     nets = Nets(nn.Identity(), critic or nn.Identity(), nn.Identity())
     noise = Latent(torch.zeros(len(fake), 2), labels)
-    return View(nets, scene.spec, scene.heldout, fake if raw is None else raw, fake, noise)
+    return Snapshot(nets, context.spec, context.heldout, fake if raw is None else raw, fake, noise)

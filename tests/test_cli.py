@@ -24,14 +24,15 @@ QUICK = (
     "model.filters=4",
     "trainer.steps=4",
     "trainer.batch_size=16",
-    "trainer.n_eval=64",
+    "trainer.num_eval_samples=64",
     "trainer.checkpoint_every=1",
 )
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"gan_runner.{module}", *arguments]
+    name = module if module == "train" else f"commands.{module}"
+    return [sys.executable, "-m", f"gan_runner.{name}", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -248,12 +249,12 @@ def test_groups_of_ones_own(tmp_path: Path) -> None:
     cards = tmp_path / "mine" / "objective"
     cards.mkdir(parents=True)
     (cards / "strong.yaml").write_text(
-        "_target_: gan_runner.objectives.adversarial.Objective\n"
-        "critic_score: {_target_: gan_runner.objectives.scores.wasserstein_critic, _partial_: true}\n"
-        "generator_score: {_target_: gan_runner.objectives.scores.hinge_generator, _partial_: true}\n"
+        "_target_: gan_runner.objectives.objective.Objective\n"
+        "critic_loss: {_target_: gan_runner.objectives.losses.wasserstein_critic, _partial_: true}\n"
+        "generator_loss: {_target_: gan_runner.objectives.losses.hinge_generator, _partial_: true}\n"
         "critic_terms:\n"
         "  strong_penalty:\n"
-        "    {_target_: gan_runner.objectives.terms.gradient_penalty, _partial_: true, weight: 99.0}\n"
+        "    {_target_: gan_runner.objectives.penalties.gradient_penalty, _partial_: true, weight: 99.0}\n"
     )
     result = gan(
         "train",
@@ -309,7 +310,7 @@ def test_images_of_ones_own(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "run" / "samples" / "step_000004.png").size == (
         422,
         296,
-    )  # all 64 of n_eval
+    )  # all 64 of num_eval_samples
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

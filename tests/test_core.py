@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_runner.core import rows_are_independent
+from gan_runner.core import is_per_sample
 
 
 class OfRows(nn.Module):
@@ -38,9 +38,9 @@ class SpreadOfBatch(nn.Module):
         (OfRows(nn.Linear(4, 8), SpreadOfBatch(), nn.Linear(9, 1)), False),
         (OfRows(nn.Linear(4, 64), nn.Dropout(0.5), nn.Linear(64, 1)), False),
     ],
-    ids=["plain", "layer norm", "spectral norm", "batch norm", "minibatch", "dropout"],
+    ids=["plain", "layer norm", "spectral norm", "batch norm", "batch_statistics", "dropout"],
 )
 def test_rows_are_independent(network: nn.Module, independent: bool) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert rows_are_independent(network, torch.randn(8, 4)) is independent
+    assert is_per_sample(network, torch.randn(8, 4)) is independent
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

@@ -11,13 +11,8 @@ import torch
 
 from gan_runner.core import Batch
 from gan_runner.data.stream import Stream
+from gan_runner.runs.checkpoint import checkpoint_path, differences, load_checkpoint, load_latest
 from gan_runner.training.accelerate import CUDAGraphStep
-from gan_runner.training.checkpoint import (
-    checkpoint_path,
-    differences,
-    load_checkpoint,
-    load_latest,
-)
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 from gan_runner.training.replay import diverged_path
@@ -155,5 +150,5 @@ def test_a_table_that_does_not_fit_is_streamed() -> None:
     streamed = Stream(table, batch_size=16, seed=1, device=device)
     assert resident.ahead is None and streamed.ahead is not None
     for _ in range(9):
-        one, other = (s.serve(*s.next()) for s in (resident, streamed))
+        one, other = (s.to_batch(*s.next()) for s in (resident, streamed))
         assert other.x.is_cuda and torch.equal(one.x, other.x) and torch.equal(one.y, other.y)

@@ -27,20 +27,20 @@ GROUPS = {
 }
 KEYS = [
     "seed", "device", "deterministic", "trainer.steps", "trainer.batch_size", "trainer.ema_decay",
-    "trainer.log_every", "trainer.evaluate_every", "trainer.checkpoint_every", "trainer.n_eval",
-    "trainer.best_by", "trainer.keep_checkpoints", "model.filters", "model.latent_dim", "model.init",
-    "trainer.on_diverged", "health", "health.floor", "health.patience",
+    "trainer.log_every", "trainer.evaluate_every", "trainer.checkpoint_every", "trainer.num_eval_samples",
+    "trainer.checkpoint_metric", "trainer.keep_checkpoints", "model.filters", "model.latent_dim", "model.init",
+    "trainer.on_diverged", "health", "health.min_diversity", "health.patience",
     "model.width", "model.depth", "model.critic.norm", "model.generator.norm", "optimizer.lr",
     "optimizer.betas", "optimizer.critic.lr", "optimizer.generator.weight_decay", "optimizer.alpha",
     "objective.n_critic", "objective.constraint", "objective.critic_terms", "objective.estimates",
-    "objective.critic_terms.gradient_penalty.weight", "objective.critic_score._target_",
+    "objective.critic_terms.gradient_penalty.weight", "objective.critic_loss._target_",
     "dataset.heldout", "dataset.n_samples", "dataset.std", "dataset.root", "dataset.path",
     "model._target_", "model.generator._target_", "allow_targets", "trainer", "objective", "nonsense",
 ]  # fmt: skip
 VALUES = [
     "0", "1", "2", "-1", "0.5", "1e-3", "1e400", "nan", "inf", "true", "null", "abc", "''", "[]", "{}",
     "[0,0.9]", "[1,2,3]", "{a: 1}", "none", "batch", "auto", "cpu", "cuda:7", "os.system", "???",
-    "torch.load", "gan_runner.objectives.scores.hinge_critic", "${seed}", "${nowhere}", "jsd/critic",
+    "torch.load", "gan_runner.objectives.losses.hinge_critic", "${seed}", "${nowhere}", "jsd/critic",
 ]  # fmt: skip
 
 choices = st.one_of(
@@ -56,7 +56,7 @@ command_lines = st.lists(st.one_of(choices, assignments, assignments), min_size=
 
 # Small, and no network: a data set that is not here must be refused, not fetched.
 SMALL = [
-    "trainer.steps=1", "trainer.batch_size=8", "trainer.n_eval=16", "dataset.download=false",
+    "trainer.steps=1", "trainer.batch_size=8", "trainer.num_eval_samples=16", "dataset.download=false",
 ]  # fmt: skip
 COUNTER = itertools.count()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig
-from scenes import scene_of
+from scenes import context_of
 
 from gan_runner.build import build
-from gan_runner.core import Batch, DataSpec, Latent, Nets, View
+from gan_runner.commands.sample import draw
+from gan_runner.core import Batch, DataSpec, Latent, Nets, Snapshot
 from gan_runner.metrics.critic import CriticOnHeldOut
-from gan_runner.metrics.pictures import paint_classes
 from gan_runner.objectives.priors import gaussian
-from gan_runner.sample import draw
+from gan_runner.plots.samples import paint_classes
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import Player
 from gan_runner.training.loop import fit
@@ -54,9 +54,9 @@ def test_features_of_a_player_are_those_of_its_network(trainer: Callable[..., En
     critic = trainer(*CONDITIONAL).nets.critic
     x, y = torch.randn(4, 1, 8, 8), torch.arange(4)
     expected = critic.features(x, y)
-    assert torch.equal(Player(critic).part("features", x, y), expected)
+    assert torch.equal(Player(critic).submodule("features", x, y), expected)
     doubled = {name: 2 * p.detach() for name, p in critic.named_parameters()}
-    other = Player(critic).with_weights(doubled).part("features", x, y)
+    other = Player(critic).with_weights(doubled).submodule("features", x, y)
     with torch.no_grad():
         for p in critic.parameters():
             p.mul_(2)
@@ -69,12 +69,12 @@ def test_the_held_out_estimate_uses_the_labels_of_either_side() -> None:
             return y.float()
 
     heldout = Batch(torch.randn(4, 1, 2, 2), torch.tensor([5, 5, 5, 9]))
-    view = View(
+    snapshot = Snapshot(
         Nets(torch.nn.Identity(), Labels(), torch.nn.Identity()),
         DataSpec("images", (1, 2, 2), n_classes=10),
         heldout,
-        raw=torch.randn(6, 1, 2, 2),
-        averaged=torch.randn(6, 1, 2, 2),
+        samples=torch.randn(6, 1, 2, 2),
+        samples_ema=torch.randn(6, 1, 2, 2),
         noise=Latent(torch.zeros(6, 2), torch.tensor([1, 2, 3, 4, 5, 6])),
     )
 
@@ -82,8 +82,8 @@ def test_the_held_out_estimate_uses_the_labels_of_either_side() -> None:
         def forward(self, x, y=None):
             return y.float() + 0 * x.sum((1, 2, 3))
 
-    view.nets.critic = Flat()
-    values = CriticOnHeldOut(scene_of(heldout.x, y=heldout.y))(view)
+    snapshot.nets.critic = Flat()
+    values = CriticOnHeldOut(context_of(heldout.x, y=heldout.y))(snapshot)
     assert values["wasserstein/critic_heldout"] == pytest.approx(6.0 - 2.5)
 
 
@@ -91,11 +91,11 @@ def test_a_column_of_the_picture_is_a_class() -> None:
     labels = torch.arange(10).repeat(12)[torch.randperm(120)]
     shade = labels / 9 * 2 - 1  # a sample is as bright as its label
     images = shade.view(-1, 1, 1, 1).expand(-1, 1, 24, 24)
-    view = View(
+    snapshot = Snapshot(
         Nets(*[torch.nn.Identity()] * 3), DataSpec("images", (1, 24, 24), n_classes=10),
-        Batch(images), raw=images, averaged=images, noise=Latent(labels[:, None], labels),
+        Batch(images), samples=images, samples_ema=images, noise=Latent(labels[:, None], labels),
     )  # fmt: skip
-    picture = paint_classes(view, classes=labels)
+    picture = paint_classes(snapshot, classes=labels)
     assert picture.shape == (10 * 26 + 2, 10 * 26 + 2, 3)
     for row in (0, 9):
         shades = [picture[14 + 26 * row, 14 + 26 * column, 0] for column in range(10)]
@@ -104,11 +104,11 @@ def test_a_column_of_the_picture_is_a_class() -> None:
 
 def test_a_class_that_is_rare_leaves_grey_cells() -> None:
     images = torch.ones(3, 1, 24, 24)
-    view = View(
+    snapshot = Snapshot(
         Nets(*[torch.nn.Identity()] * 3), DataSpec("images", (1, 24, 24), n_classes=2),
-        Batch(images), raw=images, averaged=images, noise=Latent(torch.zeros(3, 2)),
+        Batch(images), samples=images, samples_ema=images, noise=Latent(torch.zeros(3, 2)),
     )  # fmt: skip
-    picture = paint_classes(view, classes=torch.tensor([0, 1, 0]))
+    picture = paint_classes(snapshot, classes=torch.tensor([0, 1, 0]))
     assert [picture[14, 14, 0], picture[14, 40, 0], picture[40, 40, 0]] == [255, 255, 128]
 
 
@@ -122,7 +122,7 @@ def test_a_conditional_run_is_sampled_by_label(
     assert same == list(range(5, 300, 10))  # also beyond the first chunk of 256
     with pytest.raises(ValueError, match=r"--label 10: the labels of this generator are 0 to 9"):
         draw(tmp_path, 1, label=10)
-    generator = built.nets.average
+    generator = built.nets.generator_ema
     noise = gaussian(
         256, 128, device=torch.device("cpu"), generator=torch.Generator().manual_seed(1)
     )
@@ -150,7 +150,9 @@ def test_the_fixed_noise_has_the_labels_of_the_held_out_samples(
     trainer: Callable[..., Engine],
 ) -> None:
     """So that what lies between the two has one label, as in training."""
-    built = trainer(*CONDITIONAL, "trainer.n_eval=400")  # more than the 359 that are held out
+    built = trainer(
+        *CONDITIONAL, "trainer.num_eval_samples=400"
+    )  # more than the 359 that are held out
     y = built.runs[0].heldout.y
     assert len(y) == 359 and len(built.runs[0].noise.y) == 400
     assert torch.equal(built.runs[0].noise.y[:359], y) and torch.equal(
@@ -166,7 +168,7 @@ def test_the_average_of_a_spectral_generator_has_its_norm(trainer: Callable[...,
     )  # fmt: skip
     for _ in range(400):
         built.train_step()
-    average = built.nets.average
+    average = built.nets.generator_ema
     assert not any(module.training for module in average.modules())
     for module in average.modules():
         if isinstance(module, torch.nn.Linear):
@@ -188,11 +190,13 @@ def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) ->
 
 
 def test_minibatch_statistics_contradict_a_penalty(trainer: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"model\.critic\.minibatch contradicts objective\."):
-        trainer("model.filters=4", "model.critic.minibatch=stddev")
+    with pytest.raises(
+        ValueError, match=r"model\.critic\.batch_statistics contradicts objective\."
+    ):
+        trainer("model.filters=4", "model.critic.batch_statistics=stddev")
     for seed in range(6):  # a small weight of the statistic must not hide it
         built = trainer(
-            "model=mlp", "model.width=64", "model.critic.minibatch=stddev", "objective=ns_gan", f"seed={seed}"
+            "model=mlp", "model.width=64", "model.critic.batch_statistics=stddev", "objective=ns_gan", f"seed={seed}"
         )  # fmt: skip
-        assert not built.game.critic.by_row  # real and generated samples are scored apart
-        assert built.game.generator.by_row
+        assert not built.game.critic.is_per_sample  # real and generated samples are scored apart
+        assert built.game.generator.is_per_sample

@@ -81,7 +81,7 @@ def test_one_step_of_each_player(
     game, nets = built.game, built.nets
     for network in (nets.generator, nets.critic):
         _hold_still(network.double())
-    real = built.stream.serve(*built.stream.next())
+    real = built.stream.to_batch(*built.stream.next())
     real = Batch(real.x.double(), real.y)
     latent = Latent(built.runs[0].noise.z[: len(real.x)].double(), real.y)
     with torch.no_grad():

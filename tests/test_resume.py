@@ -23,9 +23,11 @@ from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_runner import train
-from gan_runner.export import export
-from gan_runner.load import load_players, rebuild, resume_states
-from gan_runner.training.checkpoint import (
+from gan_runner.commands.export import export
+from gan_runner.commands.verify import main as verify_main
+from gan_runner.commands.verify import verify
+from gan_runner.restore import load_players, rebuild_engine, resume_states
+from gan_runner.runs.checkpoint import (
     best_path,
     checkpoints,
     fingerprint,
@@ -34,13 +36,11 @@ from gan_runner.training.checkpoint import (
 )
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
-from gan_runner.verify import main as verify_main
-from gan_runner.verify import verify
 
 CPU = torch.device("cpu")
 STEPS = 60
 COMMAND = (
-    "model.filters=4", "trainer.batch_size=16", "trainer.n_eval=64", "trainer.log_every=7",
+    "model.filters=4", "trainer.batch_size=16", "trainer.num_eval_samples=64", "trainer.log_every=7",
     "trainer.evaluate_every=20", "trainer.sample_every=30", "trainer.checkpoint_every=5",
 )  # fmt: skip
 
@@ -60,7 +60,7 @@ def everything(run_dir: Path) -> dict[str, Any]:
         "log": [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log],
         "curves": curves,
         "images": [e.step for e in board.Images("samples")],
-        "pictures": {p.name: p.read_bytes() for p in sorted((run_dir / "samples").iterdir())},
+        "plots": {p.name: p.read_bytes() for p in sorted((run_dir / "samples").iterdir())},
         "final": {k: v for k, v in summary["final"].items() if not k.startswith("speed/")},
         "best": {k: v for k, v in summary["best"].items() if not k.startswith("speed/")},
         "best state": fingerprint(load_checkpoint(best_path(run_dir))),
@@ -152,7 +152,7 @@ def test_more_steps_equal_a_longer_run(
     assert code == 0, out
     (tmp_path / "run" / "samples" / "step_000033.png").unlink()  # a picture more is no harm
     ours, theirs = everything(tmp_path / "run"), uninterrupted
-    assert all(ours[name] == theirs[name] for name in ("state", "log", "curves", "pictures", "end"))
+    assert all(ours[name] == theirs[name] for name in ("state", "log", "curves", "plots", "end"))
 
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "flipped"])
@@ -314,7 +314,7 @@ def test_a_full_disk_at_each_write(
             assert fails_at > 15
             break
         if checkpoints(run_dir):  # otherwise there was no room to begin
-            resumed = rebuild(run_dir)
+            resumed = rebuild_engine(run_dir)
             fit(resumed, run_dir, resume_from=resume_states(run_dir, resumed))
             assert_same(run_dir, whole)
     else:
@@ -371,7 +371,7 @@ def test_an_interpolation_in_a_stranger_s_run_is_not_resolved(
         config["model"]["generator"]["init"] = evil
     config["trainer"]["steps"] += 1
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    for act in (lambda: load_players(run, raw=False, device=CPU), lambda: rebuild(run)):
+    for act in (lambda: load_players(run, raw=False, device=CPU), lambda: rebuild_engine(run)):
         with pytest.raises(ValueError, match=r"interpolation|are refused"):
             act()
         assert not mark.exists()

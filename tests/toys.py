@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gan_runner.sweep.jobs import read_jobs
-from gan_runner.training.checkpoint import checkpoints, fingerprint, load_checkpoint
+from gan_runner.runs.checkpoint import checkpoints, fingerprint, load_checkpoint
+from gan_runner.sweeps.jobs import read_jobs
 
 TOY = (
-    "dataset=gaussians8", "model=mlp", "model.width=8", "objective=gan", "pictures=none",
-    "device=cpu", "trainer.batch_size=16", "trainer.n_eval=64", "trainer.precision=fp32",
+    "dataset=gaussians8", "model=mlp", "model.width=8", "objective=gan", "plots=none",
+    "device=cpu", "trainer.batch_size=16", "trainer.num_eval_samples=64", "trainer.precision=fp32",
     "trainer.log_every=5", "trainer.evaluate_every=1000", "trainer.checkpoint_every=5",
 )  # fmt: skip
 QUICK = (*TOY, "trainer.steps=20")

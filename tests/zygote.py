@@ -18,8 +18,8 @@ from typing import Any
 import sklearn.datasets  # noqa: F401 - imported for the children
 import torch
 
-from gan_runner import load, train  # noqa: F401 - load, too, is for the children
-from gan_runner.training import checkpoint
+from gan_runner import restore, train  # noqa: F401 - load, too, is for the children
+from gan_runner.runs import checkpoint
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def run(job: dict[str, Any]) -> int:
 
 def die_in_save(which: int) -> None:
     """Write half of the n-th checkpoint, then die as a power cut would have it."""
-    write_whole, calls = checkpoint.write_whole, []
+    write_whole, calls = checkpoint.atomic_write, []
 
     def write_half(path: Path, data: bytes) -> None:
         calls.append(1)
@@ -64,7 +64,7 @@ def die_in_save(which: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         write_whole(path, data)
 
-    checkpoint.write_whole = write_half  # type: ignore[assignment]
+    checkpoint.atomic_write = write_half  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_runner.core import Batch, Pick, State, to_unit
+from gan_runner.core import Batch, RowIndices, StateDict, to_unit
 
 _SHARE_OF_MEMORY = 0.5  # of the accelerator's free memory that the table may take
 _AHEAD = 8  # batches that are read and pinned before they are asked for
@@ -27,9 +27,9 @@ def place(table: Batch, device: torch.device) -> Batch:
 class Stream:
     """Batches without replacement, in a fresh order each epoch; a last, partial one is dropped.
 
-    `next` hands out what is needed to make a batch on the device, and `serve` makes it there: rows
-    of a table that lies on the device are gathered in the update, as part of what is compiled or
-    captured. Rows of a table that does not fit are read ahead of time by a thread, pinned and
+    `next` hands out what is needed to make a batch on the device, and `to_batch` makes it there:
+    rows of a table that lies on the device are gathered in the update, as part of what is compiled
+    or captured. Rows of a table that does not fit are read ahead of time by a thread, pinned and
     copied while the device is at work. The order is a function of (seed, epoch) alone, so
     `state_dict` is two integers.
 
@@ -54,34 +54,35 @@ class Stream:
         self.position = self.order.position
         self.ahead = None if _same(table.x.device, device) else _ReadAhead(self._read)
 
-    def next(self) -> Pick:
-        """What `serve` needs for the next batch: (rows,), or (x,) or (x, y) as they are stored."""
+    def next(self) -> RowIndices:
+        """What `to_batch` needs for the next batch: (rows,), or (x,) or (x, y) as they are"
+        " stored."""
         if self.ahead is None:
             rows, self.position = self.order.next()
             return (rows,)
         stored, self.position = self.ahead.next()
         return tuple(part.to(self.device, non_blocking=True) for part in stored)
 
-    def serve(self, first: Tensor, *rest: Tensor) -> Batch:
+    def to_batch(self, first: Tensor, *rest: Tensor) -> Batch:
         """The batch, on the device: float32 x (batch_size, *shape), and labels or None."""
         x, y = self.table.x, self.table.y
         if self.ahead is None:
             return Batch(to_unit(x[first]), None if y is None else y[first])
         return Batch(to_unit(first), *rest)
 
-    def state_dict(self) -> State:
+    def state_dict(self) -> StateDict:
         """Where the stream stands: after the last batch that was handed out."""
         epoch, position = self.position
         return {"epoch": epoch, "position": position}
 
-    def load_state_dict(self, state: State) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Continue where `state` was taken."""
         self.position = state["epoch"], state["position"]
         if self.ahead is not None:
             self.ahead.forget()
         self.order.seek(self.position)
 
-    def _read(self) -> tuple[Pick, Position]:
+    def _read(self) -> tuple[RowIndices, Position]:
         rows, position = self.order.next()
         parts = [part[rows] for part in self.table if part is not None]
         pinned = self.device.type == "cuda"  # so that the copy can run beside the computation
@@ -115,11 +116,11 @@ class _Order:
 class _ReadAhead:
     """Results of a function, computed in order by a thread before they are asked for."""
 
-    def __init__(self, read: Callable[[], tuple[Pick, Position]]) -> None:
+    def __init__(self, read: Callable[[], tuple[RowIndices, Position]]) -> None:
         self.read, self.waiting = read, deque[Future]()
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
 
-    def next(self) -> tuple[Pick, Position]:
+    def next(self) -> tuple[RowIndices, Position]:
         while len(self.waiting) < _AHEAD + 1:
             self.waiting.append(self.pool.submit(self.read))
         return self.waiting.popleft().result()

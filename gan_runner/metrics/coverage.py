@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from gan_runner.core import Card, Scene, View
-from gan_runner.metrics.cards import of_generators
-from gan_runner.metrics.density import kl
+from gan_runner.core import EvalContext, Provenance, Snapshot
+from gan_runner.metrics.grid_divergence import kl
+from gan_runner.metrics.provenance import of_generators
 from gan_runner.metrics.rows import DRAWS, as_rows, distances, real_halves
 
 WITHIN = 3.0  # standard deviations
@@ -87,15 +87,17 @@ class ModesFound:
         share: of its fair share of the samples that a mode needs to be found.
     """
 
-    def __init__(self, scene: Scene, *, share: Annotated[float, Gt(0), Le(1)] = _FAIR) -> None:
-        self.share, self.cards = share, dict[str, Card]()
-        centres, std = scene.spec.modes, scene.spec.mode_std
+    def __init__(
+        self, context: EvalContext, *, share: Annotated[float, Gt(0), Le(1)] = _FAIR
+    ) -> None:
+        self.share, self.provenance = share, dict[str, Provenance]()
+        centres, std = context.spec.modes, context.spec.mode_std
         if centres is None or std is None:
             return
         self.centres, self.std = centres, std
         about = {"reference": "centres", "of": len(centres), "within": f"{WITHIN:g} std"}
         higher = {**about, "better": "higher"}
-        self.cards = of_generators(
+        self.provenance = of_generators(
             {
                 "modes/found": {**higher, "least share of a fair one": share},
                 "modes/touched": higher,
@@ -104,10 +106,10 @@ class ModesFound:
             }
         )
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Count what both generators find."""
         values: dict[str, float] = {}
-        for which, samples in view.drawn.items():
+        for which, samples in snapshot.samples_by_generator.items():
             points = as_rows(samples)
             enough = fair(len(points), len(self.centres), share=self.share)
             found = coverage(points, self.centres, self.std, enough=enough)
@@ -151,10 +153,10 @@ class NearDuplicates:
 
     Arora & Zhang 2017 ("Do GANs actually learn the distribution? An empirical study") look for
     duplicates among s samples: where they are found, the generator makes about s^2 different ones.
-    There a person judges the nearest pairs (see `pairs.ClosestPairs`); here a sample is a duplicate
-    if another one is nearer than the threshold that `real_share` of as many held-out rows have
-    another one within. So `coverage/near_duplicates` is `real_share` for data like the held-out
-    rows. `coverage/near_duplicates_floor` is what as many training rows have.
+    There a person judges the nearest pairs (see `nearest_neighbours.ClosestPairs`); here a sample
+    is a duplicate if another one is nearer than the threshold that `real_share` of as many held-out
+    rows have another one within. So `coverage/near_duplicates` is `real_share` for data like the
+    held-out rows. `coverage/near_duplicates_floor` is what as many training rows have.
 
     `coverage/support` is `support_size` of the pairs that are nearer than the threshold: an order
     of magnitude, and one that real data limits too; see `coverage/support_floor`.
@@ -163,37 +165,46 @@ class NearDuplicates:
     rows there is no threshold, and no value.
 
     Args:
-        scene: of the run.
+        context: of the run.
         samples: s, at most; all pairs of them are looked at.
         real_share: of held-out rows that count as duplicates of others.
     """
 
     def __init__(
         self,
-        scene: Scene,
+        context: EvalContext,
         *,
         samples: Annotated[int, Ge(2)] = 5000,
         real_share: Annotated[float, Gt(0), Lt(1)] = 0.01,
     ) -> None:
-        self.scene, self.real_share, self.cards = scene, real_share, dict[str, Card]()
-        rows = self.rows = min(samples, len(scene.heldout.x))
+        self.context, self.real_share, self.provenance = (
+            context,
+            real_share,
+            dict[str, Provenance](),
+        )
+        rows = self.rows = min(samples, len(context.heldout.x))
         if rows < max(2, 1 / real_share):
             return
-        about = {**scene.reference, "metric": "Euclidean", "samples": rows, "real": real_share}
+        about = {**context.reference, "metric": "Euclidean", "samples": rows, "real": real_share}
         values = {
             "coverage/near_duplicates": {**about, "beside": "coverage/near_duplicates"},
             "coverage/support": {**about, "beside": "coverage/support", "better": "higher"},
         }
-        drawn = {"rows": min(rows, len(scene.dataset.train.x)), "draws": DRAWS, "seed": scene.seed}
-        floors = {
-            f"{tag}_floor": {**card, "of": "training rows", **drawn} for tag, card in values.items()
+        drawn = {
+            "rows": min(rows, len(context.dataset.train.x)),
+            "draws": DRAWS,
+            "seed": context.seed,
         }
-        self.cards = {**of_generators(values), **floors}
+        floors = {
+            f"{tag}_floor": {**provenance, "of": "training rows", **drawn}
+            for tag, provenance in values.items()
+        }
+        self.provenance = {**of_generators(values), **floors}
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Measure the samples of both generators, beside training data."""
         values = dict(self._floors)
-        for which, samples in view.drawn.items():
+        for which, samples in snapshot.samples_by_generator.items():
             x = as_rows(samples[: self.rows])
             if np.isfinite(x).all():
                 values |= _values(*self._count(x), rows=len(x), suffix=which)
@@ -202,13 +213,13 @@ class NearDuplicates:
     @cached_property
     def _threshold(self) -> float:
         """The distance that the rarest `real_share` of held-out rows have another one within."""
-        real = as_rows(self.scene.heldout.x[: self.rows])
+        real = as_rows(self.context.heldout.x[: self.rows])
         rounding = _ROUNDING * float(np.linalg.norm(real, axis=1).max())  # of copies in the data
         return max(rounding, float(np.quantile(apart(real).min(axis=1), self.real_share)))
 
     @cached_property
     def _floors(self) -> dict[str, float]:
-        halves = real_halves(self.scene, self.rows)
+        halves = real_halves(self.context, self.rows)
         share, pairs = np.mean([self._count(half.train) for half in halves], axis=0)
         return _values(float(share), float(pairs), rows=len(halves[0].train), suffix="_floor")
 

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, autograd, nn
 
-from gan_runner.core import Scene, View, call_unchanged, full_batches, mean_over_critics
+from gan_runner.core import (
+    EvalContext,
+    Snapshot,
+    ensemble_mean,
+    fixed_size_slices,
+    forward_without_buffer_updates,
+)
 
 
 class CriticOnHeldOut:
@@ -23,20 +29,20 @@ class CriticOnHeldOut:
     The critic sees as many rows at once as in training: with batch norm it matters.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.batch_size, self.seed = scene.batch_size, scene.seed
-        about = {"generator": "raw", "batch": scene.batch_size, "seed": scene.seed}
-        card = {**scene.reference, **about}
-        self.cards = {
-            "wasserstein/critic_heldout": {**card, "beside": "wasserstein/critic"},
-            "critic/input_gradient_norm": card,
+    def __init__(self, context: EvalContext) -> None:
+        self.batch_size, self.seed = context.batch_size, context.seed
+        about = {"generator": "raw", "batch": context.batch_size, "seed": context.seed}
+        provenance = {**context.reference, **about}
+        self.provenance = {
+            "wasserstein/critic_heldout": {**provenance, "beside": "wasserstein/critic"},
+            "critic/input_gradient_norm": provenance,
         }
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Measure a view."""
-        critic, x, y = view.nets.critic, view.heldout.x, view.heldout.y
-        fake = view.raw[: len(x)]
-        labels = y if view.labels is None else view.labels[: len(x)]
+        critic, x, y = snapshot.nets.critic, snapshot.heldout.x, snapshot.heldout.y
+        fake = snapshot.samples[: len(x)]
+        labels = y if snapshot.labels is None else snapshot.labels[: len(x)]
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         x_hat = eps * x + (1 - eps) * fake
@@ -54,7 +60,7 @@ def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -
     """f(x) of each row, (N,), from batches as in training; f is an ensemble's mean."""
     return torch.cat(
         [
-            mean_over_critics(call_unchanged(critic, part, labels), len(part))[seen:]
+            ensemble_mean(forward_without_buffer_updates(critic, part, labels), len(part))[seen:]
             for part, labels, seen in _batches(x, y, batch_size)
         ]
     )
@@ -65,13 +71,13 @@ def slopes(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -
     norms = []
     for part, labels, seen in _batches(x, y, batch_size):
         at = part.detach().requires_grad_()
-        total = mean_over_critics(call_unchanged(critic, at, labels), len(at)).sum()
+        total = ensemble_mean(forward_without_buffer_updates(critic, at, labels), len(at)).sum()
         (gradient,) = autograd.grad(total, at)
         norms.append(gradient.flatten(1).norm(dim=1)[seen:])
     return torch.cat(norms)
 
 
 def _batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None, int]]:
-    """Batches as `core.full_batches` cuts them, and how many of their rows have been seen."""
-    for rows, seen in full_batches(len(x), size):
+    """Batches as `core.fixed_size_slices` cuts them, and how many of their rows have been seen."""
+    for rows, seen in fixed_size_slices(len(x), size):
         yield x[rows], None if y is None else y[rows], seen

@@ -7,8 +7,8 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from gan_runner.core import Scene, View
-from gan_runner.metrics.cards import of_generators
+from gan_runner.core import EvalContext, Snapshot
+from gan_runner.metrics.provenance import of_generators
 
 _SHIFTS = 4  # partners of each row that its distance is taken to
 
@@ -25,19 +25,22 @@ class Diversity:
     4 that follow it (within its label) in an order drawn once, not over all pairs.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        card = {**scene.reference, "distance": "euclidean", "better": "higher"}
-        x, y, _ = scene.heldout
+    def __init__(self, context: EvalContext) -> None:
+        provenance = {**context.reference, "distance": "euclidean", "better": "higher"}
+        x, y, _ = context.heldout
         self.apart = mean_distance(x)
         self.apart_by_label = None if y is None else mean_distance(x, y)
-        self.cards = of_generators({"coverage/diversity": card}) if self.apart else {}
+        self.provenance = of_generators({"coverage/diversity": provenance}) if self.apart else {}
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Compare the samples of both generators with the held-out data."""
-        apart = self.apart if view.labels is None else self.apart_by_label
+        apart = self.apart if snapshot.labels is None else self.apart_by_label
         if not apart:
             return {}
-        drawn = {which: mean_distance(x, view.labels) for which, x in view.drawn.items()}
+        drawn = {
+            which: mean_distance(x, snapshot.labels)
+            for which, x in snapshot.samples_by_generator.items()
+        }
         return {
             f"coverage/diversity{which}": distance / apart
             for which, distance in drawn.items()

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.func import grad
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from gan_runner.core import Scene, View, rows_are_independent
+from gan_runner.core import EvalContext, Snapshot, is_per_sample
 from gan_runner.metrics.critic import scores, slopes
 
 _FEWEST = 4  # held-out samples: fewer do not show whether rows are independent
@@ -53,21 +53,23 @@ class LipschitzOfCritic:
     tells its constant in an attribute `lipschitz`.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.batch_size, self.seed = scene.batch_size, scene.seed
-        card = {**scene.reference, "generator": "raw", "seed": scene.seed}
-        self.cards = dict.fromkeys(_TAGS, card) if len(scene.heldout.x) >= _FEWEST else {}
+    def __init__(self, context: EvalContext) -> None:
+        self.batch_size, self.seed = context.batch_size, context.seed
+        provenance = {**context.reference, "generator": "raw", "seed": context.seed}
+        self.provenance = (
+            dict.fromkeys(_TAGS, provenance) if len(context.heldout.x) >= _FEWEST else {}
+        )
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Measure a view."""
-        x, y = view.heldout.x, view.heldout.y
-        fake = view.raw[: len(x)]
-        labels = y if view.labels is None else view.labels[: len(x)]
+        x, y = snapshot.heldout.x, snapshot.heldout.y
+        fake = snapshot.samples[: len(x)]
+        labels = y if snapshot.labels is None else snapshot.labels[: len(x)]
         probe = (x[:8], None if y is None else y[:8])
-        finite = all(w.isfinite().all() for w in view.nets.critic.parameters())
-        if not finite or not rows_are_independent(view.nets.critic, *probe):
+        finite = all(w.isfinite().all() for w in snapshot.nets.critic.parameters())
+        if not finite or not is_per_sample(snapshot.nets.critic, *probe):
             return {}
-        critic = deepcopy(view.nets.critic).eval()  # spectral norm iterates whenever it trains
+        critic = deepcopy(snapshot.nets.critic).eval()  # spectral norm iterates whenever it trains
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         places = ((x, y), (fake, labels), (eps * x + (1 - eps) * fake, y))

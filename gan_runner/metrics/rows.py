@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_runner.core import Scene, to_unit
+from gan_runner.core import EvalContext, to_unit
 
 DRAWS = 5  # of training rows that a floor is the mean of
 _FEW_DIMENSIONS = 16  # up to here differences are taken one by one, from here by a matrix product
 
 
-class Halves(NamedTuple):
+class RealSplit(NamedTuple):
     """Equally many real rows that were trained on and that were not, each (n, d) float64."""
 
     train: np.ndarray
@@ -26,18 +26,18 @@ def as_rows(x: Tensor) -> np.ndarray:
     return to_unit(x).flatten(1).cpu().double().numpy()
 
 
-def real_halves(scene: Scene, count: int) -> list[Halves]:
+def real_halves(context: EvalContext, count: int) -> list[RealSplit]:
     """Several times at most `count` training rows, drawn at random, beside as many held-out rows.
 
     The mean distance between the two is what a perfect generator is expected to be measured at: the
     floor. A single draw says little: on mixtures it wanders by half of its value.
     """
-    table = scene.dataset.train.x
-    n = min(count, len(table), len(scene.heldout.x))
-    heldout, rng = as_rows(scene.heldout.x[:n]), np.random.default_rng(scene.seed)
+    table = context.dataset.train.x
+    n = min(count, len(table), len(context.heldout.x))
+    heldout, rng = as_rows(context.heldout.x[:n]), np.random.default_rng(context.seed)
     draws = [np.sort(rng.choice(len(table), size=n, replace=False)) for _ in range(DRAWS)]
     rows = [torch.from_numpy(picked).to(table.device) for picked in draws]
-    return [Halves(as_rows(table[picked]), heldout) for picked in rows]
+    return [RealSplit(as_rows(table[picked]), heldout) for picked in rows]
 
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

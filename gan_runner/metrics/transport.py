@@ -13,8 +13,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from annotated_types import Ge
 
-from gan_runner.core import Card, Scene, View
-from gan_runner.metrics.cards import of_generators
+from gan_runner.core import EvalContext, Provenance, Snapshot
+from gan_runner.metrics.provenance import of_generators
 from gan_runner.metrics.rows import DRAWS, as_rows, distances, real_halves
 
 
@@ -169,16 +169,16 @@ class ExactWasserstein:
         samples: at most; the time grows with their cube.
     """
 
-    def __init__(self, scene: Scene, *, samples: Annotated[int, Ge(1)] = 400) -> None:
-        self.scene, self.samples = scene, min(samples, len(scene.heldout.x))
+    def __init__(self, context: EvalContext, *, samples: Annotated[int, Ge(1)] = 400) -> None:
+        self.context, self.samples = context, min(samples, len(context.heldout.x))
         about = {"metric": "Euclidean", "samples": self.samples}
-        self.cards = _cards(scene, {"wasserstein/exact": about}, rows=self.samples)
+        self.provenance = _provenances(context, {"wasserstein/exact": about}, rows=self.samples)
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Measure the samples of both generators, beside the floor."""
-        real = as_rows(view.heldout.x[: self.samples])
+        real = as_rows(snapshot.heldout.x[: self.samples])
         values = {"wasserstein/exact_floor": self._floor}
-        for which, samples in view.drawn.items():
+        for which, samples in snapshot.samples_by_generator.items():
             fake = as_rows(samples[: self.samples])
             if np.isfinite(fake).all():
                 values[f"wasserstein/exact{which}"] = assignment_w1(fake, real[: len(fake)])
@@ -186,7 +186,7 @@ class ExactWasserstein:
 
     @cached_property
     def _floor(self) -> float:
-        halves = real_halves(self.scene, self.samples)
+        halves = real_halves(self.context, self.samples)
         return float(np.mean([assignment_w1(*half) for half in halves]))
 
 
@@ -200,17 +200,19 @@ class SlicedWasserstein:
         projections: directions that the mean is taken over.
     """
 
-    def __init__(self, scene: Scene, *, projections: Annotated[int, Ge(1)] = 128) -> None:
-        self.scene = scene
-        rng = np.random.default_rng(scene.seed)
-        self.theta = directions(projections, int(np.prod(scene.spec.shape)), rng=rng)
-        about = {"projections": projections, "seed": scene.seed}
-        self.cards = _cards(scene, dict.fromkeys(_ORDERS, about), rows=len(scene.heldout.x))
+    def __init__(self, context: EvalContext, *, projections: Annotated[int, Ge(1)] = 128) -> None:
+        self.context = context
+        rng = np.random.default_rng(context.seed)
+        self.theta = directions(projections, int(np.prod(context.spec.shape)), rng=rng)
+        about = {"projections": projections, "seed": context.seed}
+        self.provenance = _provenances(
+            context, dict.fromkeys(_ORDERS, about), rows=len(context.heldout.x)
+        )
 
-    def __call__(self, view: View) -> dict[str, float]:
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Measure the samples of both generators, beside the floors."""
         values = dict(self._floors)
-        for which, samples in view.drawn.items():
+        for which, samples in snapshot.samples_by_generator.items():
             fake = as_rows(samples[: len(self._heldout)])
             if np.isfinite(fake).all():
                 values |= self._measure(fake, suffix=which)
@@ -219,11 +221,11 @@ class SlicedWasserstein:
     @cached_property
     def _heldout(self) -> np.ndarray:
         """Held-out rows along each direction, (n, L)."""
-        return as_rows(self.scene.heldout.x) @ self.theta.T
+        return as_rows(self.context.heldout.x) @ self.theta.T
 
     @cached_property
     def _floors(self) -> dict[str, float]:
-        halves = real_halves(self.scene, len(self._heldout))
+        halves = real_halves(self.context, len(self._heldout))
         each = [self._measure(half.train, suffix="_floor") for half in halves]
         return {tag: float(np.mean([its[tag] for its in each])) for tag in each[0]}
 
@@ -235,17 +237,19 @@ class SlicedWasserstein:
 _ORDERS = {"wasserstein/sliced": 1, "wasserstein/sliced_w2": 2}
 
 
-def _cards(scene: Scene, about: Mapping[str, Mapping[str, Any]], *, rows: int) -> dict[str, Card]:
+def _provenances(
+    context: EvalContext, about: Mapping[str, Mapping[str, Any]], *, rows: int
+) -> dict[str, Provenance]:
     """Of distances and their floors, each floor to be drawn beside its value."""
-    common = {**scene.reference, "units": _units(scene), "better": "lower"}
+    common = {**context.reference, "units": _units(context), "better": "lower"}
     values = {tag: {**common, **its, "beside": tag} for tag, its in about.items()}
-    drawn = {"rows": min(rows, len(scene.dataset.train.x)), "draws": DRAWS, "seed": scene.seed}
+    drawn = {"rows": min(rows, len(context.dataset.train.x)), "draws": DRAWS, "seed": context.seed}
     floors = {
-        f"{tag}_floor": {**card, "between": "training and held-out rows", **drawn}
-        for tag, card in values.items()
+        f"{tag}_floor": {**provenance, "between": "training and held-out rows", **drawn}
+        for tag, provenance in values.items()
     }
     return {**of_generators(values), **floors}
 
 
-def _units(scene: Scene) -> str:
-    return "pixels in [-1, 1]" if scene.spec.is_image else "the data's"
+def _units(context: EvalContext) -> str:
+    return "pixels in [-1, 1]" if context.spec.is_image else "the data's"

@@ -57,18 +57,18 @@ class Gate(nn.Module):
         return torch.sigmoid(x[:, ::2]) * torch.tanh(x[:, 1::2])
 
 
-def activation_layer(name: Activation, *, twice: bool) -> nn.Module:
+def activation_layer(name: Activation, *, double_backward: bool) -> nn.Module:
     """The layer of that name; LeakyReLU has the slope 0.2.
 
     Args:
         name: of the activation.
-        twice: made for a network that is differentiated twice, as a critic is under a penalty on
-            its gradient; see `PiecewiseLinear`.
+        double_backward: made for a network that is differentiated twice, as a critic is under a
+            penalty on its gradient; see `PiecewiseLinear`.
     """
     if name == "relu":
-        return PiecewiseLinear() if twice else nn.ReLU()
+        return PiecewiseLinear() if double_backward else nn.ReLU()
     if name == "leaky_relu":
-        return PiecewiseLinear(0.2) if twice else nn.LeakyReLU(0.2)
+        return PiecewiseLinear(0.2) if double_backward else nn.LeakyReLU(0.2)
     if name == "tanh":
         return nn.Tanh()
     if name == "softplus_centred":

@@ -20,7 +20,7 @@ InitOrTorchs = Init | Literal["default"]
 SMALLEST, LARGEST = 8, 128  # pixels a side
 
 
-def halving(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
+def downsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
     """A convolution of stride 2 that halves the sides; half of an odd one is rounded down.
 
     kernel - 2 zeros are padded, half of them before; an odd one goes after, as TensorFlow's SAME
@@ -33,7 +33,7 @@ def halving(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> lis
     return [padding, nn.Conv2d(inputs, outputs, kernel, 2, bias=bias)]
 
 
-def doubling(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
+def upsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
     """The transposed convolution that doubles the sides, with the padding of `halving`."""
     before, after = (kernel - 2) // 2, (kernel - 1) // 2
     layer = nn.ConvTranspose2d(inputs, outputs, kernel, 2, before, bias=bias)
@@ -44,7 +44,7 @@ class Unrectified(nn.Conv2d):
     """A convolution that no activation comes before: a shortcut's, or one that reads the image."""
 
 
-def finish(network: nn.Module, *, init: InitOrTorchs, norm: Norm) -> None:
+def init_weights(network: nn.Module, *, init: InitOrTorchs, norm: Norm) -> None:
     """Draw the weights of a network that is complete, and normalise them if norm=spectral.
 
     init="default" keeps the weights that are there: torch's, if nobody has drawn others.

@@ -21,16 +21,16 @@ from gan_runner.models.blocks import (
     KernelSize,
     PositiveInt,
     crop,
-    doubling,
-    finish,
-    halving,
+    downsample,
     image_sides,
+    init_weights,
+    upsample,
 )
-from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
+    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
-    Labelled,
     classes_used,
     noise_input,
     sample_input,
@@ -92,25 +92,25 @@ class Generator(nn.Module):
             activation,
             always_bias=bias_before_norm,
             n_classes=self.n_classes if labels == "conditional_norm" else 0,
-            twice=False,
+            double_backward=False,
         )
         first, inputs = noise_input(spec, labels, latent_dim)
         wide = channels_into(activation, widths[0])
-        self.project = Labelled(
+        self.project = ConditionalSequential(
             *first,
             nn.Linear(inputs, wide * grid[0] * grid[1], bias=layer.bias),
             nn.Unflatten(1, (wide, *grid)),
             *layer.after(widths[0]),
         )
-        self.stages = Labelled()
+        self.stages = ConditionalSequential()
         for stage, (wide, narrow) in enumerate(pairwise(widths)):
             out = channels_into(activation, narrow)
-            self.stages.extend(doubling(wide, out, kernel=kernel, bias=layer.bias))
+            self.stages.extend(upsample(wide, out, kernel=kernel, bias=layer.bias))
             self.stages.extend(layer.after(narrow))
             if stage == 0:
                 self.stages.extend(layer.same_size(narrow, more))
-        self.to_image = nn.Sequential(*doubling(widths[-1], channels, kernel=kernel), nn.Tanh())
-        finish(self, init=init, norm=norm)
+        self.to_image = nn.Sequential(*upsample(widths[-1], channels, kernel=kernel), nn.Tanh())
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
@@ -126,7 +126,7 @@ class Critic(nn.Module):
 
     Args: as of `Generator`, and
         labels: how the label enters; see `labels` and `head`.
-        minibatch: statistics of the batch that the score sees; see `head`.
+        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Critic(nn.Module):
         activation: Activation = "leaky_relu",
         bias_before_norm: bool = False,
         labels: CriticLabels = "none",
-        minibatch: Minibatch = "none",
+        batch_statistics: BatchStatistics = "none",
         init: Init = "dcgan",
     ) -> None:
         super().__init__()
@@ -149,25 +149,27 @@ class Critic(nn.Module):
         widths = stage_widths(sides, filters, growth)
         more = extra_layers(depth, stages=len(widths))
         self.n_classes = classes_used(spec, labels, "critic")
-        layer = _Layers(norm, activation, always_bias=bias_before_norm, n_classes=0, twice=True)
+        layer = _Layers(
+            norm, activation, always_bias=bias_before_norm, n_classes=0, double_backward=True
+        )
         first, inputs = sample_input(spec, labels, channels)
-        self.features = Labelled(
+        self.features = ConditionalSequential(
             *first,
-            *halving(inputs, channels_into(activation, widths[0]), kernel=kernel),
+            *downsample(inputs, channels_into(activation, widths[0]), kernel=kernel),
             layer.activation(),
         )
         for stage, (narrow, wide) in enumerate(pairwise(widths), start=2):
             if stage == len(widths):
                 self.features.extend(layer.same_size(narrow, more))
             out = channels_into(activation, wide)
-            self.features.extend(halving(narrow, out, kernel=kernel, bias=layer.bias))
+            self.features.extend(downsample(narrow, out, kernel=kernel, bias=layer.bias))
             self.features.extend(layer.after(wide))
         self.features.append(nn.Flatten())
         height, width = (side // 2 ** len(widths) for side in sides)
         projected = self.n_classes if labels == "projection" else 0
         size = widths[-1] * height * width
-        self.score = Head(size, n_classes=projected, minibatch=minibatch)
-        finish(self, init=init, norm=norm)
+        self.score = CriticOutput(size, n_classes=projected, batch_statistics=batch_statistics)
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
@@ -178,13 +180,24 @@ class _Layers:
     """What follows every weight layer of a network, and layers that keep the sides."""
 
     def __init__(
-        self, norm: Norm, name: Activation, *, always_bias: bool, n_classes: int, twice: bool
+        self,
+        norm: Norm,
+        name: Activation,
+        *,
+        always_bias: bool,
+        n_classes: int,
+        double_backward: bool,
     ) -> None:
-        self.norm, self.name, self.n_classes, self.twice = norm, name, n_classes, twice
+        self.norm, self.name, self.n_classes, self.double_backward = (
+            norm,
+            name,
+            n_classes,
+            double_backward,
+        )
         self.bias = always_bias or norm in {"none", "spectral"}
 
     def activation(self) -> nn.Module:
-        return activation_layer(self.name, twice=self.twice)
+        return activation_layer(self.name, double_backward=self.double_backward)
 
     def after(self, channels: int) -> list[nn.Module]:
         """Norm and activation that give the number of channels."""

@@ -16,7 +16,7 @@ GeneratorLabels = Literal["none", "embedding", "conditional_norm"]
 CriticLabels = Literal["none", "concatenation", "projection"]
 
 
-class Labelled(nn.Sequential):
+class ConditionalSequential(nn.Sequential):
     """Layers one after the other; those that take labels are given them."""
 
     takes_labels = True
@@ -28,7 +28,7 @@ class Labelled(nn.Sequential):
         return x
 
 
-class EmbedBesideNoise(nn.Module):
+class ConcatLabelEmbedding(nn.Module):
     """[z, E_y]: a learned vector of the label, as long as the noise, beside it.
 
     Mirza & Osindero 2014 (conditional GAN). E ~ N(0, I), as the noise.
@@ -45,7 +45,7 @@ class EmbedBesideNoise(nn.Module):
         return torch.cat([z, self.embedding(y)], dim=1)
 
 
-class JoinLabels(nn.Module):
+class ConcatLabels(nn.Module):
     """The label as one-hot coordinates of a vector, or as one-hot planes of an image.
 
     Mirza & Osindero 2014 (conditional GAN), for the discriminator.
@@ -70,7 +70,7 @@ def noise_input(
     """What a generator puts before its first layer, and how many numbers that is given."""
     if labels != "embedding":
         return [], latent_dim
-    return [EmbedBesideNoise(spec.n_classes, latent_dim)], 2 * latent_dim
+    return [ConcatLabelEmbedding(spec.n_classes, latent_dim)], 2 * latent_dim
 
 
 def sample_input(
@@ -79,7 +79,7 @@ def sample_input(
     """What a critic puts before its first layer, and how many channels that is given."""
     if labels != "concatenation":
         return [], channels
-    return [JoinLabels(spec.n_classes)], channels + spec.n_classes
+    return [ConcatLabels(spec.n_classes)], channels + spec.n_classes
 
 
 def classes_used(spec: DataSpec, labels: GeneratorLabels | CriticLabels, player: str) -> int:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_into
-from gan_runner.models.blocks import InitOrTorchs, PositiveInt, finish, initialise
-from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.blocks import InitOrTorchs, PositiveInt, init_weights, initialise
+from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
+    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
-    Labelled,
     classes_used,
     noise_input,
     sample_input,
@@ -61,7 +61,7 @@ class Generator(nn.Module):
         self.n_classes = classes_used(spec, labels, "generator")
         first, inputs = noise_input(spec, labels, self.latent_dim)
         by_label = self.n_classes if labels == "conditional_norm" else 0
-        self.layers = Labelled(
+        self.layers = ConditionalSequential(
             *first, *_hidden(inputs, width, depth, norm, activation, n_classes=by_label)
         )
         self.layers.append(last := nn.Linear(width, prod(spec.shape)))
@@ -72,7 +72,7 @@ class Generator(nn.Module):
             initialise(self, init)
         if init == "he":  # the last layer's would drive the tanh into saturation
             nn.init.xavier_normal_(last.weight)
-        finish(self, init="default", norm=norm)
+        init_weights(self, init="default", norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, *shape)."""
@@ -84,7 +84,7 @@ class Critic(nn.Module):
 
     Args: as of `Generator`, and
         labels: how the label enters; see `labels` and `head`.
-        minibatch: statistics of the batch that the score sees; see `head`.
+        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
     """
 
     def __init__(
@@ -96,18 +96,20 @@ class Critic(nn.Module):
         norm: Norm = "none",
         activation: Activation = "relu",
         labels: CriticLabels = "none",
-        minibatch: Minibatch = "none",
+        batch_statistics: BatchStatistics = "none",
         init: InitOrTorchs = "default",
     ) -> None:
         super().__init__()
         self.n_classes = classes_used(spec, labels, "critic")
         first, inputs = sample_input(spec, labels, prod(spec.shape))
-        self.features = Labelled(
-            nn.Flatten(), *first, *_hidden(inputs, width, depth, norm, activation, twice=True)
+        self.features = ConditionalSequential(
+            nn.Flatten(),
+            *first,
+            *_hidden(inputs, width, depth, norm, activation, double_backward=True),
         )
         projected = self.n_classes if labels == "projection" else 0
-        self.score = Head(width, n_classes=projected, minibatch=minibatch)
-        finish(self, init=init, norm=norm)
+        self.score = CriticOutput(width, n_classes=projected, batch_statistics=batch_statistics)
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, *shape) and labels (N,) or None -> scores (N,)."""
@@ -122,7 +124,7 @@ def _hidden(
     name: Activation,
     *,
     n_classes: int = 0,
-    twice: bool = False,
+    double_backward: bool = False,
 ) -> list[nn.Module]:
     """Hidden layers: Linear, norm, activation."""
     layers: list[nn.Module] = []
@@ -131,5 +133,5 @@ def _hidden(
         layers.append(nn.Linear(given, out))
         if norm not in {"none", "spectral"} or n_classes:
             layers.append(norm_layer(norm, out, n_classes=n_classes, of_maps=False))
-        layers.append(activation_layer(name, twice=twice))
+        layers.append(activation_layer(name, double_backward=double_backward))
     return layers

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_out_of
-from gan_runner.models.blocks import Init, PositiveInt, Unrectified, crop, finish, image_sides
-from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.blocks import Init, PositiveInt, Unrectified, crop, image_sides, init_weights
+from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
+    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
-    Labelled,
     classes_used,
     noise_input,
     sample_input,
@@ -66,23 +66,23 @@ class Generator(nn.Module):
         self.n_classes = classes_used(spec, labels, "generator")
         by_label = self.n_classes if labels == "conditional_norm" else 0
         first, inputs = noise_input(spec, labels, latent_dim)
-        self.project = Labelled(
+        self.project = ConditionalSequential(
             *first,
             nn.Linear(inputs, filters * grid[0] * grid[1]),
             nn.Unflatten(1, (filters, *grid)),
         )
-        self.blocks = Labelled(
+        self.blocks = ConditionalSequential(
             *(
                 UpBlock(filters, norm, activation, upsample=upsample, n_classes=by_label)
                 for _ in range(doublings)
             )
         )
         self.to_image = nn.Sequential(
-            *_before_convolution(filters, norm, activation, twice=False),
+            *_before_convolution(filters, norm, activation, double_backward=False),
             nn.Conv2d(channels_out_of(activation, filters), channels, 3, 1, 1),
             nn.Tanh(),
         )
-        finish(self, init=init, norm=norm)
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
@@ -98,7 +98,7 @@ class Critic(nn.Module):
 
     Args: as of `Generator`, and
         labels: how the label enters; see `labels` and `head`.
-        minibatch: statistics of the batch that the score sees; see `head`.
+        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Critic(nn.Module):
         norm: Norm = "none",
         activation: Activation = "relu",
         labels: CriticLabels = "none",
-        minibatch: Minibatch = "none",
+        batch_statistics: BatchStatistics = "none",
         init: Init = "he",
     ) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ class Critic(nn.Module):
         blocks: list[nn.Module] = [FirstBlock(inputs, filters, activation)]
         pools = [True] * (halvings - 1) + [False] * 2
         blocks.extend(DownBlock(filters, norm, activation, pool=pool) for pool in pools)
-        self.features = Labelled(
-            *first, *blocks, activation_layer(activation, twice=True), GlobalMean()
+        self.features = ConditionalSequential(
+            *first, *blocks, activation_layer(activation, double_backward=True), GlobalMean()
         )
         projected = self.n_classes if labels == "projection" else 0
         width = channels_out_of(activation, filters)
-        self.score = Head(width, n_classes=projected, minibatch=minibatch)
-        finish(self, init=init, norm=norm)
+        self.score = CriticOutput(width, n_classes=projected, batch_statistics=batch_statistics)
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
@@ -148,11 +148,11 @@ class UpBlock(nn.Module):
         super().__init__()
         inside = channels_out_of(name, filters)
         self.shortcut = nn.Sequential(Unrectified(filters, filters, 1), nn.Upsample(scale_factor=2))
-        self.residual = Labelled(
-            *_before_convolution(filters, norm, name, n_classes=n_classes, twice=False),
+        self.residual = ConditionalSequential(
+            *_before_convolution(filters, norm, name, n_classes=n_classes, double_backward=False),
             nn.Upsample(scale_factor=2) if upsample == "first" else nn.Identity(),
             nn.Conv2d(inside, filters, 3, 1, 1),
-            *_before_convolution(filters, norm, name, n_classes=n_classes, twice=False),
+            *_before_convolution(filters, norm, name, n_classes=n_classes, double_backward=False),
             nn.Upsample(scale_factor=2) if upsample == "second" else nn.Identity(),
             nn.Conv2d(inside, filters, 3, 1, 1),
         )
@@ -170,7 +170,7 @@ class FirstBlock(nn.Module):
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(channels, filters, 1))
         self.residual = nn.Sequential(
             Unrectified(channels, filters, 3, 1, 1),
-            activation_layer(name, twice=True),
+            activation_layer(name, double_backward=True),
             nn.Conv2d(channels_out_of(name, filters), filters, 3, 1, 1),
             nn.AvgPool2d(2),
         )
@@ -190,9 +190,9 @@ class DownBlock(nn.Module):
         if pool:
             self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(filters, filters, 1))
         self.residual = nn.Sequential(
-            *_before_convolution(filters, norm, name, twice=True),
+            *_before_convolution(filters, norm, name, double_backward=True),
             nn.Conv2d(inside, filters, 3, 1, 1),
-            *_before_convolution(filters, norm, name, twice=True),
+            *_before_convolution(filters, norm, name, double_backward=True),
             nn.Conv2d(inside, filters, 3, 1, 1),
             nn.AvgPool2d(2) if pool else nn.Identity(),
         )
@@ -211,6 +211,9 @@ class GlobalMean(nn.Module):
 
 
 def _before_convolution(
-    filters: int, norm: Norm, name: Activation, *, n_classes: int = 0, twice: bool
+    filters: int, norm: Norm, name: Activation, *, n_classes: int = 0, double_backward: bool
 ) -> list[nn.Module]:
-    return [norm_layer(norm, filters, n_classes=n_classes), activation_layer(name, twice=twice)]
+    return [
+        norm_layer(norm, filters, n_classes=n_classes),
+        activation_layer(name, double_backward=double_backward),
+    ]

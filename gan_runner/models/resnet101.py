@@ -21,16 +21,16 @@ from gan_runner.models.blocks import (
     PositiveInt,
     Unrectified,
     crop,
-    doubling,
-    finish,
-    halving,
+    downsample,
     image_sides,
+    init_weights,
+    upsample,
 )
-from gan_runner.models.head import Head, Minibatch
+from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
+    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
-    Labelled,
     classes_used,
     noise_input,
     sample_input,
@@ -81,22 +81,28 @@ class Generator(nn.Module):
         self.n_classes = classes_used(spec, labels, "generator")
         by_label = self.n_classes if labels == "conditional_norm" else 0
         first, inputs = noise_input(spec, labels, latent_dim)
-        self.project = Labelled(
+        self.project = ConditionalSequential(
             *first,
             nn.Linear(inputs, widths[0] * grid[0] * grid[1]),
             nn.Unflatten(1, (widths[0], *grid)),
         )
-        self.blocks = Labelled()
+        self.blocks = ConditionalSequential()
         for inside, out in pairwise([*widths, 0]):
             count = _BLOCKS if out else _BLOCKS_AT_THE_IMAGE
             for outputs, resample in _stage(inside, out, count, "up"):
                 self.blocks.append(
                     Bottleneck(
-                        inside, outputs, resample, norm, activation, n_classes=by_label, twice=False
+                        inside,
+                        outputs,
+                        resample,
+                        norm,
+                        activation,
+                        n_classes=by_label,
+                        double_backward=False,
                     )
                 )
         self.to_image = nn.Conv2d(widths[-1], channels, 1)
-        finish(self, init=init, norm=norm)
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
@@ -109,7 +115,7 @@ class Critic(nn.Module):
 
     Args: as of `Generator`, and
         labels: how the label enters; see `labels` and `head`.
-        minibatch: statistics of the batch that the score sees; see `head`.
+        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
     """
 
     def __init__(
@@ -120,7 +126,7 @@ class Critic(nn.Module):
         norm: Norm = "batch",
         activation: Activation = "relu",
         labels: CriticLabels = "none",
-        minibatch: Minibatch = "none",
+        batch_statistics: BatchStatistics = "none",
         init: Init = "he",
     ) -> None:
         super().__init__()
@@ -128,19 +134,19 @@ class Critic(nn.Module):
         widths = _widths(sides, filters, activation)
         self.n_classes = classes_used(spec, labels, "critic")
         first, inputs = sample_input(spec, labels, channels)
-        self.features = Labelled(*first, Unrectified(inputs, widths[0], 1))
+        self.features = ConditionalSequential(*first, Unrectified(inputs, widths[0], 1))
         for i, (inside, out) in enumerate(pairwise([*widths, 0])):
             count = _BLOCKS if i else _BLOCKS_AT_THE_IMAGE
             for outputs, resample in _stage(inside, out, count, "down"):
                 self.features.append(
-                    Bottleneck(inside, outputs, resample, norm, activation, twice=True)
+                    Bottleneck(inside, outputs, resample, norm, activation, double_backward=True)
                 )
         self.features.append(nn.Flatten())
         height, width = (side // 2 ** (len(widths) - 1) for side in sides)
         size = widths[-1] * height * width
         projected = self.n_classes if labels == "projection" else 0
-        self.score = Head(size, n_classes=projected, minibatch=minibatch)
-        finish(self, init=init, norm=norm)
+        self.score = CriticOutput(size, n_classes=projected, batch_statistics=batch_statistics)
+        init_weights(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
@@ -166,13 +172,16 @@ class Bottleneck(nn.Module):
         name: Activation,
         *,
         n_classes: int = 0,
-        twice: bool,
+        double_backward: bool,
     ) -> None:
         super().__init__()
         narrow_in, narrow = inputs // 2, outputs // 2
-        left, act = partial(channels_out_of, name), partial(activation_layer, name, twice=twice)
+        left, act = (
+            partial(channels_out_of, name),
+            partial(activation_layer, name, double_backward=double_backward),
+        )
         self.shortcut = _shortcut(inputs, outputs, resample)
-        self.residual = Labelled(
+        self.residual = ConditionalSequential(
             act(),
             nn.Conv2d(left(inputs), narrow_in, 1),
             act(),
@@ -197,9 +206,9 @@ def _shortcut(inputs: int, outputs: int, resample: Resample) -> nn.Module:
 
 def _conv3(inputs: int, outputs: int, resample: Resample) -> list[nn.Module]:
     if resample == "up":
-        return doubling(inputs, outputs, kernel=3)
+        return upsample(inputs, outputs, kernel=3)
     if resample == "down":
-        return halving(inputs, outputs, kernel=3)
+        return downsample(inputs, outputs, kernel=3)
     return [nn.Conv2d(inputs, outputs, 3, 1, 1)]
 
 

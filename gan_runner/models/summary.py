@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from gan_runner.core import call_unchanged
+from gan_runner.core import forward_without_buffer_updates
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Summary:
         flops: of a forward pass for one sample.
         step_bytes: of the weights, their gradients, and what a forward pass over a batch keeps for
             its backward pass; an optimizer's moments and a penalty's second pass come on top.
-        drawn: what was chosen at random; see `random_arch`.
+        drawn: what was chosen at random; see `random_architecture`.
     """
 
     layers: Sequence[Layer]
@@ -116,7 +116,7 @@ def summarise(
 
     rows = len(x)
     with _watch(network, layers), saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = call_unchanged(network, x, y)  # noqa: F841 -- alive, so that no address is reused
+        output = forward_without_buffer_updates(network, x, y)  # noqa: F841 -- alive, so that no address is reused
     trainable = [p for p in network.parameters() if p.requires_grad]
     weight_bytes = sum(2 * p.numel() * p.element_size() for p in trainable)
     return Summary(

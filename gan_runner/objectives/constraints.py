@@ -8,7 +8,7 @@ import torch
 from annotated_types import Gt
 from torch import nn
 
-from gan_runner.objectives.terms import Part, per_sample
+from gan_runner.objectives.penalties import Part, per_sample
 
 
 def undone_by_norms(part: Part) -> Part:

@@ -34,7 +34,7 @@ def gaussian(
     return Latent(torch.randn(count, latent_dim, device=device, generator=generator))
 
 
-def coded(
+def infogan_prior(
     count: int,
     latent_dim: int,
     device: torch.device,
@@ -68,12 +68,12 @@ def categories(prior: Callable[..., Latent]) -> int:
     return _of_code(prior, "categorical", 10)
 
 
-def code_length(prior: Callable[..., Latent]) -> int:
+def code_dim(prior: Callable[..., Latent]) -> int:
     """Coordinates that the whole code takes at the front of a prior's noise; 0: it has none."""
     return categories(prior) + _of_code(prior, "continuous", 2)
 
 
 def _of_code(prior: Callable[..., Latent], key: str, default: int) -> int:
-    if getattr(prior, "func", prior) is not coded:
+    if getattr(prior, "func", prior) is not infogan_prior:
         return 0
     return int(getattr(prior, "keywords", {}).get(key, default))

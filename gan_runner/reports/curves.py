@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_runner.studies.results import number
+from gan_runner.studies.study_files import number
 
 Curve = tuple[list[float], list[float]]
 """Steps and values."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,36 +13,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 import gan_runner
-from gan_runner.files import write_whole
 from gan_runner.reports import study, sweep
 from gan_runner.reports.typeset import typeset
 from gan_runner.studies import table
-from gan_runner.studies.conclude import conclude
-from gan_runner.sweep.jobs import read_jobs
 
 SCRIPTS = ("dom.js", "charts.js", "rows.js", "report.js")
 STYLES = ("report.css", "rows.css")
 _FOR_THE_TEMPLATE = {"sections", "labels", "interval", "facts", "progress", "title", "noun"}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `gan-report`."""
-    parser = argparse.ArgumentParser(prog="gan-report", description=__doc__)
-    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="of a sweep or a study")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: SWEEP_DIR/report.html")
-    options = parser.parse_args(arguments)
-    out = options.out or options.sweep_dir / "report.html"
-    try:
-        if out.is_dir():
-            raise ValueError(f"--out {out}: is a directory; name a file in it")
-        if jobs := read_jobs(options.sweep_dir):  # as far as they have come
-            with suppress(OSError):  # a directory that may only be read
-                conclude(options.sweep_dir, jobs)
-        write_whole(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
-    except (ValueError, OSError) as error:
-        print(f"gan-report: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 def render(folder: Path) -> str:
@@ -95,7 +69,3 @@ def _asset(name: str) -> str:
 def _hash(text: str) -> str:
     """What the page's content security policy allows to run: this text and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.reports.curves import read_curves
-from gan_runner.reports.pictures import data_uri, latest
-from gan_runner.studies.results import number, read_object
+from gan_runner.reports.images import data_uri, latest
+from gan_runner.studies.study_files import number, read_object
 
 _PICTURES = 10 << 20  # bytes of all pictures; as text in the page a third more
 _PICTURE = 120 << 10  # bytes of one, at most

@@ -9,8 +9,8 @@ from typing import Any
 from gan_runner.reports.runs import Budget, show
 from gan_runner.reports.typeset import typeset
 from gan_runner.studies import table
-from gan_runner.studies.outcomes import PUBLISHED, Outcome
-from gan_runner.studies.results import BASELINE, Run, Study, number, read
+from gan_runner.studies.paired_statistics import PUBLISHED, Outcome
+from gan_runner.studies.study_files import BASELINE, Run, Study, number, read
 
 PLAYERS = {"g": "Generator", "d": "Critic"}
 DRAWN = {"activation": "activation", "depth": "depth", "norm": "norm", "filters": "filters"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.runs import Budget, show
-from gan_runner.studies.results import natural, number, read_object, read_rows
+from gan_runner.studies.study_files import natural, number, read_object, read_rows
 
 Line = dict[str, str]
 

@@ -5,13 +5,10 @@ A composed configuration names its study in `study.name`; the recipes in conf/ex
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gan_runner.sweep.jobs import Job, read_jobs
-from gan_runner.sweep.table import terminal_table, write_table
+from gan_runner.sweeps.jobs import Job
 
 FILE = "study.json"
 
@@ -29,29 +26,6 @@ def conclude(folder: Path, jobs: Sequence[Job]) -> str:
         "figure2": _figure2,
     }
     return "\n".join(makers[name](folder, jobs) for name in sorted(names) if name in makers)
-
-
-def main() -> None:
-    """Entry point of `gan-table`: the table of a sweep, and of its study, from files alone."""
-    parser = argparse.ArgumentParser(
-        prog="gan-table",
-        description="Print the table of a sweep and write it as sweep.csv and sweep.md; of a study,"
-        " also its own table or picture.",
-    )
-    parser.add_argument("sweep_dir", type=Path)
-    folder = parser.parse_args().sweep_dir
-    try:
-        jobs = read_jobs(folder)
-        if not jobs and not (folder / FILE).is_file():
-            raise ValueError(f"{folder} is not the directory of a sweep (it has no job)")
-        if jobs:
-            write_table(folder, jobs)
-            print(terminal_table(jobs))
-        if said := conclude(folder, jobs):
-            print(said)
-    except (ValueError, OSError) as error:
-        print(f"gan-table: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _robustness(folder: Path, jobs: Sequence[Job]) -> str:
@@ -72,7 +46,3 @@ def _figure2(folder: Path, jobs: Sequence[Job]) -> str:
     from gan_runner.studies.figure2 import draw
 
     return f"  figure      {draw(folder, jobs)}"
-
-
-if __name__ == "__main__":
-    main()

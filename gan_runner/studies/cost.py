@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.build import Tables, build
 from gan_runner.studies import robustness
-from gan_runner.sweep.jobs import Job, Plan, job_name
+from gan_runner.sweeps.jobs import Job, Plan, job_name
 from gan_runner.training.device import resolve_device
 from gan_runner.training.engine import Engine
 from gan_runner.training.recorder import measure
@@ -157,7 +157,7 @@ def estimate(
 
 
 def _refuse_without(needs: Collection[str], engine: Engine) -> None:
-    measured = {tag for metric in engine.runs[0].evaluators for tag in metric.cards}
+    measured = {tag for metric in engine.runs[0].metrics for tag in metric.provenance}
     if missing := sorted(set(needs) - measured):
         raise ValueError(
             f"metrics: nothing measures {missing[0]}, which this study compares; use metrics=study,"

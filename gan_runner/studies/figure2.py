@@ -16,8 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from gan_runner.files import write_whole
-from gan_runner.sweep.jobs import Job, key_of, value_of
+from gan_runner.runs.files import atomic_write
+from gan_runner.sweeps.jobs import Job, key_of, value_of
 
 _SIDE = 2.0  # inches of a cell
 _SHOWN = 0.5  # of the sides of a run's last picture: the upper left quarter, so that one sees it
@@ -47,7 +47,7 @@ def draw(folder: Path, jobs: Sequence[Job]) -> Path:
     content = io.BytesIO()
     canvas.print_png(content)
     path = folder / "figure2.png"
-    write_whole(path, content.getvalue(), shared=True)
+    atomic_write(path, content.getvalue(), shared=True)
     return path
 
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_runner.files import write_whole
-from gan_runner.studies.results import BASELINE
-from gan_runner.sweep.jobs import PLACES, Job, key_of, read_plan, value_of
-from gan_runner.sweep.table import as_csv, common_overrides
+from gan_runner.runs.files import atomic_write
+from gan_runner.studies.study_files import BASELINE
+from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, key_of, read_plan, value_of
+from gan_runner.sweeps.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
@@ -34,10 +34,10 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
     """
     jobs = _of_one_kind(jobs)
     rows = [_row(job) for job in jobs]
-    write_whole(folder / "results.csv", as_csv(rows).encode(), shared=True)
+    atomic_write(folder / "results.csv", as_csv(rows).encode(), shared=True)
     facts = _facts(jobs, rows) | {"command": _command(folder, jobs)}
     content = json.dumps(facts, indent=2) + "\n"
-    write_whole(folder / "study.json", content.encode(), shared=True)
+    atomic_write(folder / "study.json", content.encode(), shared=True)
 
 
 def check(jobs: Sequence[Sequence[str]]) -> None:
@@ -96,7 +96,7 @@ def _row(job: Job) -> dict[str, Any]:
 def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of study.json."""
     done = [job for job in jobs if job.status == "completed"]
-    card = done[0].card(SCORE) if done else {}
+    provenance = done[0].provenance_of(SCORE) if done else {}
     summary = done[0].summary if done else {}
     baseline = {
         row["objective"]: row["score"]
@@ -108,8 +108,8 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
         "dataset": summary.get("data", "unknown"),
         "score": TAG,
         "score_of": "the generator as it stands, at the last step",
-        "card": dict(card),
-        "real": card.get("real"),
+        "card": dict(provenance),
+        "real": provenance.get("real"),
         "baseline": baseline,
         "objectives": list(dict.fromkeys(row["objective"] for row in rows)),
         "machine": summary.get("device", "unknown"),
@@ -127,7 +127,7 @@ def _command(folder: Path, jobs: Sequence[Job]) -> str:
 
 def _is_a_place(override: str) -> bool:
     """Whether an override says where something lies on this machine."""
-    return key_of(override) in (*PLACES, "dataset.path")
+    return key_of(override) in (*MACHINE_KEYS, "dataset.path")
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | str:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_runner.files import write_whole
-from gan_runner.studies.outcomes import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
-from gan_runner.studies.results import Study, read
+from gan_runner.runs.files import atomic_write
+from gan_runner.studies.paired_statistics import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
+from gan_runner.studies.study_files import Study, read
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 INTERVAL = "95% confidence interval by Newcombe's score method for paired data (1998, method 10)"
@@ -242,5 +242,5 @@ def write(study_dir: Path) -> list[Path]:
     study = read(study_dir)
     paths = [study_dir / "table.md", study_dir / "table.csv"]
     for path, text in zip(paths, (markdown(study), csv_text(study)), strict=True):
-        write_whole(path, text.encode(), shared=True)
+        atomic_write(path, text.encode(), shared=True)
     return paths

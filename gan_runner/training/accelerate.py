@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from gan_runner.core import Loss, Pick, State
+from gan_runner.core import Loss, RowIndices, StateDict
 from gan_runner.training.game import (
     Game,
     Gradients,
@@ -61,11 +61,11 @@ class Mode:
             "iterations_per_second": self.speeds,
         }
 
-    def state_dict(self) -> State:
+    def state_dict(self) -> StateDict:
         """A resumed run must not measure again: it would round differently."""
         return {"chosen": self.selected, "speeds": self.speeds}
 
-    def load_state_dict(self, state: State) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Continue where `state` was taken, unless a mode is asked for."""
         if self.requested == "auto":
             self.selected, self.speeds = state["chosen"], dict(state["speeds"])
@@ -104,7 +104,7 @@ class AutoStep:
 
     def __init__(self, mode: Mode, device: torch.device, *, order: Iteration = alternating) -> None:
         self.mode, self.device, self.order = mode, device, order
-        self.iterations: dict[str, Callable[[Game, Sequence[Pick]], Logs]] = {
+        self.iterations: dict[str, Callable[[Game, Sequence[RowIndices]], Logs]] = {
             "eager": order,
             "compile": CompiledStep(order),
             "cuda_graph": CUDAGraphStep(order),
@@ -112,7 +112,7 @@ class AutoStep:
         self.candidates = ["eager", "cuda_graph"] if device.type == "cuda" else ["eager"]
         self.taken, self.start = 0, 0.0
 
-    def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
+    def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         """One iteration."""
         if self.mode.stale:
             self.iterations["cuda_graph"], self.mode.stale = CUDAGraphStep(self.order), False
@@ -165,7 +165,7 @@ class CompiledStep:
         self.order = order
         self.functions: dict[str, Callable[..., Any]] = {}
 
-    def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
+    def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         """One iteration."""
         return self.order(replace(game, differentiate=self.differentiate), picks)
 
@@ -225,12 +225,12 @@ class CUDAGraphStep:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.warm = 0
 
-    def __call__(self, game: Game, picks: Sequence[Pick]) -> Logs:
+    def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         """One iteration."""
         with torch.cuda.device(picks[0][0].device):  # streams and graphs are the current device's
             return self._iteration(game, picks)
 
-    def _iteration(self, game: Game, picks: Sequence[Pick]) -> Logs:
+    def _iteration(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         if self.graph is None and self.warm < _WARM_UP - 1:
             self.warm += 1
             return self._on_side_stream(game, picks)
@@ -243,7 +243,7 @@ class CUDAGraphStep:
         # The graph writes its outputs to the same memory every time: hand out a copy.
         return dict(zip(self.tags, self.values.clone().unbind(), strict=True))
 
-    def _capture(self, game: Game, picks: Sequence[Pick]) -> None:
+    def _capture(self, game: Game, picks: Sequence[RowIndices]) -> None:
         self.inputs = [part.clone() for part in _flat(picks)]
         parts = iter(self.inputs)
         static = [tuple(next(parts) for _ in pick) for pick in picks]
@@ -253,7 +253,7 @@ class CUDAGraphStep:
             logs = self.order(game, static)
             self.tags, self.values = list(logs), torch.stack(list(logs.values()))
 
-    def _on_side_stream(self, game: Game, picks: Sequence[Pick]) -> Logs:
+    def _on_side_stream(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -262,5 +262,5 @@ class CUDAGraphStep:
         return logs
 
 
-def _flat(picks: Sequence[Pick]) -> list[Tensor]:
+def _flat(picks: Sequence[RowIndices]) -> list[Tensor]:
     return [part for pick in picks for part in pick]

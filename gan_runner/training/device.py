@@ -28,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def be_deterministic(on: bool) -> None:
+def set_deterministic(on: bool) -> None:
     """Use only algorithms that give the same bits twice. A CPU does anyway; a GPU pays for it."""
     if on:  # cuBLAS reads this when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -42,7 +42,7 @@ _GLIBC = (64 * 2**20, 32 * 2**20)  # what its thresholds grow to by themselves
 _KEEP = (2**31 - 1, 2**30)
 
 
-def keep_freed_memory(on: bool = True) -> None:
+def tune_malloc(on: bool = True) -> None:
     """Let the C library keep freed tensors for the next ones; does nothing where it is not glibc.
 
     It would hand large blocks back to the system after every iteration, and get them again page by

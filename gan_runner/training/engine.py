@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gan_runner.core import Nets, Pick, State
+from gan_runner.core import Nets, RowIndices, StateDict
 from gan_runner.data.stream import Stream
 from gan_runner.training.accelerate import Mode
 from gan_runner.training.ema import ema_of
@@ -46,11 +46,11 @@ class EngineLike(Protocol):
         """Take one generator iteration; return the logs of each run, as tensors of the device."""
         ...
 
-    def state_dicts(self) -> list[State]:
+    def state_dicts(self) -> list[StateDict]:
         """Return the state of each run: everything that its next steps depend on, not copied."""
         ...
 
-    def load_state_dicts(self, states: Sequence[State]) -> None:
+    def load_state_dicts(self, states: Sequence[StateDict]) -> None:
         """Continue where `state_dicts` was called."""
         ...
 
@@ -86,7 +86,7 @@ class Engine:
         self.runs: Sequence[RunSpec] = [run]
         self.nets, self.optimizers, self.stream = nets, optimizers, stream
         self.game, self.iteration, self.mode = game, iteration, mode
-        self.ema = ema_of(nets.average, nets.generator, decay=run.settings.ema_decay)
+        self.ema = ema_of(nets.generator_ema, nets.generator, decay=run.settings.ema_decay)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
 
     def train_step(self) -> list[dict[str, Tensor]]:
@@ -94,23 +94,23 @@ class Engine:
         with self.timer("data"):
             batches = self.next_batches()
         with self.timer("update"):
-            self.game.objective.begin(self.step)
+            self.game.objective.set_step(self.step)
             logs = self.iteration(self.game, batches)
             self.ema.update(self.step)
         self.step += 1
         return [logs]
 
-    def next_batches(self) -> list[Pick]:
+    def next_batches(self) -> list[RowIndices]:
         """Return the row numbers or rows of the data that one iteration takes."""
         return [self.stream.next() for _ in range(self.game.objective.n_critic)]
 
-    def state_dicts(self) -> list[State]:
+    def state_dicts(self) -> list[StateDict]:
         """Return the state as a list of one; tensors are not copied."""
         state = {
             "step": self.step,
             "generator": self.nets.generator.state_dict(),
             "critic": self.nets.critic.state_dict(),
-            "average": self.nets.average.state_dict(),
+            "average": self.nets.generator_ema.state_dict(),
             "generator_optimizer": self.optimizers["generator"].state_dict(),
             "critic_optimizer": self.optimizers["critic"].state_dict(),
             "stream": self.stream.state_dict(),
@@ -119,13 +119,13 @@ class Engine:
         }
         return [state]
 
-    def load_state_dicts(self, states: Sequence[State]) -> None:
+    def load_state_dicts(self, states: Sequence[StateDict]) -> None:
         """Continue where a state was taken; optimizers may go on with the tensors in it."""
         (state,) = states
         self.step = state["step"]
         self.nets.generator.load_state_dict(state["generator"])
         self.nets.critic.load_state_dict(state["critic"])
-        self.nets.average.load_state_dict(state["average"])
+        self.nets.generator_ema.load_state_dict(state["average"])
         self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
         self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
         self.stream.load_state_dict(state["stream"])
@@ -138,7 +138,7 @@ class Engine:
         return [self.nets]
 
 
-def random_state(device: torch.device) -> State:
+def random_state(device: torch.device) -> StateDict:
     """Return the states of the generators that training draws from: the CPU's and the device's."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -146,7 +146,7 @@ def random_state(device: torch.device) -> State:
     return state
 
 
-def set_random_state(state: State, device: torch.device) -> None:
+def set_random_state(state: StateDict, device: torch.device) -> None:
     """Continue the generators where `random_state` was called."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:  # absent where the run began on a CPU

@@ -29,7 +29,7 @@ class Objective(Protocol):
     n_critic: int
     constraint: Callable[[nn.Module], None] | None
 
-    def begin(self, step: int) -> None:
+    def set_step(self, step: int) -> None:
         """Called before each step, outside of what is compiled or captured."""
         ...
 
@@ -48,14 +48,14 @@ class Player:
 
     Attributes:
         network: critic or generator.
-        by_row: it promises that no row of its output depends on another row of its input, so that
-            batches may be joined; see `core.rows_are_independent`.
+        is_per_sample: it promises that no row of its output depends on another row of its input, so
+            that batches may be joined; see `core.is_per_sample`.
         dtype: of the convolutions and matrix products inside; None: that of the weights.
         weights: parameters and buffers to use in place of the network's own, by name.
     """
 
     network: nn.Module
-    by_row: bool = False
+    is_per_sample: bool = False
     dtype: torch.dtype | None = None
     weights: Mapping[str, Tensor] | None = None
 
@@ -63,8 +63,8 @@ class Player:
         """The network's output, never in half precision: what follows are norms and means."""
         return self._call(self.network, self.weights, x, y)
 
-    def part(self, name: str, *inputs: Tensor | None) -> Any:
-        """A module inside the network by itself, its outputs in float32: see `core.Parted`."""
+    def submodule(self, name: str, *inputs: Tensor | None) -> Any:
+        """A module inside the network by itself, its outputs in float32: see `core.HasHeads`."""
         weights, prefix = self.weights, f"{name}."
         if weights is not None:
             parts = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
@@ -90,7 +90,7 @@ class Player:
         return _at_least_float32(out)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """The parameters that a call uses, by name: see `core.Weighted`."""
+        """The parameters that a call uses, by name: see `core.HasParameters`."""
         for name, parameter in self.network.named_parameters():
             yield name, parameter if self.weights is None else self.weights[name]
 
@@ -132,7 +132,7 @@ class PlayerLike(Protocol):
     """What the update asks of a player: `Player`, or `replicas.StackedPlayer`."""
 
     @property
-    def by_row(self) -> bool:
+    def is_per_sample(self) -> bool:
         """See `Player`."""
         ...
 
@@ -187,7 +187,7 @@ class Game:
         critic_optimizer: of the critic's parameters.
         generator_optimizer: of the generator's.
         prior: n -> noise for n samples.
-        serve: from what the stream hands out to samples, normalised and on the device.
+        to_batch: from what the stream hands out to samples, normalised and on the device.
         batch_size: samples of a batch.
         differentiate: how gradients are found.
         batch_dim: the dimension that runs over the samples of a batch.
@@ -199,7 +199,7 @@ class Game:
     critic_optimizer: OptimizerLike
     generator_optimizer: OptimizerLike
     prior: Callable[[int], Latent]
-    serve: Callable[..., Batch]
+    to_batch: Callable[..., Batch]
     batch_size: int
     differentiate: Differentiate = differentiate
     batch_dim: int = 0

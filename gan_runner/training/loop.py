@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from gan_runner.core import State
-from gan_runner.files import write_whole
-from gan_runner.run_dir import check_new
+from gan_runner.core import StateDict
+from gan_runner.runs.files import atomic_write
+from gan_runner.runs.layout import check_new
+from gan_runner.runs.lock import locked
+from gan_runner.runs.log import write_json
 from gan_runner.training.engine import EngineLike
-from gan_runner.training.lock import locked
-from gan_runner.training.log import write_json
 from gan_runner.training.progress import Progress
 from gan_runner.training.recorder import Recorder
 from gan_runner.training.replay import save_nonfinite_steps
@@ -20,7 +20,7 @@ from gan_runner.training.schedule import Schedule
 
 
 def fit(
-    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[State] | None = None
+    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[StateDict] | None = None
 ) -> dict[str, Any]:
     """Train into a run directory; return the content of its summary.json.
 
@@ -44,7 +44,7 @@ def fit(
             stack.enter_context(locked(folder))
         if resume_from is None:
             check_new(run_dir)
-        write_whole(run_dir / "config.yaml", engine.config.encode())
+        atomic_write(run_dir / "config.yaml", engine.config.encode())
         schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
         for recorder in recorders:
@@ -99,14 +99,14 @@ def _recorders(
     folders: Sequence[Path],
     schedule: Schedule,
     *,
-    resume_from: Sequence[State] | None,
+    resume_from: Sequence[StateDict] | None,
 ) -> list[Recorder]:
     """Set the engine to where the run starts, and open the record of each run."""
     engine.timer.restart(engine.step)
     if resume_from is not None:
         engine.load_state_dicts(resume_from)
         engine.timer.load_state_dict(resume_from[0]["seconds"], step=engine.step)
-    states: Sequence[State | None] = resume_from or [None] * len(folders)
+    states: Sequence[StateDict | None] = resume_from or [None] * len(folders)
     return [
         Recorder(run, folder, schedule, engine.timer, step=engine.step, state=state)
         for run, folder, state in zip(engine.runs, folders, states, strict=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from gan_runner.core import Nets, State, View
-from gan_runner.files import write_whole
-from gan_runner.training.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
-from gan_runner.training.log import Meter, RunLog, write_json
+from gan_runner.core import Nets, Snapshot, StateDict
+from gan_runner.runs.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
+from gan_runner.runs.files import atomic_write
+from gan_runner.runs.log import Meter, RunLog, write_json
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.sampling import generate
 from gan_runner.training.schedule import Schedule
@@ -30,7 +30,7 @@ class Recorder:
         run: the facts of the run.
         run_dir: of this run alone.
         schedule: what is due at which step.
-        timer: charged with the phases "metrics", "pictures", "log" and "checkpoints".
+        timer: charged with the phases "metrics", "plots", "log" and "checkpoints".
         step: at which the run starts.
         state: the checkpoint that the run continues from, None for a new one.
 
@@ -49,7 +49,7 @@ class Recorder:
         timer: PhaseTimer,
         *,
         step: int,
-        state: State | None = None,
+        state: StateDict | None = None,
     ) -> None:
         self.run, self.run_dir, self.schedule, self.timer = run, run_dir, schedule, timer
         self.meter, self.step, self.status = Meter(), step, "failed"
@@ -57,15 +57,21 @@ class Recorder:
         self.incident: int | None = None
         if state is not None:
             self._load_state(state)
-        write_whole(run_dir / "config.yaml", run.config.encode())
-        write_whole(run_dir / "architecture.txt", run.architecture.encode())
-        cards = {tag: card for metric in run.evaluators for tag, card in metric.cards.items()}
-        cards["speed/steps_per_second"] = run.settings.card_of_speed(run.facts["device"])
+        atomic_write(run_dir / "config.yaml", run.config.encode())
+        atomic_write(run_dir / "architecture.txt", run.architecture.encode())
+        provenances = {
+            tag: provenance
+            for metric in run.metrics
+            for tag, provenance in metric.provenance.items()
+        }
+        provenances["speed/steps_per_second"] = run.settings.provenance_of_speed(
+            run.facts["device"]
+        )
         self.log = RunLog(
             run_dir,
             keep_before=None if state is None else step,
-            cards=cards,
-            training=run.settings.card,
+            provenance=provenances,
+            training=run.settings.provenance,
         )
 
     @property
@@ -73,10 +79,10 @@ class Recorder:
         """False once the run has diverged and was told to stop there."""
         return self.status != "diverged"
 
-    def begin(self, nets: Nets, state: State, *, resumed: bool) -> None:
+    def begin(self, nets: Nets, state: StateDict, *, resumed: bool) -> None:
         """Write what precedes the first step, or repeat the tick that the checkpoint precedes."""
         if resumed:
-            self.first_nonfinite_step = self.meter.broken(self.step)
+            self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
             self.tick(nets, state)
             return
         run = self.run
@@ -97,13 +103,13 @@ class Recorder:
         """Return the first non-finite step of the whole run, if it is among those since the log."""
         if not self.is_active:
             return None
-        self.first_nonfinite_step = self.meter.broken(self.step)
+        self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
         if self.first_nonfinite_step is None or self.incident is not None:
             return None
         self.incident = self.first_nonfinite_step
         return self.incident
 
-    def checkpoint(self, state: State) -> None:
+    def checkpoint(self, state: StateDict) -> None:
         """Write the checkpoint of this step, if one is due."""
         if self.is_active and self.schedule.saves(self.step):
             self._save(state)
@@ -112,7 +118,7 @@ class Recorder:
         """Remove the checkpoints that are not to be kept."""
         prune(self.run_dir, keep=self.run.settings.keep_checkpoints)
 
-    def tick(self, nets: Nets, state: State) -> dict[str, float]:
+    def tick(self, nets: Nets, state: StateDict) -> dict[str, float]:
         """Log, measure and draw what is due; return the values of a new point."""
         evaluates = self.schedule.evaluates(self.step)
         due = evaluates or self.schedule.logs(self.step) or not self.is_active
@@ -130,7 +136,7 @@ class Recorder:
     def stop_at_once(self) -> None:
         """Write the last point, without metrics and without another checkpoint."""
         self.status = "interrupted"
-        self.first_nonfinite_step = self.meter.broken(self.step)
+        self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
         if values := self._read_meter():
             self._write_point(values)
 
@@ -149,7 +155,7 @@ class Recorder:
             "seconds": self.timer.report(),
             "final": self.log.final,
             "best": self.log.best,
-            "health": {**self.run.health.describe(), "incident": self.incident},
+            "health": {**self.run.health.summary(), "incident": self.incident},
             **self.run.facts,
             "accelerate": mode,
             "settings": asdict(self.run.settings),
@@ -167,29 +173,29 @@ class Recorder:
         if speed := self.timer.steps_per_second(self.step):
             values["speed/steps_per_second"] = speed
         health = self.run.health
-        values |= health.see(self.step, values, self.first_nonfinite_step)
+        values |= health.update(self.step, values, self.first_nonfinite_step)
         if health.diverged and self.run.settings.on_diverged == "stop":
             self.status = "diverged"
         with self.timer("log"):
             self.log.scalars(self.step, values)
 
-    def _save_best(self, state: State) -> None:
-        tag = self.run.settings.best_by or ""
+    def _save_best(self, state: StateDict) -> None:
+        tag = self.run.settings.checkpoint_metric or ""
         is_best = self.log.best.get(tag, {}).get("step") == self.step
         if is_best and self.first_nonfinite_step is None:
             with self.timer("checkpoints"):
                 save_checkpoint(best_path(self.run_dir), self._with_own(state))
 
     def _draw(self, nets: Nets) -> None:
-        with self.timer("pictures"):
-            view = view_of(self.run, nets, self.log.points)
-            for name, painter in self.run.painters.items():
-                if (picture := painter(view)) is not None:
+        with self.timer("plots"):
+            snapshot = snapshot_of(self.run, nets, self.log.points)
+            for name, plot in self.run.plots.items():
+                if (picture := plot(snapshot)) is not None:
                     self.log.picture(self.step, name, picture)
             if self.run.settings.histograms:
                 self.log.histograms(self.step, nets.weights)
 
-    def _save(self, state: State) -> None:
+    def _save(self, state: StateDict) -> None:
         if self.first_nonfinite_step is not None and self.run.settings.on_diverged == "stop":
             self.status = "diverged"  # the last checkpoint is better than the present state
             return
@@ -197,7 +203,7 @@ class Recorder:
             self.log.flush()
             save_checkpoint(checkpoint_path(self.run_dir, self.step), self._with_own(state))
 
-    def _with_own(self, state: State) -> State:
+    def _with_own(self, state: StateDict) -> StateDict:
         """Add to the engine's state of this run what its record depends on."""
         return {
             **state,
@@ -210,7 +216,7 @@ class Recorder:
             "seconds": self.timer.state_dict(),
         }
 
-    def _load_state(self, state: State) -> None:
+    def _load_state(self, state: StateDict) -> None:
         self.meter.load_state_dict(state["meter"])
         self.run.health.load_state_dict(state["health"])
         self.incident = state["incident"]
@@ -220,14 +226,14 @@ def measure(
     run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, float]:
     """Return the metrics of a run's networks as they stand, by tag."""
-    view = view_of(run, nets, history)
-    return {tag: v for metric in run.evaluators for tag, v in metric(view).items()}
+    snapshot = snapshot_of(run, nets, history)
+    return {tag: v for metric in run.metrics for tag, v in metric(snapshot).items()}
 
 
-def view_of(run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()) -> View:
+def snapshot_of(run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()) -> Snapshot:
     """Draw the samples that metrics and plots look at, from the run's fixed noise."""
     raw, averaged = (
         generate(network, run.noise, batch_size=run.settings.batch_size)
-        for network in (nets.generator, nets.average)
+        for network in (nets.generator, nets.generator_ema)
     )
-    return View(nets, run.spec, run.heldout, raw, averaged, run.noise, history)
+    return Snapshot(nets, run.spec, run.heldout, raw, averaged, run.noise, history)

@@ -29,8 +29,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gan_runner.core import Batch, Latent, State
-from gan_runner.training.checkpoint import load_latest, save_checkpoint
+from gan_runner.core import Batch, Latent, StateDict
+from gan_runner.runs.checkpoint import load_latest, save_checkpoint
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.recorder import Recorder
 
@@ -63,7 +63,7 @@ def save_nonfinite_steps(engine: EngineLike, recorders: Sequence[Recorder]) -> N
         engine.timer.spent = spent
 
 
-def _last_saved(recorders: Sequence[Recorder], present: Sequence[State]) -> list[State]:
+def _last_saved(recorders: Sequence[Recorder], present: Sequence[StateDict]) -> list[StateDict]:
     """Return the last checkpoints of the runs that go on; the others only take part."""
     active = [k for k, recorder in enumerate(recorders) if recorder.is_active]
     saved = load_latest([recorders[k].run_dir for k in active])
@@ -78,7 +78,9 @@ def _take_and_save(engine: EngineLike, recorders: Sequence[Recorder], runs: Sequ
     game = engine.game
     batches: list[Batch] = []
     noise: list[Latent] = []
-    engine.game = replace(game, serve=_taped(game.serve, batches), prior=_taped(game.prior, noise))
+    engine.game = replace(
+        game, to_batch=_taped(game.to_batch, batches), prior=_taped(game.prior, noise)
+    )
     engine.mode.stale = True  # a captured graph would neither serve nor draw where we can see it
     try:
         logs = engine.train_step()
@@ -101,7 +103,7 @@ def _of_run(stacked: Tensor | None, row: int | None) -> Tensor | None:
     return stacked if stacked is None or row is None else stacked[row]
 
 
-def _save(run_dir: Path, state: State) -> None:
+def _save(run_dir: Path, state: StateDict) -> None:
     path = diverged_path(run_dir)
     if not state["repeated"]:
         warnings.warn(

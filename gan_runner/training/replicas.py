@@ -23,7 +23,7 @@ from torch import Tensor, autograd, nn
 from torch.func import vmap
 from torch.optim import Optimizer
 
-from gan_runner.core import Batch, Latent, Nets, Pick, State
+from gan_runner.core import Batch, Latent, Nets, RowIndices, StateDict
 from gan_runner.data.stream import Stream
 from gan_runner.training.ema import EMA, tensors_of
 from gan_runner.training.engine import Engine
@@ -48,7 +48,7 @@ class StackedPlayer:
 
     def __init__(self, players: Sequence[PlayerLike]) -> None:
         assert isinstance(players[0], Player)
-        self.one, self.by_row = players[0], players[0].by_row
+        self.one, self.is_per_sample = players[0], players[0].is_per_sample
         self.networks = [player.networks[0] for player in players]
         self.parameters = [
             nn.Parameter(stack) for stack in _stack([list(n.parameters()) for n in self.networks])
@@ -168,12 +168,12 @@ class StackedEngine:
             critic_optimizer=self.optimizers[0],
             generator_optimizer=self.optimizers[1],
             prior=partial(_stacked_prior, games[0], count),
-            serve=partial(_stacked_serve, [engine.stream for engine in engines]),
+            to_batch=partial(_stacked_serve, [engine.stream for engine in engines]),
             batch_size=first.game.batch_size,
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
         )
-        averages = _stack([tensors_of(engine.nets.average) for engine in engines])
+        averages = _stack([tensors_of(engine.nets.generator_ema) for engine in engines])
         self.ema = EMA(averages, [*generator.parameters, *generator.buffers], decay=first.ema.decay)
 
     def train_step(self) -> list[Logs]:
@@ -181,14 +181,14 @@ class StackedEngine:
         with self.timer("data"):
             batches = self.next_batches()
         with self.timer("update"):
-            self.game.objective.begin(self.step)
+            self.game.objective.set_step(self.step)
             logs = self.iteration(self.game, batches)
             self.ema.update(self.step)
         self.step += 1
         columns = zip(*(values.unbind() for values in logs.values()), strict=True)
         return [dict(zip(logs, column, strict=True)) for column in columns]
 
-    def next_batches(self) -> list[Pick]:
+    def next_batches(self) -> list[RowIndices]:
         """Return what one iteration takes of each run's data, stacked."""
         each = [engine.next_batches() for engine in self.engines]
         return [
@@ -196,12 +196,12 @@ class StackedEngine:
             for batches in zip(*each, strict=True)
         ]
 
-    def state_dicts(self) -> list[State]:
+    def state_dicts(self) -> list[StateDict]:
         """Return the state of each run."""
         self._sync_views()
         return [state for engine in self.engines for state in engine.state_dicts()]
 
-    def load_state_dicts(self, states: Sequence[State]) -> None:
+    def load_state_dicts(self, states: Sequence[StateDict]) -> None:
         """Continue where `state_dicts` was called; networks are loaded in place."""
         for engine, state in zip(self.engines, states, strict=True):
             engine.load_state_dicts([state])
@@ -275,7 +275,7 @@ def _stacked_serve(streams: Sequence[Stream], *pick: Tensor) -> Batch:
     """Batches of all replicas, (K, N, ...): at once, where they read the same table."""
     first = streams[0]
     if all(stream.table is first.table for stream in streams):
-        return first.serve(*pick)
+        return first.to_batch(*pick)
     its = zip(streams, *pick, strict=True)
-    xs, ys, _ = zip(*(stream.serve(*parts) for stream, *parts in its), strict=True)
+    xs, ys, _ = zip(*(stream.to_batch(*parts) for stream, *parts in its), strict=True)
     return Batch(torch.stack(xs), None if ys[0] is None else torch.stack(ys))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gan_runner.core import Batch, DataSpec, Evaluator, Latent, Painter
-from gan_runner.training.log import Monitor
+from gan_runner.core import Batch, DataSpec, Latent, Metric, Plot
+from gan_runner.runs.log import Monitor
 from gan_runner.training.settings import Settings
 
 
@@ -20,8 +20,8 @@ class RunSpec:
         settings: how long, how often and how fast.
         heldout: samples for the metrics, on the device.
         noise: the fixed noise of metrics and plots.
-        evaluators: metrics, computed every `evaluate_every` steps.
-        painters: plots by name, drawn every `sample_every` steps.
+        metrics: metrics, computed every `evaluate_every` steps.
+        plots: plots by name, drawn every `sample_every` steps.
         health: judges the run from the points of its log.
         facts: for the summary: seed, versions, parameters ...
         config: the configuration as YAML text.
@@ -36,8 +36,8 @@ class RunSpec:
     settings: Settings
     heldout: Batch
     noise: Latent
-    evaluators: Sequence[Evaluator]
-    painters: Mapping[str, Painter]
+    metrics: Sequence[Metric]
+    plots: Mapping[str, Plot]
     health: Monitor
     facts: dict[str, Any]
     config: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gan_runner.core import Latent, call_unchanged, full_batches
+from gan_runner.core import Latent, fixed_size_slices, forward_without_buffer_updates
 
 
 @torch.no_grad()
@@ -15,7 +15,7 @@ def generate(generator: nn.Module, latent: Latent, *, batch_size: int) -> Tensor
     The generator runs in the mode it is in and is left as it was.
     """
     made = []
-    for rows, seen in full_batches(len(latent.z), batch_size):
+    for rows, seen in fixed_size_slices(len(latent.z), batch_size):
         y = None if latent.y is None else latent.y[rows]
-        made.append(call_unchanged(generator, latent.z[rows], y)[seen:])
+        made.append(forward_without_buffer_updates(generator, latent.z[rows], y)[seen:])
     return torch.cat(made)

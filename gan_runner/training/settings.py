@@ -28,13 +28,13 @@ class Settings:
         sample_every: steps between pictures.
         histograms: show those of all weights in TensorBoard, as often.
         checkpoint_every: steps between checkpoints.
-        n_eval: held-out and generated samples that evaluators see, at most.
+        num_eval_samples: held-out and generated samples that evaluators see, at most.
         keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
-        best_by: the scalar whose best value decides which checkpoint is kept as `best.pt`; auto is
-            `jsd/probe`, and None where that is not measured: then none is kept.
+        checkpoint_metric: the scalar whose best value decides which checkpoint is kept as
+            `best.pt`; auto is `jsd/probe`, and None where that is not measured: then none is kept.
         on_diverged: what a run does whose health is "diverged": stop at that point, its last
             checkpoint being one of finite weights; or continue to the last step, saving what there
-            is. `diverged.pt` is written in either case; see `incident`.
+            is. `diverged.pt` is written in either case; see `replay`.
     """
 
     steps: Annotated[int, Ge(0)] = 2500
@@ -49,9 +49,9 @@ class Settings:
     sample_every: Annotated[int, Gt(0)] = 500
     histograms: bool = False
     checkpoint_every: Annotated[int, Gt(0)] = 1000
-    n_eval: Annotated[int, Ge(8)] = 1000
+    num_eval_samples: Annotated[int, Ge(8)] = 1000
     keep_checkpoints: Annotated[int, Ge(1)] = 2
-    best_by: str | None = "auto"
+    checkpoint_metric: str | None = "auto"
     on_diverged: Literal["stop", "continue"] = "stop"
 
     @property
@@ -60,11 +60,11 @@ class Settings:
         return self.log_every, self.evaluate_every, self.sample_every, self.checkpoint_every
 
     @property
-    def card(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What made the numbers that training logs: means over the steps since the last point."""
         about = {"reference": "training batches", "generator": "raw"}
         return {**about, "batch": self.batch_size, "window": self.log_every}
 
-    def card_of_speed(self, device: str) -> dict[str, Any]:
+    def provenance_of_speed(self, device: str) -> dict[str, Any]:
         """What made the speed of training."""
-        return {**self.card, "device": device, "better": "higher"}
+        return {**self.provenance, "device": device, "better": "higher"}

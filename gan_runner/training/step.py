@@ -12,14 +12,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gan_runner.core import Batch, Pick
+from gan_runner.core import Batch, RowIndices
 from gan_runner.training.game import Game, critic_loss, generator_loss
 
-Iteration = Callable[[Game, Sequence[Pick]], dict[str, Tensor]]
+Iteration = Callable[[Game, Sequence[RowIndices]], dict[str, Tensor]]
 """One generator iteration of a game: from what the stream hands out to what is logged."""
 
 
-def alternating(game: Game, picks: Iterable[Pick]) -> dict[str, Tensor]:
+def alternating(game: Game, picks: Iterable[RowIndices]) -> dict[str, Tensor]:
     """One critic update a batch, then one generator update (WGAN, Algorithm 1).
 
     An objective that compares samples with data in the generator's step too is given the last of
@@ -27,7 +27,7 @@ def alternating(game: Game, picks: Iterable[Pick]) -> dict[str, Tensor]:
 
     Returns the logs of the generator and of the last critic update, as device tensors.
     """
-    reals = [game.serve(*pick) for pick in picks]
+    reals = [game.to_batch(*pick) for pick in picks]
     for real, fake in zip(reals, _fakes(game, reals), strict=True):
         critic_logs, gradients = game.differentiate(critic_loss, game, "critic", real, fake)
         game.critic.assign(gradients)
@@ -50,7 +50,7 @@ def _fakes(game: Game, reals: Sequence[Batch]) -> list[Batch]:
     those of the data, so that what lies between a real and a generated sample has a label too.
     """
     latents = [game.prior(game.batch_size)._replace(y=real.y) for real in reals]
-    if not game.generator.by_row:
+    if not game.generator.is_per_sample:
         return [Batch(game.generator(z, y), y, z) for z, y in latents]
     dim = game.batch_dim
     ys = [y for _, y in latents if y is not None]

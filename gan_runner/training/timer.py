@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from gan_runner.core import State
+from gan_runner.core import StateDict
 
 _ENGINE = ("update",)  # the work proper; the rest of the loop is overhead
-_MEASURES = ("metrics", "pictures")  # wanted for their own sake, and counted apart
+_MEASURES = ("metrics", "plots")  # wanted for their own sake, and counted apart
 
 
 class PhaseTimer:
@@ -35,11 +35,11 @@ class PhaseTimer:
         self.start, self.spent = perf_counter(), {}
         self._last = (step, self.start, 0.0)
 
-    def state_dict(self) -> State:
+    def state_dict(self) -> StateDict:
         """Return seconds by phase, and in all."""
         return {**self.spent, "total": perf_counter() - self.start}
 
-    def load_state_dict(self, state: State, *, step: int) -> None:
+    def load_state_dict(self, state: StateDict, *, step: int) -> None:
         """Add to the time that a run took before."""
         self.spent = {phase: seconds for phase, seconds in state.items() if phase != "total"}
         self.start -= state["total"]

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_runner.data import folder as module
-from gan_runner.data.folder import image_folder
+from gan_runner.data import image_folder as module
+from gan_runner.data.image_folder import image_folder
 
 N = 12
 

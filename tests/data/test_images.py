@@ -14,8 +14,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from gan_runner.data.digits import digits
-from gan_runner.data.folder import image_folder
-from gan_runner.data.vision import cifar10, mnist
+from gan_runner.data.image_folder import image_folder
+from gan_runner.data.torchvision import cifar10, mnist
 
 
 def test_digits_are_scikit_learns() -> None:

@@ -18,7 +18,7 @@ def stream(n: int = 12, batch_size: int = 4, seed: int = 0) -> Stream:
 
 
 def batch(s: Stream) -> Batch:
-    return s.serve(*s.next())
+    return s.to_batch(*s.next())
 
 
 def rows(s: Stream, batches: int) -> list[int]:

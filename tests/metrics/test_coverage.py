@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from scenes import scene_of, view_of
+from scenes import context_of, snapshot_of
 
 from gan_runner.core import Batch
 from gan_runner.data.toy import gaussians8
@@ -21,7 +21,7 @@ from gan_runner.metrics.coverage import (
     modes_reverse_kl,
     support_size,
 )
-from gan_runner.metrics.pairs import ClosestPairs, NearestNeighbours, nearest_rows
+from gan_runner.plots.nearest_neighbours import ClosestPairs, NearestNeighbours, nearest_rows
 
 RNG = np.random.default_rng(0)
 MODES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -60,17 +60,17 @@ def test_modes_of_a_view() -> None:
     fake = torch.cat([centres[:4].repeat_interleave(100, dim=0), centres[4:5].repeat(6, 1)])
     fake = torch.cat([fake, torch.full((94, 2), 7.0)])
     raw = torch.full((500, 2), float("nan"))
-    scene = scene_of(dataset.heldout.x[:500], spec=dataset.spec)
-    measure = ModesFound(scene)
-    values = measure(view_of(scene, fake, raw=raw))
+    context = context_of(dataset.heldout.x[:500], spec=dataset.spec)
+    measure = ModesFound(context)
+    values = measure(snapshot_of(context, fake, raw=raw))
     assert values["modes/found"] == 4 and values["modes/touched"] == 5
     assert values["modes/high_quality"] == pytest.approx(406 / 500)
     assert values["modes/found_raw"] == values["modes/high_quality_raw"] == 0
     assert "modes/reverse_kl_raw" not in values and values["modes/reverse_kl"] > 0.4
-    assert ModesFound(scene, share=0.09)(view_of(scene, fake))["modes/found"] == 5
-    better = {tag for tag, card in measure.cards.items() if card.get("better") == "higher"}
-    assert better == {tag for tag in measure.cards if "reverse_kl" not in tag}
-    assert ModesFound(scene_of(torch.zeros(8, 2))).cards == {}
+    assert ModesFound(context, share=0.09)(snapshot_of(context, fake))["modes/found"] == 5
+    better = {tag for tag, card in measure.provenance.items() if card.get("better") == "higher"}
+    assert better == {tag for tag in measure.provenance if "reverse_kl" not in tag}
+    assert ModesFound(context_of(torch.zeros(8, 2))).provenance == {}
 
 
 def test_support_of_a_generator_that_repeats_itself() -> None:
@@ -91,38 +91,42 @@ def test_planted_duplicates_are_counted() -> None:
     """200 different images, then 50 of them four times each with a little noise."""
     heldout, fake = images(200, 1, 4, 4), images(200, 1, 4, 4)
     repeated = fake[:50].repeat(4, 1, 1, 1) + 0.001 * images(200, 1, 4, 4)
-    scene = scene_of(heldout, train=Batch(images(5000, 1, 4, 4)))
-    measure = NearDuplicates(scene)
-    values = measure(view_of(scene, repeated, raw=fake))
+    context = context_of(heldout, train=Batch(images(5000, 1, 4, 4)))
+    measure = NearDuplicates(context)
+    values = measure(snapshot_of(context, repeated, raw=fake))
     assert values["coverage/near_duplicates"] == 1
     # 50 groups of 4 have 6 pairs each: 200 * 199 / 2 / 300, where draws would be 50 on average
     assert values["coverage/support"] == pytest.approx(200 * 199 / 2 / 300)
     for which in ("raw", "floor"):
         assert values[f"coverage/near_duplicates_{which}"] < 0.05
         assert values[f"coverage/support_{which}"] > 2000
-    assert set(values) == set(measure.cards)
+    assert set(values) == set(measure.provenance)
 
 
 def test_the_threshold_is_met_by_the_share_that_it_says() -> None:
     heldout = images(400, 2)
-    scene = scene_of(heldout)  # the training rows are the same, so that their share is the share
-    values = NearDuplicates(scene, real_share=0.05)(view_of(scene, heldout + 3))
+    context = context_of(
+        heldout
+    )  # the training rows are the same, so that their share is the share
+    values = NearDuplicates(context, real_share=0.05)(snapshot_of(context, heldout + 3))
     assert values["coverage/near_duplicates_floor"] == pytest.approx(0.05, abs=0.01)
     assert values["coverage/near_duplicates"] == pytest.approx(0.05, abs=0.01)
 
 
 def test_copies_in_the_data_do_not_hide_copies_of_a_generator() -> None:
     heldout = images(100, 1, 8, 8).repeat(2, 1, 1, 1)
-    scene = scene_of(heldout)
-    values = NearDuplicates(scene)(view_of(scene, images(1, 1, 8, 8).expand(200, -1, -1, -1)))
+    context = context_of(heldout)
+    values = NearDuplicates(context)(
+        snapshot_of(context, images(1, 1, 8, 8).expand(200, -1, -1, -1))
+    )
     assert values["coverage/near_duplicates"] == values["coverage/near_duplicates_floor"] == 1
     assert values["coverage/support"] == 1
 
 
 def test_too_few_or_not_finite() -> None:
-    assert NearDuplicates(scene_of(images(99, 2))).cards == {}
-    scene = scene_of(images(100, 2))
-    values = NearDuplicates(scene)(view_of(scene, torch.full((100, 2), float("inf"))))
+    assert NearDuplicates(context_of(images(99, 2))).provenance == {}
+    context = context_of(images(100, 2))
+    values = NearDuplicates(context)(snapshot_of(context, torch.full((100, 2), float("inf"))))
     assert set(values) == {"coverage/near_duplicates_floor", "coverage/support_floor"}
 
 
@@ -145,13 +149,13 @@ def test_neighbours_stand_in_the_order_of_their_distance() -> None:
     greys = torch.tensor([0, 50, 110, 180, 250], dtype=torch.uint8)
     train = Batch(greys[:, None, None, None].expand(5, 1, 24, 24))
     sample = torch.full((2, 1, 24, 24), 50 / 127.5 - 1)
-    scene = scene_of(sample, train=train)
-    picture = NearestNeighbours(scene, rows=2, neighbours=3)(view_of(scene, sample))
+    context = context_of(sample, train=train)
+    picture = NearestNeighbours(context, rows=2, neighbours=3)(snapshot_of(context, sample))
     assert picture is not None and picture.shape == (2 * 26 + 2, 5 * 26 + 2, 3)
     row = picture[2 + 12, 2 + 12 :: 26, 0].tolist()
     assert row == [50, 127, 50, 0, 110]
-    flat = scene_of(torch.zeros(4, 2))
-    assert NearestNeighbours(flat)(view_of(flat, torch.zeros(4, 2))) is None
+    flat = context_of(torch.zeros(4, 2))
+    assert NearestNeighbours(flat)(snapshot_of(flat, torch.zeros(4, 2))) is None
 
 
 def test_the_nearest_pairs_are_shown_for_samples_and_for_data() -> None:
@@ -159,14 +163,14 @@ def test_the_nearest_pairs_are_shown_for_samples_and_for_data() -> None:
     greys = torch.linspace(-1, 1, 8)
     fake = greys[[0, 1, 2, 2, 4, 5, 6, 7]][:, None, None, None].expand(8, 1, 24, 24)
     real = greys[[0, 1, 2, 3, 5, 5, 6, 7]][:, None, None, None].expand(8, 1, 24, 24)
-    scene = scene_of(real)
-    picture = ClosestPairs(scene, pairs=1)(view_of(scene, fake))
+    context = context_of(real)
+    picture = ClosestPairs(context, pairs=1)(snapshot_of(context, fake))
     assert picture is not None
     upper, lower = picture[2 + 12, :, 0], picture[2 * 14 + 6 + 2 + 12, :, 0]
     for row, value in ((upper, greys[2]), (lower, greys[5])):
         assert row[2 + 12] == row[2 + 12 + 26] == round((value.item() + 1) * 127.5)
-    few = ClosestPairs(scene, pairs=1, samples=4)(view_of(scene, fake))
+    few = ClosestPairs(context, pairs=1, samples=4)(snapshot_of(context, fake))
     assert few is not None and few[2 + 12, 2 + 12, 0] == round((greys[2].item() + 1) * 127.5)
     assert few[2 * 14 + 6 + 2 + 12, 2 + 12, 0] != lower[2 + 12]  # data's pair is not among four
-    flat = scene_of(torch.zeros(4, 2))
-    assert ClosestPairs(flat)(view_of(flat, torch.zeros(4, 2))) is None
+    flat = context_of(torch.zeros(4, 2))
+    assert ClosestPairs(flat)(snapshot_of(flat, torch.zeros(4, 2))) is None

@@ -6,7 +6,7 @@ from math import inf, log, nan, pi, sin, sqrt
 
 import pytest
 import torch
-from scenes import scene_of, view_of
+from scenes import context_of, snapshot_of
 
 from gan_runner.core import DataSpec
 from gan_runner.metrics.diversity import Diversity, mean_distance
@@ -24,8 +24,8 @@ def ring(modes: int, *, of: int = 8, rows: int = 2000) -> torch.Tensor:
 
 
 def diversity(real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
-    scene = scene_of(real)
-    return Diversity(scene)(view_of(scene, fake))
+    context = context_of(real)
+    return Diversity(context)(snapshot_of(context, fake))
 
 
 def test_mean_distance_between_gaussian_points() -> None:
@@ -50,40 +50,40 @@ def test_diversity_of_a_scaled_copy_a_constant_and_of_some_modes() -> None:
     # two neighbours of eight: half of the pairs are 4 sin(pi / 8) apart, the others together
     of_two = 0.5 * 4 * sin(pi / 8) / (sum(4 * sin(k * pi / 8) for k in range(8)) / 8)
     found = diversity(real, ring(2))["coverage/diversity"]
-    assert found == pytest.approx(of_two, abs=0.02) and found > Health().floor
+    assert found == pytest.approx(of_two, abs=0.02) and found > Health().min_diversity
     assert diversity(real, ring(1))["coverage/diversity"] < 0.02
 
 
 def test_diversity_of_images_counts_raw_and_averaged_samples_apart() -> None:
     real = torch.randn(64, 1, 4, 4)
-    scene = scene_of(real)
-    values = Diversity(scene)(view_of(scene, real, raw=0.25 * real))
+    context = context_of(real)
+    values = Diversity(context)(snapshot_of(context, real, raw=0.25 * real))
     assert values["coverage/diversity"] == pytest.approx(1.0)
     assert values["coverage/diversity_raw"] == pytest.approx(0.25)
-    assert set(Diversity(scene).cards) == set(values)
+    assert set(Diversity(context).provenance) == set(values)
 
 
 def test_labels_alone_are_no_diversity() -> None:
     """A generator that maps each label to one sample is collapsed, however far apart these are."""
     y = torch.arange(400) % 4
     real = 10.0 * y[:, None] + torch.randn(400, 2)
-    scene = scene_of(real, y=y, spec=DataSpec("labelled", (2,), n_classes=4))
+    context = context_of(real, y=y, spec=DataSpec("labelled", (2,), n_classes=4))
     one_a_label = 10.0 * y[:, None].expand(400, 2)
-    told = Diversity(scene)(view_of(scene, one_a_label, labels=y))
+    told = Diversity(context)(snapshot_of(context, one_a_label, labels=y))
     assert told["coverage/diversity"] == 0.0
-    same = Diversity(scene)(view_of(scene, real, labels=y))
+    same = Diversity(context)(snapshot_of(context, real, labels=y))
     assert same["coverage/diversity"] == pytest.approx(1.0)
 
 
 def test_diversity_that_cannot_be_computed_is_left_out() -> None:
     assert diversity(ring(8), torch.full((9, 2), nan)) == {}
-    assert Diversity(scene_of(torch.ones(20, 2))).cards == {}  # data that is all the same
-    assert Diversity(scene_of(torch.ones(1, 2))).cards == {}
+    assert Diversity(context_of(torch.ones(20, 2))).provenance == {}  # data that is all the same
+    assert Diversity(context_of(torch.ones(1, 2))).provenance == {}
 
 
 def play(health: Health, points: list[dict[str, float]], every: int = 10) -> list[float]:
     """The states of points that come every 10 steps."""
-    seen = [health.see(every * (i + 1), {**FINE, **p}) for i, p in enumerate(noisy(points))]
+    seen = [health.update(every * (i + 1), {**FINE, **p}) for i, p in enumerate(noisy(points))]
     return [values["health/state"] for values in seen]
 
 
@@ -97,8 +97,8 @@ def test_a_game_in_equilibrium_is_well() -> None:
     noise = torch.randn(20_000).mul(1e-3).tolist()
     health = Health()
     for i, eps in enumerate(noise):
-        health.see(50 * i, {**FINE, "loss/critic": log(4) + eps, DIVERSITY: 1.0, SLOPE: 1e-4})
-    assert health.describe() == {
+        health.update(50 * i, {**FINE, "loss/critic": log(4) + eps, DIVERSITY: 1.0, SLOPE: 1e-4})
+    assert health.summary() == {
         "state": "ok", "since": 0, "because": "", "history": [[0, "ok"]],
     }  # fmt: skip
 
@@ -149,10 +149,10 @@ def test_a_loss_that_stands_still_is_a_stall() -> None:
 @pytest.mark.parametrize("value", [nan, inf, -inf])
 def test_what_is_not_finite_is_divergence_at_once(tag: str, value: float) -> None:
     health = Health()
-    health.see(10, FINE)
-    assert health.see(20, {**FINE, tag: value}, broken=13) == {"health/state": 3.0}
+    health.update(10, FINE)
+    assert health.update(20, {**FINE, tag: value}, first_nonfinite_step=13) == {"health/state": 3.0}
     assert health.diverged and health.since == 13 and health.because == f"{tag} is not finite"
-    health.see(30, {**FINE, tag: value}, broken=21)
+    health.update(30, {**FINE, tag: value}, first_nonfinite_step=21)
     assert health.history == [(0, "ok"), (13, "diverged")]
 
 
@@ -190,7 +190,7 @@ def test_it_continues_where_its_state_was_taken() -> None:
         play(one, points[:cut])
         other.load_state_dict(one.state_dict())
         rest = [
-            other.see(10 * (cut + i + 1), {**FINE, **p})["health/state"]
+            other.update(10 * (cut + i + 1), {**FINE, **p})["health/state"]
             for i, p in enumerate(noisy(points)[cut:])
         ]
         assert rest == states[cut:]

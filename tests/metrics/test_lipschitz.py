@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from scenes import scene_of, view_of
+from scenes import context_of, snapshot_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_runner.core import DataSpec, View
+from gan_runner.core import DataSpec, Snapshot
 from gan_runner.metrics.lipschitz import LipschitzOfCritic, lipschitz_bound, operator_norm
 from gan_runner.models import dcgan, mlp, resnet
 from gan_runner.training.engine import Engine
@@ -32,9 +32,9 @@ class Scores(nn.Module):
 
 
 def measure(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None = None) -> dict:
-    scene = scene_of(real, y=y, batch_size=16)
-    evaluator = LipschitzOfCritic(scene)
-    return evaluator(view_of(scene, fake, critic=critic)) if evaluator.cards else {}
+    context = context_of(real, y=y, batch_size=16)
+    metric = LipschitzOfCritic(context)
+    return metric(snapshot_of(context, fake, critic=critic)) if metric.provenance else {}
 
 
 def test_a_linear_critic() -> None:
@@ -184,10 +184,10 @@ def test_a_module_may_tell_its_constant() -> None:
 def test_in_a_run(trainer: Callable[..., Engine], command: tuple[str, ...], tags: set) -> None:
     built = trainer(*command)
     fake = built.nets.generator(built.runs[0].noise.z).detach()
-    view = View(
+    snapshot = Snapshot(
         built.nets, built.runs[0].spec, built.runs[0].heldout, fake, fake, built.runs[0].noise
     )
     found = {
-        t for e in built.runs[0].evaluators if isinstance(e, LipschitzOfCritic) for t in e(view)
+        t for e in built.runs[0].metrics if isinstance(e, LipschitzOfCritic) for t in e(snapshot)
     }
     assert found == tags

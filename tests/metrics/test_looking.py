@@ -11,7 +11,7 @@ from gan_runner.training.loop import fit
 
 RHYTHM = (
     "dataset=gaussians8", "dataset.n_samples=500", "model=mlp", "model.width=8", "trainer.steps=6",
-    "trainer.n_eval=128", "trainer.evaluate_every=3", "trainer.sample_every=6",
+    "trainer.num_eval_samples=128", "trainer.evaluate_every=3", "trainer.sample_every=6",
     "trainer.log_every=1", "trainer.checkpoint_every=6",
 )  # fmt: skip
 
@@ -19,11 +19,11 @@ RHYTHM = (
 def test_measuring_everything_leaves_training_bit_identical(trainer, tmp_path: Path) -> None:
     logs, weights = [], []
     for preset in ("full", "none"):
-        built = trainer(*RHYTHM, f"metrics={preset}", f"pictures={preset}")
+        built = trainer(*RHYTHM, f"metrics={preset}", f"plots={preset}")
         fit(built, tmp_path / preset)
         lines = (tmp_path / preset / "metrics.jsonl").read_text().splitlines()
         logs.append([json.loads(line) for line in lines])
-        players = built.nets.generator, built.nets.critic, built.nets.average
+        players = built.nets.generator, built.nets.critic, built.nets.generator_ema
         weights.append([value for player in players for value in player.state_dict().values()])
     full, none = logs
     assert {"wasserstein/exact", "wasserstein/sliced", "jsd/grid", "modes/found"} < set(full[-1])

@@ -10,13 +10,13 @@ import pytest
 import torch
 from closed_forms import js
 from PIL import Image
-from scenes import scene_of, view_of
+from scenes import context_of, snapshot_of
 from torch import nn
 
 from gan_runner.metrics.critic import CriticOnHeldOut
-from gan_runner.metrics.divergence import ProbeJensenShannon, probe_jensen_shannon
-from gan_runner.metrics.pictures import half_blocks, image_grid
-from gan_runner.metrics.scores import classifier_score
+from gan_runner.metrics.images.scores import classifier_score
+from gan_runner.metrics.probe_divergence import ProbeJensenShannon, probe_jensen_shannon
+from gan_runner.plots.samples import image_grid, image_to_ansi
 
 RNG = np.random.default_rng(0)
 
@@ -28,9 +28,9 @@ class Quadratic(nn.Module):
         return 0.5 * x.square().sum(1)
 
 
-def measure(evaluator: type, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
-    scene = scene_of(real)
-    return evaluator(scene)(view_of(scene, fake, critic=Quadratic()))
+def measure(metric: type, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
+    context = context_of(real)
+    return metric(context)(snapshot_of(context, fake, critic=Quadratic()))
 
 
 def test_critic_on_held_out_data() -> None:
@@ -81,7 +81,7 @@ def test_probe_calls_samples_that_are_not_finite_separated() -> None:
 
 def test_probe_on_next_to_nothing() -> None:
     few, many = torch.randn(3, 2), torch.randn(50, 2)
-    assert ProbeJensenShannon(scene_of(few)).cards == {}
+    assert ProbeJensenShannon(context_of(few)).provenance == {}
     assert measure(CriticOnHeldOut, few, many)
 
 
@@ -99,7 +99,7 @@ def test_a_terminal_shows_two_pixels_a_character(tmp_path: Path) -> None:
     pixels = np.zeros((4, 2, 3), dtype=np.uint8)
     pixels[0, 0], pixels[1, 1] = (255, 0, 0), (0, 0, 9)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    (line,) = half_blocks(tmp_path / "a.png", width=2, share=0.5).splitlines()
+    (line,) = image_to_ansi(tmp_path / "a.png", width=2, share=0.5).splitlines()
     assert line == ("\x1b[38;2;255;0;0;48;2;0;0;0m\u2580\x1b[38;2;0;0;0;48;2;0;0;9m\u2580\x1b[0m")
 
 

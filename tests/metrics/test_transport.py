@@ -7,12 +7,11 @@ from math import gamma, pi, sqrt
 import numpy as np
 import pytest
 import torch
-from scenes import scene_of, view_of
+from scenes import context_of, snapshot_of
 
 from gan_runner.core import Batch, DataSpec
 from gan_runner.data.toy import gaussians8
 from gan_runner.metrics import rows, transport
-from gan_runner.metrics.pairs import TransportPlan, optimal_plan
 from gan_runner.metrics.transport import (
     ExactWasserstein,
     SlicedWasserstein,
@@ -20,6 +19,7 @@ from gan_runner.metrics.transport import (
     directions,
     sliced,
 )
+from gan_runner.plots.nearest_neighbours import TransportPlan, optimal_plan
 
 RNG = np.random.default_rng(0)
 LINE = RNG.normal(size=(2, 50, 1))
@@ -165,39 +165,39 @@ def points(*shape: int) -> torch.Tensor:
 def test_evaluators_give_values_and_floors() -> None:
     heldout = points(60, 2)
     train = Batch(heldout + torch.tensor([0.0, 0.5]))
-    scene = scene_of(heldout, train=train)
-    view = view_of(scene, heldout + torch.tensor([3.0, 4.0]), raw=heldout.flip(0))
-    exact = ExactWasserstein(scene)
-    values = exact(view)
+    context = context_of(heldout, train=train)
+    snapshot = snapshot_of(context, heldout + torch.tensor([3.0, 4.0]), raw=heldout.flip(0))
+    exact = ExactWasserstein(context)
+    values = exact(snapshot)
     assert values == {
         "wasserstein/exact": pytest.approx(5, abs=1e-6),
         "wasserstein/exact_raw": pytest.approx(0, abs=1e-6),
         "wasserstein/exact_floor": pytest.approx(0.5, abs=1e-6),
     }
-    measure = SlicedWasserstein(scene, projections=2000)
-    values |= measure(view)
+    measure = SlicedWasserstein(context, projections=2000)
+    values |= measure(snapshot)
     assert values["wasserstein/sliced"] == pytest.approx(5 * 2 / pi, rel=0.02)
     assert values["wasserstein/sliced_w2"] == pytest.approx(5 / sqrt(2), rel=0.02)
     assert values["wasserstein/sliced_floor"] == pytest.approx(0.5 * 2 / pi, rel=0.02)
     assert values["wasserstein/sliced_w2_floor"] == pytest.approx(0.5 / sqrt(2), rel=0.02)
     assert values["wasserstein/sliced_raw"] == pytest.approx(0, abs=1e-6)
-    assert set(values) == {*exact.cards, *measure.cards}
-    assert {card["beside"] for card in measure.cards.values()} == {
+    assert set(values) == {*exact.provenance, *measure.provenance}
+    assert {card["beside"] for card in measure.provenance.values()} == {
         "wasserstein/sliced", "wasserstein/sliced_w2",
     }  # fmt: skip
-    assert measure(view) == SlicedWasserstein(scene, projections=2000)(view)
+    assert measure(snapshot) == SlicedWasserstein(context, projections=2000)(snapshot)
 
 
 def test_samples_of_the_data_measure_as_the_floor() -> None:
     dataset = gaussians8(seed=0, n_samples=10_000)
     heldout = dataset.heldout.x[:1000]
-    scene = scene_of(heldout, train=dataset.train, spec=dataset.spec)
+    context = context_of(heldout, train=dataset.train, spec=dataset.spec)
     draws = [gaussians8(seed=seed, n_samples=1000).train.x for seed in range(1, 9)]
     for measure, tag in (
-        (ExactWasserstein(scene, samples=200), "wasserstein/exact"),
-        (SlicedWasserstein(scene), "wasserstein/sliced"),
+        (ExactWasserstein(context, samples=200), "wasserstein/exact"),
+        (SlicedWasserstein(context), "wasserstein/sliced"),
     ):
-        values = [measure(view_of(scene, x)) for x in draws]
+        values = [measure(snapshot_of(context, x)) for x in draws]
         mean = np.mean([its[tag] for its in values])
         assert values[0][f"{tag}_floor"] == pytest.approx(mean, rel=0.35)
 
@@ -206,20 +206,20 @@ def test_pixels_are_compared_as_the_players_see_them() -> None:
     """Stored bytes 0 and 255 are -1 and 1: white and black images of 4 pixels are 4 apart."""
     black, white = torch.full((20, 1, 2, 2), -1.0), torch.full((20, 1, 2, 2), 1.0)
     stored = Batch(torch.full((20, 1, 2, 2), 255, dtype=torch.uint8))
-    scene = scene_of(black, train=stored)
-    values = ExactWasserstein(scene)(view_of(scene, white))
+    context = context_of(black, train=stored)
+    values = ExactWasserstein(context)(snapshot_of(context, white))
     assert values["wasserstein/exact"] == pytest.approx(4)
     assert values["wasserstein/exact_floor"] == pytest.approx(4)
 
 
 def test_samples_that_are_not_finite_have_no_distance() -> None:
-    scene = scene_of(points(20, 2))
-    view = view_of(scene, torch.full((20, 2), float("nan")), raw=points(20, 2))
-    assert set(ExactWasserstein(scene)(view)) == {
+    context = context_of(points(20, 2))
+    snapshot = snapshot_of(context, torch.full((20, 2), float("nan")), raw=points(20, 2))
+    assert set(ExactWasserstein(context)(snapshot)) == {
         "wasserstein/exact_raw", "wasserstein/exact_floor",
     }  # fmt: skip
-    assert "wasserstein/sliced" not in SlicedWasserstein(scene)(view)
-    assert TransportPlan(scene)(view) is None
+    assert "wasserstein/sliced" not in SlicedWasserstein(context)(snapshot)
+    assert TransportPlan(context)(snapshot) is None
 
 
 def test_distances_in_many_dimensions() -> None:
@@ -239,8 +239,8 @@ def test_a_plan_between_unequal_numbers_of_rows() -> None:
 def test_the_picture_of_a_plan_has_its_lines() -> None:
     """Grey lines from (-1, y) to (1, y): across the middle of the picture, and nowhere else."""
     ends = torch.tensor([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0]])
-    scene = scene_of(ends, spec=DataSpec("ends", (2,)))
-    picture = TransportPlan(scene)(view_of(scene, ends * torch.tensor([-1.0, 1.0])))
+    context = context_of(ends, spec=DataSpec("ends", (2,)))
+    picture = TransportPlan(context)(snapshot_of(context, ends * torch.tensor([-1.0, 1.0])))
     assert picture is not None and picture.shape == (500, 500, 3)
     middle = picture[60:440, 262].astype(int)  # inside of the frame, where x is about 0
     grey = (np.ptp(middle, axis=1) < 8) & (np.abs(middle.mean(axis=1) - 0.6 * 255) < 30)
@@ -251,8 +251,8 @@ def test_the_picture_of_a_plan_has_its_lines() -> None:
 def test_images_are_shown_beside_where_they_go() -> None:
     """Samples in reverse order: each must stand beside the real image of its own grey."""
     greys = torch.linspace(-1, 1, 10)[:, None, None, None].expand(10, 1, 24, 24)
-    scene = scene_of(greys)
-    picture = TransportPlan(scene)(view_of(scene, greys.flip(0)))
+    context = context_of(greys)
+    picture = TransportPlan(context)(snapshot_of(context, greys.flip(0)))
     assert picture is not None
     side = 24 + 2
     assert picture.shape == (2 * side + 2, 14 * side + 2, 3)

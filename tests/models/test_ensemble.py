@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from gan_runner.commands.sample import Chain, _follow, draw
 from gan_runner.core import DataSpec, Latent
-from gan_runner.load import Loaded
 from gan_runner.models import ensemble
-from gan_runner.objectives import scores
-from gan_runner.objectives.adversarial import Objective
-from gan_runner.objectives.scores import logistic_critic
-from gan_runner.sample import Chain, _follow, draw
+from gan_runner.objectives import losses
+from gan_runner.objectives.losses import logistic_critic
+from gan_runner.objectives.objective import Objective
+from gan_runner.restore import TrainedModel
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import critic_loss, differentiate
 from gan_runner.training.loop import fit
@@ -69,7 +69,7 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
     assert len(built.nets.generator.members) == 4 and len(built.nets.critic.members) == 3
     first, second, *_ = built.nets.generator.members
     assert not torch.equal(first.layers[0].weight, second.layers[0].weight)
-    real = built.stream.serve(*built.stream.next())
+    real = built.stream.to_batch(*built.stream.next())
     latent = built.game.prior(len(real.x))
     _, logs = built.game.objective.generator_loss(
         built.game.critic, real, type(real)(built.nets.generator(latent.z), None, latent.z), built.game.generator
@@ -83,7 +83,7 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
     samples = torch.from_numpy(draw(tmp_path, 10))  # few, and still of all members
     noise = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))[:10]
     with torch.no_grad():
-        for k, member in enumerate(built.nets.average.members):
+        for k, member in enumerate(built.nets.generator_ema.members):
             torch.testing.assert_close(samples[k::4], member(noise[k::4]), rtol=1e-4, atol=1e-5)
 
 
@@ -98,7 +98,7 @@ def test_a_member_has_its_own_likelihood(trainer: Callable[..., Engine]) -> None
     )
     many, one = (trainer(*command, f"objective.critics={k}") for k in (3, 1))
     one.nets.critic.load_state_dict(many.nets.critic.members[0].state_dict())
-    real = many.stream.serve(*many.stream.next())
+    real = many.stream.to_batch(*many.stream.next())
     fake = type(real)(torch.randn_like(real.x))
     gradients = [differentiate(critic_loss, t.game, "critic", real, fake)[1] for t in (many, one)]
     for mine, its in zip(gradients[0], gradients[1], strict=False):
@@ -130,9 +130,9 @@ class Well(nn.Module):
 def test_langevin_in_the_energy_of_a_run() -> None:
     """G(z) = z + 3 and f(x) = -((x - 4) / 0.5)^2 / 2: the noise ends as N(1, 0.5^2)."""
     objective = Objective(
-        critic_score=scores.wasserstein_critic, generator_score=scores.wasserstein_generator
+        critic_loss=losses.wasserstein_critic, generator_loss=losses.wasserstein_generator
     )
-    players = Loaded(Plus(), Well(), objective, DataSpec("points", (1,)))
+    players = TrainedModel(Plus(), Well(), objective, DataSpec("points", (1,)))
     ends = [
         _follow(Chain(150, 0.2), players, Latent(torch.zeros(500, 1)), seeds=(0, chunk, 1)).z
         for chunk in range(20)

@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan_runner.config import checked
+from gan_runner.config.instantiate import instantiate
+from gan_runner.config.validate import validate
 from gan_runner.core import DataSpec
-from gan_runner.models import random_arch, resnet101
-from gan_runner.models.blocks import doubling, halving, initialise
-from gan_runner.networks import make
+from gan_runner.models import random_architecture, resnet101
+from gan_runner.models.blocks import downsample, initialise, upsample
 from gan_runner.train import config_dir
 from gan_runner.training.engine import Engine
 
@@ -37,8 +37,8 @@ def count(network: nn.Module) -> int:
 
 
 def players(config: Compose, spec: DataSpec, *overrides: str) -> tuple[nn.Module, nn.Module]:
-    model = checked(config(*overrides))["model"]
-    return make(model["generator"], spec), make(model["critic"], spec)
+    model = validate(config(*overrides))["model"]
+    return instantiate(model["generator"], spec), instantiate(model["critic"], spec)
 
 
 # Section 5.1 of the paper, figure 2: generator and critic at 64x64x3 with 64 filters.
@@ -73,7 +73,7 @@ def test_figure_2_has_the_parameters_of_the_paper(
 )
 def test_table_1_has_the_parameters_of_its_code(depth: int, parameters: int) -> None:
     space = TABLE_1 | {"depths": [depth], "norms": [True], "filters": [64]}
-    assert count(random_arch.generator(image(3, 32), seed=0, **space)) == parameters
+    assert count(random_architecture.generator(image(3, 32), seed=0, **space)) == parameters
 
 
 def test_resnet101_has_101_layers_with_weights() -> None:
@@ -118,7 +118,7 @@ def test_filters_that_cannot_be_halved_are_refused() -> None:
         with pytest.raises(ValueError, match=rf"model\.filters={filters}: .* a multiple of [48]"):
             resnet101.Generator(image(1, 8), filters=filters, activation=activation)
     with pytest.raises(ValueError, match=r"set model\.norms=\[true\]"):
-        random_arch.generator(image(1, 32), seed=0, **TABLE_1, labels="conditional_norm")
+        random_architecture.generator(image(1, 32), seed=0, **TABLE_1, labels="conditional_norm")
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m not in {"mlp"}])
@@ -150,7 +150,7 @@ def test_scores_are_per_sample_under_a_penalty(trainer: Callable[..., Engine], m
 # TensorFlow's SAME padding of a stride-2 kernel: k - 2 zeros, the odd one after.
 @pytest.mark.parametrize(("kernel", "before"), [(3, 0), (4, 1), (5, 1), (6, 2), (7, 2)])
 def test_halving_reads_where_tensorflow_does(kernel: int, before: int) -> None:
-    layers = nn.Sequential(*halving(1, 1, kernel=kernel))
+    layers = nn.Sequential(*downsample(1, 1, kernel=kernel))
     conv = layers[-1]
     nn.init.zeros_(conv.bias)
     x = torch.randn(1, 1, 8, 8)
@@ -168,8 +168,8 @@ def test_halving_reads_where_tensorflow_does(kernel: int, before: int) -> None:
 @pytest.mark.parametrize("kernel", [3, 4, 5, 6])
 def test_doubling_is_the_adjoint_of_halving(kernel: int) -> None:
     """<H x, y> = <x, D y> for the same weights, which is what a transposed convolution is."""
-    down = nn.Sequential(*halving(3, 5, kernel=kernel, bias=False)).double()
-    up = nn.Sequential(*doubling(5, 3, kernel=kernel, bias=False)).double()
+    down = nn.Sequential(*downsample(3, 5, kernel=kernel, bias=False)).double()
+    up = nn.Sequential(*upsample(5, 3, kernel=kernel, bias=False)).double()
     conv = next(m for m in down if isinstance(m, nn.Conv2d))
     transposed = next(m for m in up if isinstance(m, nn.ConvTranspose2d))
     transposed.weight.data = conv.weight.data
@@ -182,7 +182,7 @@ def test_doubling_is_the_adjoint_of_halving(kernel: int) -> None:
 )
 def test_bottlenecks_add_to_their_shortcut(resample: str, outputs: int, side: int) -> None:
     """Shortcut plus 0.3 of the branch; the shortcut keeps the size of values at the start."""
-    block = resnet101.Bottleneck(64, outputs, resample, "none", "relu", twice=False)
+    block = resnet101.Bottleneck(64, outputs, resample, "none", "relu", double_backward=False)
     initialise(block, "he")
     x = torch.randn(16, 64, 8, 8)
     y = block(x)
@@ -194,28 +194,28 @@ def test_bottlenecks_add_to_their_shortcut(resample: str, outputs: int, side: in
 
 
 def test_seeds_are_different_architectures() -> None:
-    drawn = [random_arch.draw(seed, **TABLE_1) for seed in range(200)]
+    drawn = [random_architecture.draw(seed, **TABLE_1) for seed in range(200)]
     assert len(set(drawn)) == 200
     few = TABLE_1 | {"depths": [4], "filters": [32]}
     assert (
-        len({random_arch.draw(seed, **few) for seed in range(64)}) == 64
+        len({random_architecture.draw(seed, **few) for seed in range(64)}) == 64
     )  # (4 x 2)^2: all of them
     # RandomState(42) begins its permutation of 9,216 = 96^2 with 4502 = 46 * 96 + 86. A player's 96
     # are (activation, depth, norm, filters) with strides 24, 6, 3, 1: 46 = 1 * 24 + 3 * 6 + 1 * 3 + 1
     # and 86 = 3 * 24 + 2 * 6 + 0 * 3 + 2.
     assert drawn[0] == (
-        random_arch.Architecture("leaky_relu", 20, False, 64),
-        random_arch.Architecture("tanh", 12, True, 128),
+        random_architecture.Architecture("leaky_relu", 20, False, 64),
+        random_architecture.Architecture("tanh", 12, True, 128),
     )
 
 
 def test_a_draw_is_what_is_built() -> None:
     for seed in range(12):
-        its = random_arch.draw(seed, **TABLE_1 | {"filters": [4, 8]})
+        its = random_architecture.draw(seed, **TABLE_1 | {"filters": [4, 8]})
         space = TABLE_1 | {"filters": [4, 8]}
         built = (
-            random_arch.generator(image(3, 32), seed=seed, **space),
-            random_arch.critic(image(3, 32), seed=seed, **space, norm="layer"),
+            random_architecture.generator(image(3, 32), seed=seed, **space),
+            random_architecture.critic(image(3, 32), seed=seed, **space, norm="layer"),
         )
         for one, network_, norm in zip(its, built, (nn.BatchNorm2d, nn.GroupNorm), strict=True):
             assert network_.architecture == {
@@ -230,7 +230,7 @@ def test_spectral_norm_is_of_weights_whatever_is_drawn() -> None:
     """A norm of features is drawn; what SN-GAN is defined by is not."""
     for seed in range(8):
         space = TABLE_1 | {"filters": [4, 8]}
-        critic = random_arch.critic(image(3, 32), seed=seed, **space, norm="spectral")
+        critic = random_architecture.critic(image(3, 32), seed=seed, **space, norm="spectral")
         weights = [m for m in critic.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         assert all(is_parametrized(m, "weight") for m in weights)
 
@@ -248,9 +248,9 @@ def test_both_objectives_get_the_same_network(trainer: Callable[..., Engine]) ->
 
 def test_there_are_only_so_many() -> None:
     space = TABLE_1 | {"depths": [4], "filters": [4]}
-    random_arch.draw(63, **space)
+    random_architecture.draw(63, **space)
     with pytest.raises(ValueError, match=r"model\.seed=64: there are only 64 architectures"):
-        random_arch.draw(64, **space)
+        random_architecture.draw(64, **space)
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -17,8 +17,8 @@ from gan_runner.models.activations import (
     activation_layer,
     channels_out_of,
 )
-from gan_runner.models.head import Head, MinibatchDiscrimination, MinibatchStddev
-from gan_runner.models.labels import EmbedBesideNoise, JoinLabels
+from gan_runner.models.critic_output import CriticOutput, MinibatchDiscrimination, MinibatchStddev
+from gan_runner.models.labels import ConcatLabelEmbedding, ConcatLabels
 from gan_runner.models.norms import ConditionalNorm, norm_layer, normalise_weights
 
 DIGITS = DataSpec("digits", (1, 8, 8), n_classes=10)
@@ -132,8 +132,10 @@ def test_activations_by_hand() -> None:
         "silu": torch.tensor([-2 / (1 + exp(2)), 0.0, 1.5 / (1 + exp(-1.5))]),
     }
     for name, values in expected.items():
-        for twice in (False, True):
-            torch.testing.assert_close(activation_layer(name, twice=twice)(x), values)
+        for double_backward in (False, True):
+            torch.testing.assert_close(
+                activation_layer(name, double_backward=double_backward)(x), values
+            )
     assert SoftplusCentred()(torch.tensor(-1.0)).item() == pytest.approx(log1p(1) / 2 - 1)
     gate = Gate()(torch.tensor([[1.0, 2.0, -3.0, 0.5]]))  # even channels open, odd ones pass
     by_hand = [tanh(2.0) / (1 + exp(-1.0)), tanh(0.5) / (1 + exp(3.0))]
@@ -168,24 +170,24 @@ def test_every_norm_with_every_activation(family, norm: str, name: str) -> None:
 
 
 def test_embedding_stands_beside_the_noise() -> None:
-    layer = EmbedBesideNoise(3, 4)
+    layer = ConcatLabelEmbedding(3, 4)
     z, y = torch.randn(2, 4), torch.tensor([2, 0])
     torch.testing.assert_close(layer(z, y), torch.cat([z, layer.embedding.weight[[2, 0]]], dim=1))
 
 
 def test_labels_join_as_one_hot_planes() -> None:
     x, y = torch.randn(2, 1, 3, 3), torch.tensor([1, 0])
-    joined = JoinLabels(2)(x, y)
+    joined = ConcatLabels(2)(x, y)
     assert joined.shape == (2, 3, 3, 3)
     assert torch.equal(joined[:, :1], x)
     assert joined[0, 1].eq(0).all() and joined[0, 2].eq(1).all()
     assert joined[1, 1].eq(1).all() and joined[1, 2].eq(0).all()
-    assert JoinLabels(2)(torch.randn(2, 5), y)[:, 5:].tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert ConcatLabels(2)(torch.randn(2, 5), y)[:, 5:].tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
 def test_projection_by_hand() -> None:
     """f = w . h + b + <v_y, h>, Miyato & Koyama 2018."""
-    head = Head(2, n_classes=3)
+    head = CriticOutput(2, n_classes=3)
     with torch.no_grad():
         head.linear.weight[:] = torch.tensor([[1.0, -1.0]])
         head.linear.bias[:] = 0.5
@@ -218,10 +220,10 @@ def test_minibatch_discrimination_by_hand() -> None:
     torch.testing.assert_close(layer(h)[:, 1:], expected)
 
 
-@pytest.mark.parametrize("minibatch", ["stddev", "discrimination"])
-def test_minibatch_statistics_tell_a_collapsed_batch(minibatch: str) -> None:
+@pytest.mark.parametrize("batch_statistics", ["stddev", "discrimination"])
+def test_minibatch_statistics_tell_a_collapsed_batch(batch_statistics: str) -> None:
     """A critic without them scores a sample alike whatever else is in the batch."""
-    critic = mlp.Critic(POINTS, width=8, minibatch=minibatch)
+    critic = mlp.Critic(POINTS, width=8, batch_statistics=batch_statistics)
     spread = torch.randn(6, 2)
     collapsed = spread[:1].expand(6, 2)
     alone = mlp.Critic(POINTS, width=8)

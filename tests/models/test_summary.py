@@ -21,7 +21,7 @@ def test_flops_are_those_of_torchs_counter(family, norm: str) -> None:
     labels = "conditional_norm" if norm == "layer" else "embedding"
     generator = family.Generator(COLOUR, norm=norm, labels=labels, **sizes)
     critic = family.Critic(
-        COLOUR, norm=norm, labels="projection", minibatch="discrimination", **sizes
+        COLOUR, norm=norm, labels="projection", batch_statistics="discrimination", **sizes
     )
     y = torch.tensor([0, 1, 2, 3])
     for network, x in ((generator, torch.randn(4, 128)), (critic, torch.randn(4, 3, 32, 32))):

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from gan_runner.core import Batch, Latent
-from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.objective import Objective
 from gan_runner.training.game import Game, Player
 from gan_runner.training.step import alternating
 
@@ -83,7 +83,7 @@ def play(objective: Objective, steps: int, *, lr: float = 0.1) -> list[float]:
         critic_optimizer=torch.optim.SGD(critic.parameters, lr=lr),
         generator_optimizer=torch.optim.SGD(generator.parameters, lr=lr),
         prior=lambda n: Latent(torch.zeros(n, 1)),
-        serve=lambda x: Batch(x),
+        to_batch=lambda x: Batch(x),
         batch_size=2,
     )
     radius = []
@@ -94,7 +94,9 @@ def play(objective: Objective, steps: int, *, lr: float = 0.1) -> list[float]:
 
 
 def with_term(config: Callable, name: str, term: str | None, weight: float) -> Objective:
-    node = f"{{_target_: gan_runner.objectives.terms.{term}, _partial_: true, weight: {weight}}}"
+    node = (
+        f"{{_target_: gan_runner.objectives.penalties.{term}, _partial_: true, weight: {weight}}}"
+    )
     extra = [f"+objective.critic_terms.extra={node}"] if term else []
     return instantiate(config(f"objective={name}", "objective.n_critic=1", *extra).objective)
 

@@ -12,15 +12,15 @@ import pytest
 from omegaconf import DictConfig
 from PIL import Image
 
-from gan_runner.config import checked
-from gan_runner.models.random_arch import draw
-from gan_runner.reports import page
+from gan_runner.commands.report import main as report_main
+from gan_runner.config.validate import validate
+from gan_runner.models.random_architecture import draw
 from gan_runner.studies.cost import Cost, announce, estimate
 from gan_runner.studies.figure2 import caption
 from gan_runner.studies.figure2 import draw as draw_figure
-from gan_runner.studies.results import read
 from gan_runner.studies.robustness import SCORE, check, collect
-from gan_runner.sweep.jobs import Job, Plan, job_dir, read_jobs, write_note, write_plan
+from gan_runner.studies.study_files import read
+from gan_runner.sweeps.jobs import Job, Plan, job_dir, read_jobs, write_note, write_plan
 from gan_runner.train import config_dir
 
 SPACE = {
@@ -55,7 +55,9 @@ def job(
         "networks": {p: {"parameters": n, "architecture": drawn} for p, n in (("generator", 10), ("critic", 20))},
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))
-    (folder / "cards.json").write_text(json.dumps({SCORE: {"network": "classifier", "real": 9.5}}))
+    (folder / "provenance.json").write_text(
+        json.dumps({SCORE: {"network": "classifier", "real": 9.5}})
+    )
 
 
 def test_what_the_jobs_left_becomes_the_study(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_every_job_of_a_recipe_is_a_valid_run(
         cfg = config(f"experiment={recipe}", f"objective={objective}")
         if cfg.dataset._target_.endswith("image_folder"):
             cfg.dataset.path = str(tmp_path)
-        checked(cfg)
+        validate(cfg)
         assert not recipe.startswith("robustness") or _decay(cfg).normalised_only
 
 
@@ -193,7 +195,7 @@ def test_a_study_that_would_end_without_its_scores_is_refused(
     job = [
         "experiment=robustness_paper", f"dataset.path={tmp_path}", "dataset.cache=null",
         "model.seed=0", "model.depths=[4]", "model.filters=[4]", "objective=ns_gan", "device=cpu",
-        "trainer.batch_size=8", "trainer.n_eval=10",
+        "trainer.batch_size=8", "trainer.num_eval_samples=10",
     ]  # fmt: skip
     with pytest.raises(SystemExit) as ended:
         announce(config(*job), Plan([job]), [], lambda overrides: config(*overrides), dry=False)
@@ -205,10 +207,10 @@ def test_a_study_that_would_end_without_its_scores_is_refused(
 def test_a_report_tells_how_far_a_study_has_come(tmp_path: Path) -> None:
     """Also while it runs, when nobody has made its table yet."""
     job(tmp_path, "0", "ns_gan", 6.0)
-    page.main([str(tmp_path)])
+    report_main([str(tmp_path)])
     assert "0 of 1 architectures" in (tmp_path / "report.html").read_text()
     job(tmp_path, "0", "wgan_gp", 7.0)
-    page.main([str(tmp_path)])
+    report_main([str(tmp_path)])
     assert "1 of 1 architectures" in (tmp_path / "report.html").read_text()
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gan_runner.studies import conclude, table
-from gan_runner.studies.outcomes import PUBLISHED, Outcome, mcnemar, newcombe, outcome
-from gan_runner.studies.results import read
+from gan_runner.commands.table import main as table_main
+from gan_runner.studies import table
+from gan_runner.studies.paired_statistics import PUBLISHED, Outcome, mcnemar, newcombe, outcome
+from gan_runner.studies.study_files import read
 
 Counts = tuple[int, int, int, int]
 FIXTURE = Path(__file__).with_name("published.csv")
@@ -73,7 +74,7 @@ def test_the_table_command_reproduces_the_published_table_and_its_totals(
 ) -> None:
     study = write_study(tmp_path, scores_of_the_paper())
     monkeypatch.setattr("sys.argv", ["gan-table", str(study)])
-    conclude.main()
+    table_main()
     printed = capsys.readouterr().out.splitlines()
     lines = [cells(line) for line in printed if line.startswith("| ")][1:]
     assert len(lines) == 17

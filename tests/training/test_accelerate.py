@@ -14,7 +14,7 @@ from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 from gan_runner.training.step import alternating
 
-TERM = "{_target_: gan_runner.objectives.terms.%s, _partial_: true, weight: %s}"
+TERM = "{_target_: gan_runner.objectives.penalties.%s, _partial_: true, weight: %s}"
 WORKLOADS = {
     "points": ("dataset=gaussians8", "model=mlp", "model.width=16", "trainer.accelerate=eager"),
     "images": ("model.filters=4", "trainer.accelerate=eager"),

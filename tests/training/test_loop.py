@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_runner.training.checkpoint import load_latest
+from gan_runner.runs.checkpoint import load_latest
 from gan_runner.training.loop import fit
 from gan_runner.training.timer import PhaseTimer
 
@@ -180,7 +180,7 @@ def test_a_failing_run_says_so(trainer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [(), ("dataset=gaussians8", "model=mlp", "model.width=8")])
 def test_pictures_show_samples(trainer, tmp_path: Path, data: tuple[str, ...]) -> None:
-    command = (*RHYTHM[:-1], *data, "trainer.steps=4", "trainer.n_eval=128")
+    command = (*RHYTHM[:-1], *data, "trainer.steps=4", "trainer.num_eval_samples=128")
     fit(trainer(*command), tmp_path)
     before, after = (
         np.asarray(Image.open(tmp_path / "samples" / f"step_{step:06d}.png")) for step in (0, 4)

@@ -15,11 +15,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch import nn
 
-from gan_runner.core import Latent, call_unchanged
+from gan_runner.core import Latent, forward_without_buffer_updates
+from gan_runner.runs.log import Meter, RunLog, write_json
 from gan_runner.training.ema import EMA, tensors_of
 from gan_runner.training.engine import Engine
-from gan_runner.training.log import Meter, RunLog, write_json
-from gan_runner.training.recorder import view_of
+from gan_runner.training.recorder import snapshot_of
 from gan_runner.training.sampling import generate
 
 
@@ -89,7 +89,7 @@ def test_log_writes_the_same_everywhere(tmp_path: Path) -> None:
 def test_the_best_of_a_distance_and_of_an_estimate(tmp_path: Path) -> None:
     """A critic's estimate rises before it means anything; a distance between samples does not."""
     tags = ("wasserstein/critic_heldout", "wasserstein/exact", "wasserstein/sliced_w2_raw", "modes")
-    with RunLog(tmp_path, cards={"modes": {"better": "higher"}}) as log:
+    with RunLog(tmp_path, provenance={"modes": {"better": "higher"}}) as log:
         for step, value in enumerate((0.5, 3.0, 2.0, 2.5)):
             log.scalars(step, dict.fromkeys(tags, value))
     assert {tag: (its["value"], its["step"]) for tag, its in log.best.items()} == {
@@ -107,7 +107,7 @@ def test_curves_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
         "wasserstein/critic_heldout": together, "a+b": {"beside": "a+b"},
         "a+b_floor": {"beside": "a+b"}, "loss/critic": {},
     }  # fmt: skip
-    with RunLog(tmp_path, cards=cards) as log:
+    with RunLog(tmp_path, provenance=cards) as log:
         log.opening(config="", architecture="", hyperparameters={})
     board = EventAccumulator(str(tmp_path)).Reload()
     stored = board.SummaryMetadata("custom_scalars__config__").plugin_data.plugin_name
@@ -142,7 +142,7 @@ def test_looking_does_not_touch_batch_norm() -> None:
             return self.norm(x)
 
     x = torch.randn(16, 3) * 2 + 1
-    out = call_unchanged(Labelled(), x)
+    out = forward_without_buffer_updates(Labelled(), x)
     torch.testing.assert_close(out.mean(0), torch.zeros(3), atol=1e-6, rtol=0)  # batch statistics
     assert network.running_mean.tolist() == [0, 0, 0] and network.num_batches_tracked == 0
 
@@ -165,9 +165,9 @@ def test_without_an_average_measures_and_pictures_are_of_one_generator(
     for _ in range(3):
         built.train_step()
     with_running = trainer("objective=ns_gan", "model.filters=4")
-    view, other = (view_of(engine.runs[0], engine.nets) for engine in (built, with_running))
-    assert torch.equal(view.averaged, view.raw)
-    assert not torch.allclose(other.averaged, other.raw, atol=1e-3)
+    snapshot, other = (snapshot_of(engine.runs[0], engine.nets) for engine in (built, with_running))
+    assert torch.equal(snapshot.samples_ema, snapshot.samples)
+    assert not torch.allclose(other.samples_ema, other.samples, atol=1e-3)
 
 
 def test_every_batch_is_full() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from gan_runner.core import Batch, DataSpec
-from gan_runner.load import rebuild
 from gan_runner.models import dcgan, mlp
-from gan_runner.objectives.terms import gradient_penalty, input_gradient
+from gan_runner.objectives.penalties import gradient_penalty, input_gradient
+from gan_runner.restore import rebuild_engine
 from gan_runner.training import precision
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import Player
@@ -64,7 +64,7 @@ def test_a_resumed_run_keeps_what_auto_has_chosen(
     built = trainer("trainer.precision=auto", "trainer.steps=1", "model.filters=4")
     fit(built, tmp_path)
     monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: False)
-    again = rebuild(tmp_path, steps=2)
+    again = rebuild_engine(tmp_path, steps=2)
     assert built.runs[0].facts["precision"] == again.runs[0].facts["precision"] == "bf16"
 
 

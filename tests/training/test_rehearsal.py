@@ -12,7 +12,7 @@ from rehearsal import META, HostWork, move_to_meta, on_meta, rehearsal
 from torch import Tensor
 
 from gan_runner.core import Batch, Critic, Loss
-from gan_runner.objectives.adversarial import Objective
+from gan_runner.objectives.objective import Objective
 from gan_runner.train import config_dir
 from gan_runner.training.ema import ema_of
 from gan_runner.training.engine import Engine
@@ -36,13 +36,15 @@ def iterate_on_meta(
     )  # fmt: skip
     nets, stream, task = built.nets, built.stream, built.game.objective
     heads = [m for m in vars(task).values() if isinstance(m, torch.nn.Module)]
-    move_to_meta([nets.generator, nets.critic, nets.average, *heads], built.optimizers.values())
+    move_to_meta(
+        [nets.generator, nets.critic, nets.generator_ema, *heads], built.optimizers.values()
+    )
     stream.device = stream.order.device = META
     stream.table = Batch(*(part.to(META) for part in stream.table if part is not None))
     stream.order.rows = stream.order.rows.to(META)
     prior = partial(built.game.prior.func, **{**built.game.prior.keywords, "device": META})
     built.game = replace(built.game, prior=prior)
-    built.ema = ema_of(built.nets.average, built.nets.generator, decay=0.999)
+    built.ema = ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)
     with on_meta():
         built.train_step()  # optimizers make their state, as in the eager warm-up
         batches = built.next_batches()

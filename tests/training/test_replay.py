@@ -17,28 +17,23 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from gan_runner import train
+from gan_runner.commands.console import health
 from gan_runner.core import Batch
-from gan_runner.load import rebuild, resume_states
-from gan_runner.terminal import health
-from gan_runner.training.checkpoint import (
-    checkpoint_path,
-    differences,
-    fingerprint,
-    load_checkpoint,
-)
+from gan_runner.restore import rebuild_engine, resume_states
+from gan_runner.runs.checkpoint import checkpoint_path, differences, fingerprint, load_checkpoint
+from gan_runner.runs.log import Meter
 from gan_runner.training.engine import Engine
-from gan_runner.training.log import Meter
 from gan_runner.training.loop import fit
 from gan_runner.training.replay import diverged_path
 
 Built = Callable[..., Any]
 TOY = (
     "dataset=gaussians8", "dataset.n_samples=2000", "model=mlp", "model.width=16", "model.depth=2",
-    "pictures=none", "trainer.log_every=5", "trainer.evaluate_every=10", "~metrics.probe",
+    "plots=none", "trainer.log_every=5", "trainer.evaluate_every=10", "~metrics.probe",
     "~metrics.lipschitz",
 )  # fmt: skip
 IMAGES = (
-    "model.filters=4", "pictures=none", "trainer.log_every=5", "trainer.evaluate_every=10",
+    "model.filters=4", "plots=none", "trainer.log_every=5", "trainer.evaluate_every=10",
 )  # fmt: skip
 TRAINED = ("generator", "critic", "average", "generator_optimizer", "critic_optimizer", "stream")
 
@@ -176,7 +171,7 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
     command = (*TOY, "objective=wgan_gp", "trainer.steps=20", f"trainer.replicas={replicas}")
     fit(trainer(*command, "trainer.log_every=1"), tmp_path / "plain")
     with monkeypatch.context() as patch:
-        patch.setattr(Meter, "broken", lambda self, step: 13 if step == 15 else None)
+        patch.setattr(Meter, "first_nonfinite_step", lambda self, step: 13 if step == 15 else None)
         with pytest.warns(UserWarning, match="step 13 was not finite, but is when it is repeated"):
             fit(trainer(*command, "trainer.on_diverged=continue"), tmp_path / "lied")
     again = trainer(*command)
@@ -204,7 +199,7 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
         row = (lambda t, k=k: t[k]) if replicas > 1 else (lambda t: t)
         assert {tag: value.item() for tag, value in logs[k].items()} == its["logs"]
         assert differences([row(latent.z) for latent in tape], its["noise"]) == []
-        served = [{"x": row(again.game.serve(*pick).x), "y": None} for pick in picks]
+        served = [{"x": row(again.game.to_batch(*pick).x), "y": None} for pick in picks]
         assert differences(served, its["batches"]) == []
 
 
@@ -280,7 +275,7 @@ def test_health_survives_a_resumption(trainer: Built, tmp_path: Path) -> None:
     for cut in (8, 12, 16, 20, 24):
         folder = tmp_path / str(cut)
         fit(constant(f"trainer.steps={cut}"), folder)
-        resumed = rebuild(folder, steps=32)
+        resumed = rebuild_engine(folder, steps=32)
         summary = fit(resumed, folder, resume_from=resume_states(folder, resumed))
         assert summary["health"] == whole["health"]
         assert states(folder) == states(tmp_path / "whole")
@@ -302,7 +297,7 @@ def test_measures_and_health_leave_training_alone(trainer: Built, tmp_path: Path
 
 
 BREAKS = (
-    "dataset=gaussians8", "model=mlp", "model.width=8", "pictures=none", "metrics=none",
+    "dataset=gaussians8", "model=mlp", "model.width=8", "plots=none", "metrics=none",
     "objective=wgan", "objective.constraint=null", "optimizer=sgd", "optimizer.lr=1e9",
     "trainer.steps=4", "trainer.log_every=2", "trainer.checkpoint_every=4", "device=cpu",
     "trainer.batch_size=16",

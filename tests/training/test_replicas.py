@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
+from gan_runner.commands.sample import draw
+from gan_runner.commands.verify import verify
 from gan_runner.core import Latent
-from gan_runner.load import rebuild, resume_states
-from gan_runner.sample import draw
-from gan_runner.training.checkpoint import checkpoint_path, fingerprint, load_checkpoint
+from gan_runner.restore import rebuild_engine, resume_states
+from gan_runner.runs.checkpoint import checkpoint_path, fingerprint, load_checkpoint
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 from gan_runner.training.replicas import StackedEngine
-from gan_runner.verify import verify
 
 TOY = ("dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=2")
-DECAY = "{_target_: gan_runner.objectives.terms.weight_decay, _partial_: true, weight: 0.1}"
+DECAY = "{_target_: gan_runner.objectives.penalties.weight_decay, _partial_: true, weight: 0.1}"
 RHYTHM = (
     "trainer.log_every=3", "trainer.evaluate_every=6", "trainer.sample_every=100",
     "trainer.checkpoint_every=4",
@@ -29,7 +29,7 @@ RHYTHM = (
 
 
 def weights(run: Engine) -> torch.Tensor:
-    networks: tuple[nn.Module, ...] = (run.nets.generator, run.nets.critic, run.nets.average)
+    networks: tuple[nn.Module, ...] = (run.nets.generator, run.nets.critic, run.nets.generator_ema)
     tensors = [t for network in networks for t in network.state_dict().values()]
     return torch.cat([t.detach().flatten().float() for t in tensors])
 
@@ -124,7 +124,7 @@ def test_a_pack_resumes_bit_for_bit(trainer: Callable[..., Any], tmp_path: Path)
     # the process died after it had saved one replica's last step, but not the others'
     for k in (1, 2):
         checkpoint_path(tmp_path / "cut" / f"replica_{k}", 8).unlink()
-    again = rebuild(tmp_path / "cut", steps=12)
+    again = rebuild_engine(tmp_path / "cut", steps=12)
     states = resume_states(tmp_path / "cut", again)
     assert [state["step"] for state in states] == [4, 4, 4]
     fit(again, tmp_path / "cut", resume_from=states)
@@ -144,7 +144,9 @@ def test_a_replica_is_a_run_directory(trainer: Callable[..., Any], tmp_path: Pat
     assert all(t.untyped_storage().nbytes() == t.nbytes for t in state["critic"].values())
     with pytest.raises(ValueError, match=r"several replicas; name one, such as .*/replica_0"):
         draw(tmp_path, 5, device="cpu")
-    alone = rebuild(folder, steps=10)  # it would draw other noise, and leave the others behind
+    alone = rebuild_engine(
+        folder, steps=10
+    )  # it would draw other noise, and leave the others behind
     with pytest.raises(ValueError, match=rf"one of the replicas of a run; resume {tmp_path}"):
         resume_states(folder, alone)
     with pytest.raises(ValueError, match=rf"one of the replicas of a run; verify {tmp_path}"):

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from gan_runner.core import Batch, Latent, Loss
-from gan_runner.objectives.adversarial import Objective
 from gan_runner.objectives.constraints import clip_weights
-from gan_runner.objectives.scores import wasserstein_critic, wasserstein_generator
+from gan_runner.objectives.losses import wasserstein_critic, wasserstein_generator
+from gan_runner.objectives.objective import Objective
 from gan_runner.training.game import (
     Game,
     Player,
@@ -52,7 +52,7 @@ class Bilinear:
 
     n_critic, constraint = 1, None
 
-    def begin(self, step: int) -> None:
+    def set_step(self, step: int) -> None:
         pass
 
     def critic_loss(self, critic: nn.Module, real: Batch, fake: Batch) -> Loss:
@@ -65,7 +65,10 @@ class Bilinear:
 
 
 def game(objective: object, *, theta: float, w: float, lr: float) -> Game:
-    critic, generator = Player(Slope(w), by_row=True), Player(Shift(theta), by_row=True)
+    critic, generator = (
+        Player(Slope(w), is_per_sample=True),
+        Player(Shift(theta), is_per_sample=True),
+    )
     return Game(
         critic=critic,
         generator=generator,
@@ -73,14 +76,14 @@ def game(objective: object, *, theta: float, w: float, lr: float) -> Game:
         critic_optimizer=torch.optim.SGD(critic.parameters, lr=lr),
         generator_optimizer=torch.optim.SGD(generator.parameters, lr=lr),
         prior=lambda n: Latent(torch.zeros(n, 1)),
-        serve=lambda x: Batch(x),
+        to_batch=lambda x: Batch(x),
         batch_size=4,
     )
 
 
 def wasserstein(**options: object) -> Objective:
     return Objective(
-        critic_score=wasserstein_critic, generator_score=wasserstein_generator, **options
+        critic_loss=wasserstein_critic, generator_loss=wasserstein_generator, **options
     )  # type: ignore[arg-type]
 
 
@@ -159,7 +162,7 @@ def test_samples_for_all_critic_steps_in_one_pass_or_several() -> None:
     def iteration(by_row: bool) -> tuple[float, float]:
         torch.manual_seed(0)
         g = game(wasserstein(n_critic=3), theta=1.0, w=0.5, lr=0.1)
-        generator = replace(g.generator, by_row=by_row)
+        generator = replace(g.generator, is_per_sample=by_row)
         generator.network.register_forward_hook(lambda _, inputs, out: calls.append(len(out)))
         g = replace(g, generator=generator, prior=lambda n: Latent(torch.randn(n, 1)))
         alternating(g, [(torch.full((4, 1), 3.0),)] * 3)
@@ -190,7 +193,7 @@ def test_one_pass_over_real_and_fake_scores_them_alike() -> None:
 
     real, fake = Batch(torch.randn(4, 1)), Batch(torch.randn(4, 1))
     losses = [
-        wasserstein().critic_loss(Player(Scores(), by_row=by_row), real, fake)
+        wasserstein().critic_loss(Player(Scores(), is_per_sample=by_row), real, fake)
         for by_row in (True, False)
     ]
     assert seen == [8, 4, 4]

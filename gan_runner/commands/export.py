@@ -1,0 +1,65 @@
+"""gan-export: a generator's weights as safetensors, for publication."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from gan_runner.commands.console import plain_warnings
+from gan_runner.restore import load_players
+from gan_runner.runs.files import save_safetensors
+from gan_runner.runs.read import saved_config
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-export`."""
+    parser = argparse.ArgumentParser(prog="gan-export", description=__doc__)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
+    parser.add_argument("--out", type=Path, default=Path("generator.safetensors"))
+    parser.add_argument("--raw", action="store_true", help="the generator without averaging")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
+    )
+    options = parser.parse_args(arguments)
+    plain_warnings("gan-export")
+    try:
+        export(options.run_dir, options.out, raw=options.raw, allow=options.allow)
+    except (ValueError, OSError) as error:
+        print(f"gan-export: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"weights in {options.out}")
+
+
+def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] = ()) -> None:
+    """Write the generator of a run's last checkpoint as a safetensors file.
+
+    Its metadata, all strings: `generator`, the configuration node as JSON; `shape`, of a sample as
+    JSON; `n_classes`, the labels that it was trained with; `weights`, "average" or "raw".
+
+    Raises:
+        ValueError: no such run, no checkpoint in it, a target that is not allowed, or `out` is a
+            directory.
+        OSError: it could not be written.
+    """
+    if out.exists() and not out.is_file():
+        raise ValueError(f"--out {out}: is no file; name one that ends in .safetensors")
+    players = load_players(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
+    generator, spec = players.generator, players.spec
+    node = saved_config(run_dir)["model"]["generator"]
+    metadata = {
+        "generator": json.dumps(node),
+        "shape": json.dumps(list(spec.shape)),
+        "n_classes": str(spec.n_classes),
+        "weights": "raw" if raw else "average",
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_safetensors(out, generator.state_dict(), metadata)
+
+
+if __name__ == "__main__":
+    main()

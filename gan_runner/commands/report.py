@@ -1,0 +1,37 @@
+"""gan-report: one HTML file that shows a study or a sweep and needs no network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from gan_runner.reports.page import render
+from gan_runner.runs.files import atomic_write
+from gan_runner.studies.conclude import conclude
+from gan_runner.sweeps.jobs import read_jobs
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-report`."""
+    parser = argparse.ArgumentParser(prog="gan-report", description=__doc__)
+    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="of a sweep or a study")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: SWEEP_DIR/report.html")
+    options = parser.parse_args(arguments)
+    out = options.out or options.sweep_dir / "report.html"
+    try:
+        if out.is_dir():
+            raise ValueError(f"--out {out}: is a directory; name a file in it")
+        if jobs := read_jobs(options.sweep_dir):  # as far as they have come
+            with suppress(OSError):  # a directory that may only be read
+                conclude(options.sweep_dir, jobs)
+        atomic_write(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
+    except (ValueError, OSError) as error:
+        print(f"gan-report: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""gan-sample: draw from the generator of a finished (or interrupted) run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from math import ceil, inf, sqrt
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gan_runner.commands.console import plain_warnings
+from gan_runner.config.instantiate import latent_dim_of
+from gan_runner.core import Latent, ensemble_mean
+from gan_runner.objectives.objective import Objective
+from gan_runner.objectives.priors import categories
+from gan_runner.optim.langevin import langevin
+from gan_runner.plots.samples import image_grid, scatter
+from gan_runner.restore import TrainedModel, load_players
+from gan_runner.training.device import resolve_device
+from gan_runner.training.sampling import generate
+
+_CHUNK = 256  # rows drawn at once; part of what a seed means
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-sample`."""
+    options = _parser().parse_args(arguments)
+    plain_warnings("gan-sample")
+    try:
+        if options.out.suffix not in {".png", ".npz"}:
+            raise ValueError(f"--out {options.out}: should end in .png (a grid) or .npz (arrays)")
+        if options.langevin < 0 or not 0 < options.step_size < inf:
+            raise ValueError("--langevin: should be 0 or more, and --step-size positive")
+        if not 0 <= options.seed < 2**63:
+            raise ValueError(f"--seed {options.seed}: should be 0 to 2^63 - 1")
+        if options.count < 1:
+            raise ValueError(f"--count {options.count}: should be 1 or more")
+        samples = draw(
+            options.run_dir,
+            options.count,
+            seed=options.seed,
+            raw=options.raw,
+            device=options.device,
+            label=options.label,
+            code=options.code,
+            chain=Chain(options.langevin, options.step_size) if options.langevin else None,
+            allow=options.allow,
+        )
+        _write(samples, options.out)
+    except MemoryError:
+        print(f"gan-sample: --count {options.count}: too many for this memory", file=sys.stderr)
+        sys.exit(2)
+    except (ValueError, OSError) as error:
+        print(f"gan-sample: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"{options.count:,} samples in {options.out}")
+
+
+class Chain(NamedTuple):
+    """How long a Langevin chain is, and its step size."""
+
+    steps: int
+    step_size: float
+
+
+def draw(
+    run_dir: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    raw: bool = False,
+    device: str = "auto",
+    label: int | None = None,
+    code: int | None = None,
+    chain: Chain | None = None,
+    allow: Sequence[str] = (),
+) -> np.ndarray:
+    """Samples of a run's last checkpoint.
+
+    The k-th sample depends on the seed and k alone, not on how many are drawn.
+
+    Args:
+        run_dir: of `gan-run`.
+        count: how many; only the result must fit into memory, not one batch of that size.
+        seed: of the noise.
+        raw: draw from the generator as it stood, not from its running average.
+        device: auto, cpu, cuda or cuda:N.
+        label: that all samples are made for; None: 0, 1, 2 ... in turn. For a generator that takes
+            labels.
+        code: value of the categorical code of all samples; None: random. For InfoGAN.
+        chain: Langevin sampling in the energy that the critic is; None: noise as it is drawn.
+        allow: prefixes of targets that the run may name besides our own; see `signature.ALLOWED`.
+
+    Returns:
+        (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
+
+    Raises:
+        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+    """
+    where = resolve_device(device)
+    players = load_players(run_dir, raw=raw, device=where, allow=allow)
+    if chain is not None and categories(players.objective.prior):
+        raise ValueError("--langevin: this run's noise holds a code, which the steps would destroy")
+    labels = _labels(players.generator, label)
+    latents = _with_code(_latents(players, labels, seed, where), players.objective, code)
+    samples = np.empty((count, *players.spec.shape), dtype=np.float32)
+    for start, latent in zip(range(0, count, _CHUNK), latents, strict=False):
+        if chain is not None:
+            latent = _follow(chain, players, latent, seeds=(seed, start, 1))
+        chunk = generate(players.generator, latent, batch_size=_CHUNK).cpu().numpy()
+        samples[start : start + _CHUNK] = chunk[: count - start]
+    return samples
+
+
+def _labels(generator: nn.Module, label: int | None) -> list[int] | None:
+    """The labels that samples are made for in turn; None for a generator without labels."""
+    n_classes = int(getattr(generator, "n_classes", 0))
+    if label is None:
+        return list(range(n_classes)) or None
+    if not 0 <= label < n_classes:
+        known = f"0 to {n_classes - 1}" if n_classes else "none: it was trained without them"
+        raise ValueError(f"--label {label}: the labels of this generator are {known}")
+    return [label]
+
+
+def _latents(
+    players: TrainedModel, labels: list[int] | None, seed: int, device: torch.device
+) -> Iterator[Latent]:
+    random = torch.Generator().manual_seed(seed)
+    turn, size = cycle(labels) if labels else None, latent_dim_of(players.generator)
+    while True:
+        z, _ = players.objective.prior(_CHUNK, size, device=torch.device("cpu"), generator=random)
+        y = None if turn is None else torch.tensor(list(islice(turn, _CHUNK)), device=device)
+        yield Latent(z.to(device), y)
+
+
+def _with_code(
+    latents: Iterator[Latent], objective: Objective, code: int | None
+) -> Iterator[Latent]:
+    """Noise with its categorical code set to one value."""
+    if code is None:
+        return latents
+    count = categories(objective.prior)
+    if not 0 <= code < count:
+        known = f"0 to {count - 1}" if count else "none: it was trained without them"
+        raise ValueError(f"--code {code}: the codes of this generator are {known}")
+    one_hot = torch.eye(count)[code].expand(_CHUNK, -1)
+    return (Latent(torch.cat([one_hot.to(z), z[:, count:]], dim=1), y) for z, y in latents)
+
+
+def _follow(
+    chain: Chain, players: TrainedModel, latent: Latent, *, seeds: tuple[int, ...]
+) -> Latent:
+    """The noise at the end of Langevin chains in the energy -f(G(z)): see `optim.langevin`."""
+
+    def energy(z: Tensor) -> Tensor:
+        scores = players.critic(players.generator(z, latent.y), latent.y)
+        return -ensemble_mean(scores, len(z))
+
+    own = np.random.SeedSequence(seeds).generate_state(1)  # not that of the noise it begins with
+    random = torch.Generator().manual_seed(int(own[0]))
+    z = langevin(energy, latent.z, steps=chain.steps, step_size=chain.step_size, random=random)
+    return latent._replace(z=z)
+
+
+def _write(samples: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npz":
+        np.savez(path, samples=samples)
+    elif samples.ndim == 4:
+        columns = ceil(sqrt(len(samples)))
+        Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
+    else:
+        Image.fromarray(scatter(None, samples, title=path.stem)).save(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gan-sample", description=__doc__)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
+    parser.add_argument("--count", type=int, default=100, help="samples (default: 100)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("samples.png"),
+        help="FILE.png: a picture; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument(
+        "--label", type=int, default=None,
+        help="class of the samples, for a run with labels (default: all in turn)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--code", type=int, default=None,
+        help="value of InfoGAN's categorical code (default: random)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--langevin", type=int, default=0, metavar="STEPS",
+        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy -f(G(z))",
+    )  # fmt: skip
+    parser.add_argument(
+        "--step-size", type=float, default=0.01, metavar="A", help="of those (default: 0.01)"
+    )
+    parser.add_argument("--raw", action="store_true", help="the generator without averaging")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PREFIX",
+        help="prefixes of packages besides our own that the run's networks may come from",
+    )  # fmt: skip
+    return parser
+
+
+if __name__ == "__main__":
+    main()

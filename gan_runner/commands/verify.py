@@ -1,0 +1,82 @@
+"""gan-verify: prove that a run can be resumed, by doing it.
+
+Trains again from the last checkpoint but one to the last, in a temporary directory, and compares
+every weight, every optimizer state, every random state and the log in between, bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_runner.commands.console import plain_warnings
+from gan_runner.restore import check_complete, rebuild_engine
+from gan_runner.runs.checkpoint import (
+    CorruptCheckpoint,
+    checkpoint_path,
+    checkpoints,
+    differences,
+    load_checkpoint,
+)
+from gan_runner.runs.read import holds_replicas, saved_config
+from gan_runner.training.loop import fit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `gan-verify`."""
+    parser = argparse.ArgumentParser(prog="gan-verify", description=__doc__.partition("\n")[0])
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
+    )
+    options = parser.parse_args(arguments)
+    plain_warnings("gan-verify")
+    try:
+        first, last, different = verify(options.run_dir, allow=options.allow)
+    except (ValueError, OSError, CorruptCheckpoint) as error:
+        print(f"gan-verify: {error}", file=sys.stderr)
+        sys.exit(2)
+    if different:
+        print(f"steps {first:,} to {last:,} differ in {', '.join(different)}", file=sys.stderr)
+        sys.exit(1)
+    print(f"steps {first:,} to {last:,} repeated: the same state, bit for bit")
+
+
+def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[str]]:
+    """Repeat a run between its last two checkpoints.
+
+    Returns:
+        The step of either, and the names of the entries of the state that differ.
+
+    Raises:
+        ValueError: the run has fewer than two checkpoints.
+        CorruptCheckpoint: one of them cannot be read.
+    """
+    one = run_dir / "replica_0" if holds_replicas(run_dir) else run_dir
+    steps = [_step(path) for path in checkpoints(one)[-2:]]
+    if len(steps) < 2:
+        saved_config(run_dir)  # says so if it is no run at all
+        raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
+    again = rebuild_engine(run_dir, steps=steps[1], allow=allow)
+    names = [run.folder for run in again.runs]
+    first, last = (
+        [load_checkpoint(checkpoint_path(run_dir / name, step)) for name in names] for step in steps
+    )
+    check_complete(run_dir, first, what="verify")
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        fit(again, scratch, resume_from=first)
+        states = [load_checkpoint(checkpoint_path(scratch / name, steps[1])) for name in names]
+    different = [differences(mine, other) for mine, other in zip(last, states, strict=True)]
+    return steps[0], steps[1], sorted({name for names in different for name in names})
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The composed YAML, checked: validate, signature, compatibility, instantiate."""

@@ -1,0 +1,217 @@
+"""The signature is the schema: checks a tree of `_target_` nodes against what their targets accept.
+
+Works on plain dictionaries. Nothing is called here; what is imported lies below the allowed
+prefixes, so a stranger's configuration cannot name `torch.load` or `os.system`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+
+ALLOWED = (
+    "gan_runner.data.", "gan_runner.models.", "gan_runner.objectives.", "gan_runner.optim.",
+    "gan_runner.metrics.", "gan_runner.plots.", "gan_runner.training.", "torch.nn.", "torch.optim.",
+)  # fmt: skip
+"""Prefixes that a `_target_` may have unless the user allows more."""
+
+_DIRECTIVES = {"_target_", "_partial_", "_convert_", "_recursive_"}
+
+ConfigTree = dict[str, Any]
+Problem = tuple[str, str]
+"""Where and what: a dotted key with its value, and what is wrong with it."""
+
+
+def check(
+    tree: ConfigTree, *, allow: Sequence[str] = (), at: str = ""
+) -> tuple[ConfigTree, list[Problem]]:
+    """Check every `_target_` node below `tree`, and convert its values to the declared types.
+
+    Args:
+        tree: nested dictionaries; a node with `_target_` names a class or function.
+        allow: prefixes of targets besides `ALLOWED`.
+        at: dotted key of the tree, for messages.
+
+    Returns:
+        A converted copy, and all problems found: targets that are refused or missing, keys that the
+        target does not have, keys that it needs, values of the wrong type or range.
+    """
+    if "_target_" not in tree:
+        return _check_children(tree, allow, at)
+    try:
+        target = locate(tree["_target_"], allow)
+    except ValueError as error:
+        return tree, [(f"{_join(at, '_target_')}={tree['_target_']}", str(error))]
+    given = {key: value for key, value in tree.items() if key not in _DIRECTIVES}
+    checked, problems = check_arguments(target, given, allow=allow, at=at)
+    return {**{k: tree[k] for k in tree if k in _DIRECTIVES}, **checked}, problems
+
+
+def check_arguments(
+    target: Callable[..., Any], given: ConfigTree, *, allow: Sequence[str] = (), at: str = ""
+) -> tuple[ConfigTree, list[Problem]]:
+    """Check arguments by name against a signature; positional parameters are the builder's."""
+    keys = {
+        name: parameter
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+        or (
+            parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and parameter.default is not inspect._empty
+        )
+    }
+    hints = _hints(target)
+    checked, problems = {}, []
+    for key, value in given.items():
+        path = _join(at, key)
+        if key not in keys:
+            problems.append((path, f"no such key{suggestion(key, keys, at)}"))
+            continue
+        checked[key], found = _check_value(value, allow, path, hints.get(key, Any))
+        problems += found
+    for key, parameter in keys.items():
+        if parameter.default is inspect._empty and key not in given:
+            problems.append((_join(at, key), f"is needed; set {_join(at, key)}=VALUE"))
+    return checked, problems
+
+
+def locate(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
+    """The class or function that a dotted name stands for, if its home is allowed.
+
+    Raises:
+        ValueError: the name is outside the allowed prefixes, or there is nothing there.
+    """
+    prefixes = (*ALLOWED, *allow)
+    if not str(name).startswith(prefixes):
+        raise ValueError(
+            "targets outside gan_runner, torch.nn and torch.optim are refused; if you trust it,"
+            f" allow it: gan-run 'allow_targets=[{str(name).partition('.')[0]}.]',"
+            f" other commands --allow {str(name).partition('.')[0]}."
+        )
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        target = getattr(import_module(module_name), attribute)
+    except ImportError as error:
+        raise ValueError(f"cannot be imported ({error})") from error
+    except AttributeError as error:
+        names = [n for n in vars(import_module(module_name)) if not n.startswith("_")]
+        raise ValueError(
+            f"{module_name} has no {attribute}{suggestion(attribute, names)}"
+        ) from error
+    home = getattr(target, "__module__", None) or ""
+    if not callable(target) or not f"{home}.".startswith(prefixes):
+        raise ValueError("is not a class or function of an allowed module")
+    return target
+
+
+def suggestion(word: str, known: Mapping[str, Any] | Sequence[str], at: str = "") -> str:
+    """`; did you mean X?` with the nearest known word, else a list of what there is."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {_join(at, near[0])}?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def targets(tree: Any) -> Iterator[str]:
+    """Every `_target_` below a tree, in dictionaries and in lists."""
+    if isinstance(tree, dict) and "_target_" in tree:
+        yield tree["_target_"]
+    for value in _children(tree).values():
+        yield from targets(value)
+
+
+def _children(tree: Any) -> dict[Any, Any]:
+    if isinstance(tree, dict):
+        return tree
+    return dict(enumerate(tree)) if isinstance(tree, list | tuple) else {}
+
+
+def _check_children(
+    tree: Any, allow: Sequence[str], at: str, hint: Any = Any
+) -> tuple[dict[Any, Any], list[Problem]]:
+    checked, problems = {}, []
+    for key, child in _children(tree).items():
+        checked[key], found = _check_value(child, allow, _join(at, str(key)), hint)
+        problems += found
+    return checked, problems
+
+
+def _check_value(
+    value: Any, allow: Sequence[str], path: str, hint: Any = Any
+) -> tuple[Any, list[Problem]]:
+    if isinstance(value, dict) and "_target_" in value:
+        return check(value, allow=allow, at=path)
+    if isinstance(value, str) and "${" in value:
+        return value, [(f"{path}={value}", "holds an interpolation, which could name anything")]
+    if any(True for _ in targets(value)) or _interpolates(value):
+        checked, problems = _check_children(value, allow, path, _item_hint(hint))
+        return (checked if isinstance(value, dict) else list(checked.values())), problems
+    try:
+        return _validate(value, hint), []
+    except ValidationError as error:
+        reasons = dict.fromkeys(_reason(e) for e in error.errors(include_url=False))
+        return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
+
+
+def _interpolates(value: Any) -> bool:
+    """Whether a container holds a string that would be resolved once more: see `_check_value`."""
+    if isinstance(value, str):
+        return "${" in value
+    return any(_interpolates(child) for child in _children(value).values())
+
+
+def _item_hint(hint: Any) -> Any:
+    """The type of a mapping's values, also where the mapping may be None."""
+    for option in (hint, *get_args(hint)):
+        arguments = get_args(option)
+        if isinstance(get_origin(option), type) and issubclass(get_origin(option), Mapping):
+            return arguments[1]
+    return Any
+
+
+def _validate(value: Any, hint: Any) -> Any:
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticSchemaGenerationError:
+        return value
+    if isinstance(value, bool) and _numeric(adapter):  # pydantic would take true for 1
+        adapter.validate_python("")
+    return adapter.validate_python(value)
+
+
+def _numeric(adapter: TypeAdapter[Any]) -> bool:
+    try:
+        schema = adapter.json_schema(mode="validation")
+    except PydanticInvalidForJsonSchema:  # a function, a tensor: no number in any case
+        return False
+    options = schema.get("anyOf", [schema])
+    kinds = {option.get("type") for option in options}
+    return bool(kinds & {"integer", "number"}) and "boolean" not in kinds
+
+
+def _reason(error: Any) -> str:
+    message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
+    return f"{place} {message}".strip()
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):  # a stranger's class with names that only its type checker knows
+        return {}
+
+
+def _join(at: str, key: str) -> str:
+    return f"{at}.{key}" if at else key

@@ -1,0 +1,183 @@
+"""From a composed configuration to a plain tree in which everything has been checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import reduce
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from gan_runner.config import signature
+from gan_runner.config.signature import ConfigTree
+from gan_runner.training.step import Order
+
+_INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
+
+
+def validate(cfg: DictConfig) -> ConfigTree:
+    """The configuration as a plain tree: resolved, checked against signatures, without helper keys.
+
+    Raises:
+        ValueError: with every problem found, a line each.
+    """
+    try:
+        tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    # Constants of the objective's paper: by now in the nodes that they are defaults of.
+    tree.pop("paper_defaults", None)
+    tree.pop("study", None)  # of all jobs together; a run by itself does not know it
+    allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
+    _check_nodes(tree)
+    _choose_critic_norm(tree, allow)
+    groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
+    top, problems = signature.check_arguments(_top_level, {**tree, **{key: {} for key in groups}})
+    for name, group in groups.items():
+        top[name], found = signature.check(group, allow=allow, at=name)
+        problems += found
+    order, found = signature.check_arguments(
+        _order, {"order": tree["optimizer"].get("order", "alternating")}, at="optimizer"
+    )
+    problems += found
+    if problems:
+        sources = _sources(OmegaConf.to_container(cfg, resolve=False))
+        raise ValueError(
+            "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
+        )
+    plain = {key: _without_helpers(value) for key, value in top.items()}
+    return {**plain, "optimizer": {**order, **plain["optimizer"]}}
+
+
+_NODES = (
+    "dataset", "trainer", "health", "objective", "model.generator", "model.critic",
+    "optimizer.generator", "optimizer.critic",
+)  # fmt: skip
+
+
+def _check_nodes(tree: ConfigTree) -> None:
+    """Each of the parts that a run is built from must say what it is."""
+    for path in _NODES:
+        node: Any = tree
+        for key in path.split("."):
+            node = node.get(key) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise ValueError(
+                f"{path}: should be a node that names a class or function in {path}._target_;"
+                f" choose one with {path.partition('.')[0]}=OPTION"
+            )
+
+
+def _top_level(
+    *,
+    seed: Annotated[int, Ge(0)],
+    device: str,
+    deterministic: bool,
+    allow_targets: list[str],
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    objective: dict[str, Any],
+    optimizer: dict[str, Any],
+    trainer: dict[str, Any],
+    metrics: dict[str, Any],
+    plots: dict[str, Any],
+    health: dict[str, Any],
+) -> None:
+    """The keys of conf/config.yaml, as a signature to check against."""
+
+
+def _order(*, order: Order) -> None:
+    """The order of updates, which an optimizer names for both players."""
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """What runs are compared by: the choices of the groups, and what the command line overrides."""
+    hydra = HydraConfig.get()
+    choices = {g: option for g, option in hydra.runtime.choices.items() if "/" not in g and option}
+    keys = [override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task]
+    return choices | {key: OmegaConf.select(cfg, key) for key in keys if key not in choices}
+
+
+def follows_seed(config: ConfigTree, cfg: DictConfig) -> ConfigTree:
+    """A checked configuration in which what repeats the seed says so, as each replica has its own.
+
+    Otherwise a pack that is built again would draw all its data sets from the first seed.
+    """
+    config = deepcopy(config)
+    for path, source in _sources(OmegaConf.to_container(cfg, resolve=False)).items():
+        if source == "seed":
+            *parents, key = path.split(".")
+            node = reduce(lambda tree, name: tree[name], parents, config)
+            node[key] = "${seed}"
+    return config
+
+
+def _choose_critic_norm(tree: ConfigTree, allow: list[str]) -> None:
+    """A critic's norm is batch; another, or none, where a part of the objective needs that."""
+    critic, parts = tree["model"]["critic"], list(tree["objective"].values())
+    instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
+    if instead is not None:
+        names = list(signature.targets(_in_use(parts)))
+        critic["norm"] = "batch"
+        if any(_marked(name, "needs_per_sample_scores", allow) for name in names):
+            critic["norm"] = instead
+        if any(_marked(name, "undone_by_norms", allow) for name in names):
+            critic["norm"] = "none"
+
+
+def _in_use(value: Any) -> Any:
+    """Without the nodes that a weight of 0 switches off."""
+    if isinstance(value, dict):
+        kept = {key: child for key, child in value.items() if not _is_off(child)}
+        return {key: _in_use(child) for key, child in kept.items()}
+    return [_in_use(child) for child in value] if isinstance(value, list) else value
+
+
+def _is_off(node: Any) -> bool:
+    return isinstance(node, dict) and "_target_" in node and node.get("weight", 1) == 0
+
+
+def _marked(name: str, mark: str, allow: list[str]) -> bool:
+    try:
+        return getattr(signature.locate(name, allow), mark, False)
+    except ValueError:  # reported by the check that follows
+        return False
+
+
+def _without_helpers(value: Any) -> Any:
+    """Drop the keys that only served interpolations, so that a saved value is a used value."""
+    if not isinstance(value, dict) or "_target_" in value:
+        return value
+    return {key: _without_helpers(child) for key, child in value.items() if isinstance(child, dict)}
+
+
+def _sources(raw: Any, at: str = "") -> dict[str, str]:
+    """For each key that merely repeats another (`lr: ${..lr}`): that other key."""
+    found = {}
+    for key, value in raw.items() if isinstance(raw, dict) else ():
+        path = f"{at}.{key}" if at else str(key)
+        if isinstance(value, str) and (match := _INTERPOLATION.match(value)):
+            dots, name = match.groups()
+            base = path.split(".")[: -len(dots)] if dots else []
+            found[path] = ".".join([*base, name])
+        found |= _sources(value, path)
+    return found
+
+
+def _message(where: str, what: str, sources: Mapping[str, str]) -> str:
+    key, equals, value = where.partition("=")
+    key = sources.get(key, key)
+    return (
+        f"{key}{equals}{value}: {what}"
+        if equals
+        else f"{key} {what}"
+        if what.startswith("is")
+        else f"{key}: {what}"
+    )

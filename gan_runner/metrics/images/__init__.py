@@ -1,0 +1,1 @@
+"""Metrics of images in the features of one network."""

@@ -1,0 +1,234 @@
+"""A small classifier of a data set's own images, trained once and kept."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from math import ceil
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from gan_runner.core import Batch, Dataset, to_unit
+from gan_runner.metrics.fork_rng import fork_rng
+from gan_runner.runs.files import cache_folder, read_tensors, write_tensors
+
+LARGEST = 32  # pixels a side that the networks look at: larger images are made smaller
+DIMENSION = 64  # of the features
+
+_VERSION = 2  # of the architecture and its training
+_SEED = 1797
+_BATCH = 128
+_LR = 4e-3  # the highest of the cycle
+_EPOCHS = 30  # at most, for small data sets
+_PIXELS = 100_000_000  # of training images, that are seen at most: two epochs of MNIST
+_OF_SCALE = 10_000  # training images that tell how large features are
+_AT_ONCE = 1000  # images, without gradients
+
+
+class ConvNet(nn.Module):
+    """Convolutions of stride 2 down to 4x4 pixels, a hidden layer, a linear one.
+
+    Args:
+        shape: of an image, (C, H, W).
+        n_classes: 0: there is no last layer, and no logits.
+    """
+
+    def __init__(self, shape: tuple[int, ...], n_classes: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        shrink = min(1.0, LARGEST / max(height, width))
+        self.size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+        self.resizes = self.size != (height, width)
+        height, width = self.size
+        layers: list[nn.Module] = [*_convolution(channels, 32, stride=1)] if height < 12 else []
+        filters = 32 if layers else channels
+        while max(height, width) > 4:
+            grown = 32 if filters < 32 else 64
+            layers += _convolution(filters, grown, stride=2)
+            filters, height, width = grown, ceil(height / 2), ceil(width / 2)
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.hidden = nn.Linear(filters * height * width, DIMENSION)
+        self.classes = nn.Linear(DIMENSION, n_classes) if n_classes else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features (N, 64) and logits (N, K), or None, of images (N, C, H, W) in [-1, 1]."""
+        if self.resizes:
+            x = F.interpolate(x, self.size, mode="bilinear", antialias=True)
+        features = F.relu(self.hidden(self.convolutions(x)))
+        return features, None if self.classes is None else self.classes(features)
+
+
+def _convolution(channels: int, filters: int, *, stride: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels, filters, 3, stride=stride, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(filters), nn.ReLU()]
+
+
+def seeded_net(shape: tuple[int, ...], n_classes: int, *, seed: int) -> ConvNet:
+    """A network with the initial weights of a seed; global random states are left alone."""
+    with fork_rng(seed):
+        return ConvNet(shape, n_classes)
+
+
+def random_net(shape: tuple[int, ...], *, seed: int) -> ConvNet:
+    """One without classes whose weights keep the size of activations (He et al. 2015, eq. 10)."""
+    network = seeded_net(shape, 0, seed=seed)
+    with fork_rng(seed):
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return network.eval().requires_grad_(False)
+
+
+def hash_of_weights(weights: Mapping[str, Tensor]) -> str:
+    """Twelve characters that tell one network's `state_dict()` from another's."""
+    digest = sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def classifier_network(
+    dataset: Dataset, device: torch.device, cache: Path | None = None
+) -> tuple[ConvNet, float]:
+    """The classifier of a data set, and its accuracy on all held-out images.
+
+    See `features.classifier`.
+    """
+    spec = dataset.spec
+    if not spec.is_image or not spec.n_classes or dataset.train.y is None:
+        raise ValueError(
+            f"metrics.images.network=classifier needs images with labels, and {spec.name} has none;"
+            " set metrics.images.network=auto"
+        )
+    folder = (cache or cache_folder()) / "classifiers"
+    path = folder / f"{_content_hash(dataset)}.safetensors"
+    network = seeded_net(spec.shape, spec.n_classes, seed=_SEED).to(device)
+    accuracy = _load(network, path)
+    if accuracy is None:
+        with _alone(path):
+            accuracy = _load(network, path)  # another process may have trained it meanwhile
+            if accuracy is None:
+                accuracy = _make(network, dataset, path, device)
+    return network.eval().requires_grad_(False), accuracy
+
+
+def _load(network: ConvNet, path: Path) -> float | None:
+    """Fill a network from a file; returns its accuracy, or None if the file is not usable."""
+    tensors, facts = read_tensors(path) or ({}, {})
+    if facts.get("weights") != hash_of_weights(tensors):
+        return None
+    network.load_state_dict(tensors)
+    return float(facts["accuracy"])
+
+
+def _make(network: ConvNet, dataset: Dataset, path: Path, device: torch.device) -> float:
+    """Train a network, keep it in a file, return its accuracy."""
+    train(network, dataset.train, device=device)
+    normalise(network, dataset.train, device=device)
+    accuracy = accuracy_of(network, dataset.heldout, device=device)
+    tensors = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    facts = {"accuracy": accuracy, "weights": hash_of_weights(tensors)}
+    try:
+        write_tensors(path, tensors, facts)
+    except OSError as error:
+        warnings.warn(f"the classifier is not cached: {error}", stacklevel=2)
+    return accuracy
+
+
+@torch.enable_grad()
+def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
+    """Minimise the cross-entropy with Adam, its learning rate rising and falling once.
+
+    Small data sets are seen 30 times; larger ones until 100 million pixels have been, so that two
+    processor cores take a minute at most.
+    """
+    assert data.y is not None
+    size = min(_BATCH, len(data.x))
+    pixels = network.size[0] * network.size[1]
+    steps = ceil(min(_EPOCHS * len(data.x), max(_PIXELS / pixels, len(data.x))) / size)
+    optimizer = torch.optim.Adam(network.parameters(), lr=_LR)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=steps)
+    network.train()
+    batches = _shuffled(len(data.x), size, steps)
+    # On a terminal only, where a minute of silence would look like a fault.
+    for rows in tqdm(batches, "classifier, trained once", steps, leave=False, disable=None):
+        rows = rows.to(data.x.device)
+        x, y = to_unit(data.x[rows]).to(device), data.y[rows].to(device)
+        _, logits = network(x)
+        optimizer.zero_grad()
+        F.cross_entropy(logits, y).backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+
+
+@torch.no_grad()
+def normalise(network: ConvNet, data: Batch, *, device: torch.device) -> None:
+    """Scale the features to a mean square of 1 on training images; the logits stay as they are.
+
+    The kernel of KID adds powers of their products, which should be of one size.
+    """
+    assert network.classes is not None
+    some = data.x[:: ceil(len(data.x) / _OF_SCALE)].split(_AT_ONCE)
+    squares = torch.cat([network(to_unit(x).to(device))[0].square().mean(1) for x in some])
+    scale = squares.mean().sqrt().clamp_min(1e-6)
+    network.hidden.weight.div_(scale)  # ReLU is homogeneous
+    network.hidden.bias.div_(scale)
+    network.classes.weight.mul_(scale)
+
+
+def _shuffled(n: int, size: int, steps: int) -> Iterator[Tensor]:
+    """Row numbers of `steps` batches; each epoch has an order of its own."""
+    random = torch.Generator().manual_seed(_SEED)
+    per_epoch = n // size
+    for step in range(steps):
+        start = step % per_epoch * size
+        if start == 0:
+            order = torch.randperm(n, generator=random)
+        yield order[start : start + size]
+
+
+@torch.no_grad()
+def accuracy_of(network: ConvNet, data: Batch, *, device: torch.device) -> float:
+    """Share of images that a network classifies rightly."""
+    assert data.y is not None
+    right = 0
+    for x, y in zip(data.x.split(_AT_ONCE), data.y.split(_AT_ONCE), strict=True):
+        _, logits = network(to_unit(x).to(device))
+        assert logits is not None
+        right += int((logits.argmax(1) == y.to(device)).sum())
+    return right / len(data.x)
+
+
+def _content_hash(dataset: Dataset) -> str:
+    """A hash of everything that a classifier and its accuracy depend on."""
+    digest = sha256(f"{_VERSION} {_SEED} {dataset.spec.n_classes}".encode())
+    for tensor in (*dataset.train[:2], *dataset.heldout[:2]):
+        assert tensor is not None
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:32]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process makes this file. Where nothing can be locked, go on."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,152 @@
+"""Scores of images: what one network says of both generators' samples and of real images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from gan_runner.core import EvalContext, Provenance, Snapshot, to_unit
+from gan_runner.metrics.images.features import Features, Network, features_of
+from gan_runner.metrics.images.fid import Frechet
+from gan_runner.metrics.images.kid import Kernel
+from gan_runner.metrics.images.precision_recall import Manifolds
+from gan_runner.metrics.images.scores import ClassBalance, ClassifierScore
+from gan_runner.metrics.provenance import of_generators
+
+Measure = Literal["classifier_score", "fid", "kid", "precision_recall", "classes"]
+
+
+class _Measure(Protocol):
+    facts: dict[str, dict[str, Any]]
+
+    def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]: ...
+
+
+class ImageScores:
+    """Scores of images in the features of one network, which sees each set of samples once.
+
+    images/classifier_score (and _std): the inception score by this network's classes.
+    images/fid, images/kid: distances between features of samples and of held-out images.
+    images/precision, images/recall: shares of samples and of data in each other's manifold.
+    images/class_entropy, images/class_share_K: how often the classifier sees each class.
+
+    The cards name the network and say in `real` what real images get: held-out ones the scores
+    of classes, and as many training images as there are samples the distances to held-out ones.
+
+    Args:
+        context: of the run.
+        network: `classifier` (trained once on the training images and their labels), `inception`
+            (the standard weights), `random` (fixed random weights); `auto`: the first where there
+            are labels, else the last.
+        weights: file of inception's weights; None: torchmetrics downloads them.
+        measures: which; those that the network cannot give are left out.
+        splits: parts of the samples that have a classifier score each.
+        k: neighbours that make a manifold.
+        subsets: that KID is the mean of.
+        subset_size: their rows, at most.
+
+    Raises:
+        ValueError: the network does not fit the data or cannot be had.
+    """
+
+    def __init__(
+        self,
+        context: EvalContext,
+        *,
+        network: Network = "auto",
+        weights: str | None = None,
+        measures: Sequence[Measure] = (
+            "classifier_score", "fid", "kid", "precision_recall", "classes",
+        ),
+        splits: Annotated[int, Ge(1)] = 10,
+        k: Annotated[int, Ge(1)] = 3,
+        subsets: Annotated[int, Ge(1)] = 100,
+        subset_size: Annotated[int, Ge(2)] = 1000,
+    ) -> None:  # fmt: skip
+        self.provenance: dict[str, Provenance] = {}
+        if not context.spec.is_image:
+            return
+        self.features = features_of(
+            context.dataset, network, weights=weights, device=context.device
+        )
+        real, probabilities = self._seen(context.heldout.x)
+        count = min(len(real), context.samples or len(real))
+        self.of_classes: list[_Measure] = []
+        self.of_distances: list[_Measure] = []
+        if probabilities is not None and "classifier_score" in measures:
+            self.of_classes.append(ClassifierScore(splits=splits, seed=context.seed))
+        if self.features.name == "classifier" and "classes" in measures:
+            self.of_classes.append(ClassBalance(context.spec.n_classes))
+        if "fid" in measures and _enough(count, self.features):
+            self.of_distances.append(Frechet(real))
+        if "kid" in measures and count > 1:
+            size = min(subset_size, count)
+            kernel = Kernel(real, subsets=subsets, subset_size=size, seed=context.seed)
+            self.of_distances.append(kernel)
+        if "precision_recall" in measures and count > k:
+            self.of_distances.append(Manifolds(real, k=k))
+        best = _values(self.of_classes, real, probabilities)
+        if self.of_distances:
+            best |= _values(self.of_distances, *self._seen(_training_images(context)))
+        self.provenance = of_generators(self._provenances(context, best))
+
+    def __call__(self, snapshot: Snapshot) -> dict[str, float]:
+        """Score the samples of both generators."""
+        values: dict[str, float] = {}
+        for which, x in snapshot.samples_by_generator.items():
+            if x.isfinite().all():
+                found = _values([*self.of_classes, *self.of_distances], *self._seen(x))
+                values |= {f"{tag}{which}": value for tag, value in found.items()}
+        return values
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features in float64, and probabilities, of images."""
+        features, probabilities = self.features(x)
+        return features.double(), probabilities
+
+    def _provenances(
+        self, context: EvalContext, best: dict[str, float]
+    ) -> dict[str, dict[str, Any]]:
+        common = {**self.features.facts, "samples": context.samples or len(context.heldout.x)}
+        provenances = {}
+        for measures, about in ((self.of_classes, {}), (self.of_distances, context.reference)):
+            for measure in measures:
+                for tag, facts in measure.facts.items():
+                    real = {"real": best[tag]} if tag in best else {}
+                    provenances[tag] = {**facts, **common, **about, **real}
+        return provenances
+
+
+def _values(
+    measures: Sequence[_Measure], features: Tensor, probabilities: Tensor | None
+) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for measure in measures:
+        values |= measure(features, probabilities)
+    return values
+
+
+def _enough(count: int, features: Features) -> bool:
+    """Whether a covariance of so many images can be told; says so if not."""
+    if count > features.dimension:
+        return True
+    warnings.warn(
+        f"images/fid is left out: {count} images do not determine the covariance of"
+        f" {features.dimension} features; raise trainer.num_eval_samples if there is more"
+        " held-out data",
+        stacklevel=3,
+    )
+    return False
+
+
+def _training_images(context: EvalContext) -> Tensor:
+    """As many as a view has samples, drawn without replacement."""
+    x = context.dataset.train.x
+    random = torch.Generator().manual_seed(context.seed)
+    rows = torch.randperm(len(x), generator=random)[: context.samples or len(context.heldout.x)]
+    return to_unit(x[rows.to(x.device)].to(context.device))

@@ -1,0 +1,167 @@
+"""Terms that an objective adds to a player's score.
+
+A term is called as `term(critic, real, fake)` with two batches of equal size and returns a 0-d
+tensor, its weight included. A term that needs the critic to score each sample by itself says so
+with the `per_sample` decorator: the builder then refuses a critic with batch norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.func import grad
+from torch.nn.functional import relu
+
+from gan_runner.core import Batch, Critic, HasParameters
+
+Part = TypeVar("Part", bound=Callable[..., object])
+NonNegative = Annotated[float, Ge(0)]
+
+
+def per_sample(part: Part) -> Part:
+    """Mark what is only defined where one sample's score does not depend on another's."""
+    part.needs_per_sample_scores = True  # type: ignore[attr-defined]
+    return part
+
+
+@per_sample
+def gradient_penalty(
+    critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
+) -> Tensor:
+    """Two-sided gradient penalty: weight * E (|grad f(x_hat)|_2 - 1)^2.
+
+    Gulrajani et al. 2017, equation 3: x_hat = eps x + (1 - eps) G(z), one eps ~ U[0, 1] a sample;
+    the norm runs over all dimensions of a sample.
+
+    Args:
+        critic: scores samples one by one.
+        real: data, (N, *shape).
+        fake: generated samples, (N, *shape), detached.
+        weight: lambda.
+    """
+    norms = gradient_norm(input_gradient(critic, _between(real, fake), real.y))
+    return weight * (norms - 1).square().mean()
+
+
+@per_sample
+def lipschitz_penalty(
+    critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
+) -> Tensor:
+    """One-sided gradient penalty: weight * E max(0, |grad f(x_hat)|_2 - 1)^2.
+
+    Petzka et al. 2018, WGAN-LP: only slopes above 1 contradict a Lipschitz constant of 1. The
+    points x_hat and the arguments are those of `gradient_penalty`.
+    """
+    norms = gradient_norm(input_gradient(critic, _between(real, fake), real.y))
+    return weight * relu(norms - 1).square().mean()
+
+
+@per_sample
+def dragan_penalty(
+    critic: Critic,
+    real: Batch,
+    fake: Batch,
+    *,
+    weight: NonNegative = 10.0,
+    noise: NonNegative = 0.25,
+) -> Tensor:
+    """Two-sided gradient penalty around the data: weight * E (|grad f(x + delta)|_2 - 1)^2.
+
+    Kodali et al. 2017 (DRAGAN), Algorithm 1: delta ~ N(0, noise^2 I), drawn anew for each sample,
+    in the units of the data. The authors' code perturbs by up to half the standard deviation of the
+    batch, which is about 0.25 for images in [-1, 1]; a constant keeps samples independent.
+    """
+    x_hat = real.x + noise * torch.randn_like(real.x)
+    norms = gradient_norm(input_gradient(critic, x_hat, real.y))
+    return weight * (norms - 1).square().mean()
+
+
+@per_sample
+def r1(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) -> Tensor:
+    """Zero-centred gradient penalty on data: weight / 2 * E |grad f(x)|_2^2.
+
+    Mescheder et al. 2018, equation 9 (R1), whose gamma is the weight.
+    """
+    return weight / 2 * _squared_norm(input_gradient(critic, real.x, real.y)).mean()
+
+
+@per_sample
+def r2(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) -> Tensor:
+    """Zero-centred gradient penalty on samples: weight / 2 * E |grad f(G(z))|_2^2.
+
+    Mescheder et al. 2018, equation 10 (R2), whose gamma is the weight.
+    """
+    return weight / 2 * _squared_norm(input_gradient(critic, fake.x, fake.y)).mean()
+
+
+def of_own_weights(part: Part) -> Part:
+    """Mark a term of a player's weights: the generator's terms are given the generator then."""
+    part.of_own_weights = True  # type: ignore[attr-defined]
+    return part
+
+
+@of_own_weights
+def weight_decay(
+    player: HasParameters,
+    real: Batch,
+    fake: Batch,
+    *,
+    weight: NonNegative = 1e-3,
+    normalised_only: bool = False,
+) -> Tensor:
+    """Sum of the squared Frobenius norms of the layers: weight * sum_l |W_l|_F^2.
+
+    As a prior: -log N(W; 0, s^2 I) / N is this with weight = 1 / (2 s^2 N), but for a constant.
+
+    |W|_F is at least the spectral norm of W, so that it bounds a dense layer's Lipschitz constant.
+    Matrices and kernels alone: biases and the scales of norms are left out. Unlike an optimizer's
+    `weight_decay`, it is part of the loss that is logged.
+
+    Args:
+        player: whose weights they are.
+        real: not looked at.
+        fake: not looked at.
+        weight: of the sum.
+        normalised_only: 0 for a player without norms, which is one without scales (a `weight` that
+            is a vector). Gulrajani et al. 2017 decay the weights of normalised critics alone.
+    """
+    named = list(player.named_parameters())
+    matrices = [w for _, w in named if w.ndim > 1]
+    has_scales = any(w.ndim == 1 and name.endswith("weight") for name, w in named)
+    if normalised_only and not has_scales:
+        return matrices[0].new_zeros(())
+    return weight * torch.stack([w.square().sum() for w in matrices]).sum()
+
+
+def _between(real: Batch, fake: Batch) -> Tensor:
+    """Points between data and samples: eps x + (1 - eps) G(z), one eps ~ U[0, 1] a sample."""
+    eps = torch.rand(len(real.x), *[1] * (real.x.ndim - 1), device=real.x.device)
+    return eps * real.x + (1 - eps) * fake.x
+
+
+def input_gradient(critic: Critic, x: Tensor, y: Tensor | None) -> Tensor:
+    """Gradient of each sample's score in that sample, (N, *shape); differentiable once more.
+
+    `torch.func.grad` gives the bits of `autograd.grad(create_graph=True)`, and unlike it can be
+    compiled and vectorised over replicas.
+    """
+    return grad(lambda at: critic(at, y).sum())(x)
+
+
+def gradient_norm(gradient: Tensor) -> Tensor:
+    """Euclidean norm of each sample's gradient, (N, *shape) -> (N,), never in half precision.
+
+    torch's norm has the subgradient 0 at 0, so a critic that is flat somewhere yields no NaN.
+    """
+    precise = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.flatten(1).to(precise).norm(dim=1)
+
+
+def _squared_norm(gradient: Tensor) -> Tensor:
+    """Squared norm of each sample's gradient, (N, *shape) -> (N,): without the root, no kink."""
+    precise = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.flatten(1).to(precise).square().sum(dim=1)

@@ -1,0 +1,1 @@
+"""Plots of a run, as (H, W, 3) uint8 arrays."""

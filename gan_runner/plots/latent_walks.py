@@ -1,0 +1,219 @@
+"""Walks through the noise: between samples, by sums and differences, along labels and codes.
+
+All are made by the averaged generator, in the mode that samples are drawn in. Of an ensemble it is
+the first one, because two samples of different generators have no path between them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from gan_runner.core import EvalContext, Snapshot, forward_without_buffer_updates
+from gan_runner.plots.samples import GRID, OF_DATA, half_width, image_grid, new_figure, rendered
+
+_PATHS, _STEPS = 24, 60  # in the plane
+_CONTINUOUS = 2.0  # how far a continuous code is varied; in training it stays within 1
+_CORNERS = ((217, 72, 57), (62, 150, 81), (57, 106, 217), (240, 178, 38))  # a, b, c, b + c - a
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Spherical interpolation, from a at t = 0 to b at t = 1 (White 2016; Shoemake 1985).
+
+    slerp(a, b; t) = (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle between a and b. Halfway
+    on the straight line between two Gaussian vectors there is one about 0.7 times as long, which a
+    generator has hardly ever seen; on the great circle there is none. Where a and b point the same
+    way or opposite ways, it is the straight line.
+
+    Args:
+        a: (..., d).
+        b: (..., d).
+        t: (n,), in [0, 1].
+
+    Returns:
+        (..., n, d).
+    """
+    cosine = torch.cosine_similarity(a, b, dim=-1)[..., None].clamp(-1, 1)
+    w = torch.arccos(cosine)
+    sine = torch.sin(w)
+    flat = sine < 1e-3  # in float32 no cosine tells smaller angles from 0
+    sine = sine.where(~flat, 1.0)
+    first = torch.where(flat, 1 - t, torch.sin((1 - t) * w) / sine)
+    second = torch.where(flat, t, torch.sin(t * w) / sine)
+    return first[..., None] * a[..., None, :] + second[..., None] * b[..., None, :]
+
+
+def lattice(a: Tensor, b: Tensor, c: Tensor, *, side: int) -> Tensor:
+    """Noise a + u (b - a) + v (c - a) at `side` values of u and of v in [0, 1].
+
+    The arithmetic of Radford et al. 2016 (figure 7): at u = v = 1 it is b - a + c. Each vector is
+    given a length between those of a, b and c, |a| (|b| / |a|)^u (|c| / |a|)^v, because a generator
+    knows no noise as short or as long as sums make it.
+
+    Args:
+        a: at u = v = 0, (d,).
+        b: at u = 1, v = 0.
+        c: at u = 0, v = 1.
+        side: n.
+
+    Returns:
+        (n, n, d); u runs along the second axis, v along the first.
+    """
+    at = torch.linspace(0, 1, side, device=a.device, dtype=a.dtype)
+    u, v = at[None, :, None], at[:, None, None]
+    z = a + u * (b - a) + v * (c - a)
+    lengths = a.norm() * (b.norm() / a.norm()) ** u * (c.norm() / a.norm()) ** v
+    return z * lengths / z.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+@torch.no_grad()
+def samples_at(snapshot: Snapshot, z: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
+    """Samples of the averaged generator for noise (..., d): (N, *shape), N in row-major order.
+
+    Args:
+        snapshot: of the run.
+        z: the noise.
+        y: labels, of the shape of z without its last axis; None for a generator without labels.
+        batch_size: rows at once.
+    """
+    network = getattr(snapshot.nets.generator_ema, "members", [snapshot.nets.generator_ema])[0]
+    z = z.flatten(0, -2)
+    labels = [None] * len(z.split(batch_size)) if y is None else y.flatten().split(batch_size)
+    parts = zip(z.split(batch_size), labels, strict=True)
+    return torch.cat([forward_without_buffer_updates(network, *part) for part in parts])
+
+
+class Interpolations:
+    """A row from one sample to another, along the great circle between their noises; see `slerp`.
+
+    A row keeps the label and the code of its first sample. In the plane, rows are paths over data.
+    """
+
+    def __init__(self, context: EvalContext) -> None:
+        self.batch_size, self.code = context.batch_size, context.code
+
+    def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
+        """Paint a view."""
+        if snapshot.spec.is_image:
+            return image_grid(self._between(snapshot, rows=GRID, steps=GRID).flatten(0, 1))
+        if snapshot.spec.shape != (2,):
+            return None
+        return self._paths(snapshot)
+
+    def _between(self, snapshot: Snapshot, *, rows: int, steps: int) -> Tensor:
+        """Samples (rows, steps, *shape); fewer rows where there is less noise."""
+        rows = min(rows, len(snapshot.noise.z) // 2)
+        a, b = snapshot.noise.z[: 2 * rows : 2], snapshot.noise.z[1 : 2 * rows : 2]
+        t = torch.linspace(0, 1, steps, device=a.device)
+        code = a[:, None, : self.code].expand(-1, steps, -1)
+        z = torch.cat([code, slerp(a[:, self.code :], b[:, self.code :], t)], dim=2)
+        labels = snapshot.labels
+        y = None if labels is None else labels[: 2 * rows : 2, None].expand(-1, steps)
+        return samples_at(snapshot, z, y, batch_size=self.batch_size).unflatten(0, (rows, steps))
+
+    def _paths(self, snapshot: Snapshot) -> np.ndarray:
+        from matplotlib import colormaps
+
+        real = snapshot.heldout.x[:1000].cpu().numpy()
+        paths = self._between(snapshot, rows=_PATHS, steps=_STEPS).cpu().numpy()
+        half = half_width(real)
+        figure = new_figure(5, 5)
+        axes = figure.subplots()
+        axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
+        for k, path in enumerate(paths):
+            colour = colormaps["winter"](k / max(1, len(paths) - 1))
+            axes.plot(path[:, 0], path[:, 1], ".-", color=colour, lw=0.8, ms=2.5, alpha=0.8)
+            axes.plot(path[[0, -1], 0], path[[0, -1], 1], "o", color=colour, ms=5, mec="black")
+        axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
+        axes.set_title(f"{snapshot.spec.name}: samples between samples")
+        return rendered(figure)
+
+
+class LatentArithmetic:
+    """A grid between three samples a (red), b (green), c (blue) and b - a + c (yellow frame).
+
+    See `lattice`. Radford et al. 2016 average three noises for each of a, b and c that a person has
+    chosen for what their images show; here they are the first three of the run. All cells have the
+    label and the code of a. Only for images.
+    """
+
+    def __init__(self, context: EvalContext, *, side: Annotated[int, Ge(2)] = 8) -> None:
+        self.batch_size, self.code, self.side = context.batch_size, context.code, side
+
+    def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
+        """Paint a view."""
+        if not snapshot.spec.is_image:
+            return None
+        side, (a, b, c) = self.side, snapshot.noise.z[:3]
+        own = self.code
+        code = a[:own].expand(side, side, -1)
+        z = torch.cat([code, lattice(a[own:], b[own:], c[own:], side=side)], dim=2)
+        y = None if snapshot.labels is None else snapshot.labels[0].expand(side, side)
+        samples = samples_at(snapshot, z, y, batch_size=self.batch_size)
+        grid = image_grid(samples, columns=side)
+        last = side - 1
+        corners = ((0, 0), (0, last), (last, 0), (last, last))
+        for (row, column), colour in zip(corners, _CORNERS, strict=True):
+            _frame(grid, row, column, side=side, colour=colour)
+        return grid
+
+
+def _frame(grid: np.ndarray, row: int, column: int, *, side: int, colour: tuple[int, ...]) -> None:
+    """Colour the border of a cell, two pixels wide, in a square `image_grid`."""
+    height, width = ((size - 2) // side for size in grid.shape[:2])
+    top, left = row * height, column * width
+    cell = grid[top : top + height + 2, left : left + width + 2]
+    for border in (cell[:2], cell[-2:], cell[:, :2], cell[:, -2:]):
+        border[:] = colour
+
+
+class Traversals:
+    """The same noise in a row, another label or code in each column: what those alone decide.
+
+    Labels run over the first ten. Of a code, rows in turn vary its categorical value, and each of
+    its numbers from -2 to 2 (Chen et al. 2016, figure 2); in training they lie within 1. Only for
+    images, of generators with labels or codes.
+    """
+
+    def __init__(self, context: EvalContext) -> None:
+        self.batch_size, self.code = context.batch_size, context.code
+        self.categories, self.classes = context.categories, context.spec.n_classes
+
+    def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
+        """Paint a view."""
+        if not snapshot.spec.is_image or (snapshot.labels is None and not self.code):
+            return None
+        if snapshot.labels is not None:
+            z, y = self._labels(snapshot)
+        else:
+            z, y = self._codes(snapshot), None
+        samples = samples_at(snapshot, z, y, batch_size=self.batch_size)
+        return image_grid(samples, columns=z.shape[1])
+
+    def _labels(self, snapshot: Snapshot) -> tuple[Tensor, Tensor]:
+        columns = min(GRID, self.classes)
+        z = snapshot.noise.z[:GRID, None].expand(-1, columns, -1)
+        return z, torch.arange(columns, device=z.device).expand(len(z), -1)
+
+    def _codes(self, snapshot: Snapshot) -> Tensor:
+        factors = [self._categorical, *[self._number] * (self.code - self.categories)]
+        rows = max(1, GRID // len(factors))
+        z = snapshot.noise.z[:rows, None].expand(-1, GRID, -1)
+        return torch.cat([vary(z, k) for k, vary in enumerate(factors)])
+
+    def _categorical(self, z: Tensor, _: int) -> Tensor:
+        """Noise with its categorical code 0, 1, 2 ... along the columns, and again from 0."""
+        values = torch.arange(GRID, device=z.device) % self.categories
+        codes = one_hot(values, self.categories).to(z).expand(len(z), -1, -1)
+        return torch.cat([codes, z[..., self.categories :]], dim=2)
+
+    def _number(self, z: Tensor, k: int) -> Tensor:
+        """Noise with its k-th number, from 1, growing along the columns."""
+        z = z.clone()
+        z[..., self.categories + k - 1] = torch.linspace(-_CONTINUOUS, _CONTINUOUS, GRID).to(z)
+        return z

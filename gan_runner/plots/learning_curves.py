@@ -1,0 +1,145 @@
+"""The run's curves so far, beside its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from math import log
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gan_runner.core import EvalContext, Snapshot
+from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curve = tuple[list[float], list[float]]
+"""Steps and values."""
+
+_DISTANCES = (
+    "wasserstein/critic", "wasserstein/critic_heldout", "wasserstein/per_slope",
+    "wasserstein/bound", "wasserstein/exact", "wasserstein/exact_floor", "wasserstein/sliced",
+    "wasserstein/sliced_floor",
+)  # fmt: skip
+_DIVERGENCES = ("jsd/*", "divergence/critic")
+_QUALITIES = (
+    "images/fid", "images/classifier_score", "images/kid", "modes/found", "modes/high_quality",
+)  # fmt: skip
+_FLOOR = "_floor"  # of a tag: the value between real rows
+_COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
+
+
+class Curves:
+    """W, JSD and the quality of samples over the steps so far, beside the samples as they are now.
+
+    Curves of the raw generator (tags that end in _raw) are left out. Nothing at step 0.
+
+    Args:
+        context: of the run.
+        distances: tags of the first panel; * stands for anything.
+        divergences: of the second, in nats, with log 2, which a Jensen-Shannon divergence cannot
+            exceed.
+        qualities: of the third, the first two that there are, each on an axis of its own.
+    """
+
+    def __init__(
+        self,
+        context: EvalContext,
+        *,
+        distances: Sequence[str] = _DISTANCES,
+        divergences: Sequence[str] = _DIVERGENCES,
+        qualities: Sequence[str] = _QUALITIES,
+    ) -> None:
+        self.distances, self.divergences, self.qualities = distances, divergences, qualities
+        self.samples = Samples(context)
+
+    def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
+        """Paint a view."""
+        curves = curves_of(snapshot.history)
+        kinds = (self.distances, self.divergences, self.qualities)
+        groups = [matching(curves, patterns) for patterns in kinds]
+        panels = [
+            (panel, group)
+            for panel, group in zip((_distances, _divergences, _qualities), groups, strict=True)
+            if group
+        ]
+        if not panels:
+            return None
+        figure = new_figure(13, 5.8)
+        layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.4, 1))
+        for row, (panel, group) in enumerate(panels):
+            axes = figure.add_subplot(layout[row, 0])
+            panel(axes, group)
+            axes.grid(alpha=0.3)
+        axes.set_xlabel("step")
+        step = max(int(point["step"] or 0) for point in snapshot.history)
+        self._draw_samples(figure.add_subplot(layout[:, 1]), snapshot, f"samples at step {step:,}")
+        return rendered(figure)
+
+    def _draw_samples(self, axes: Axes, snapshot: Snapshot, title: str) -> None:
+        if snapshot.spec.is_image:
+            axes.imshow(self.samples(snapshot))
+            axes.set_axis_off()
+            axes.set_title(title)
+        else:
+            draw_points(axes, *points_of(snapshot), title=title, snapshot=snapshot)
+
+
+def curves_of(history: Sequence[Mapping[str, float | None]]) -> dict[str, Curve]:
+    """Steps and values of each tag; a value that is not finite is a gap, NaN."""
+    curves: dict[str, Curve] = {}
+    for point in history:
+        for tag, value in point.items():
+            if tag == "step":
+                continue
+            steps, values = curves.setdefault(tag, ([], []))
+            steps.append(float(point["step"] or 0))
+            values.append(np.nan if value is None else value)
+    return curves
+
+
+def matching(curves: Mapping[str, Curve], patterns: Sequence[str]) -> dict[str, Curve]:
+    """The curves whose tags match, in the order of the patterns, without the raw generator's."""
+    found = [t for p in patterns for t in curves if fnmatchcase(t, p) and not t.endswith("_raw")]
+    return {tag: curves[tag] for tag in found}
+
+
+def _distances(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    _draw(axes, curves)
+    axes.set_ylabel("W")
+    axes.axhline(0, color="black", lw=0.6)
+
+
+def _divergences(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    _draw(axes, curves)
+    if any(tag.startswith("jsd/") for tag in curves):
+        axes.axhline(log(2), color="black", lw=0.8, ls="--", label="log 2")
+        _legend(axes)
+    axes.axhline(0, color="black", lw=0.6)
+    axes.set_ylabel("nats")
+
+
+def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    for k, (tag, curve) in enumerate(list(curves.items())[:2]):
+        mine = axes.twinx() if k else axes
+        mine.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k])
+        mine.set_ylabel(tag.partition("/")[2].replace("_", " "), color=_COLOURS[k])
+        mine.tick_params(axis="y", labelcolor=_COLOURS[k])
+
+
+def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    """Lines, a floor dotted in the colour of what it is the floor of."""
+    tags = list(dict.fromkeys(tag.removesuffix(_FLOOR) for tag in curves))
+    for tag, curve in curves.items():
+        colour = _COLOURS[tags.index(tag.removesuffix(_FLOOR)) % len(_COLOURS)]
+        line = ":" if tag.endswith(_FLOOR) else "-"
+        name = tag.removeprefix("wasserstein/")
+        axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=name, color=colour)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the panel, which the lines fill."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)

@@ -1,0 +1,167 @@
+"""Pictures of a run as (H, W, 3) uint8 arrays: grids of images, scatter plots of points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gan_runner.core import EvalContext, Snapshot, ensemble_mean, forward_without_buffer_updates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
+GRID = 10  # images a side
+_MIN_SIDE = 24  # pixels: smaller images are enlarged by a whole factor, so that people see them
+_POINTS = 1000
+_CONTOURS = 100  # points a side at which the critic is evaluated
+
+
+def image_grid(images: Tensor, *, columns: int = GRID) -> np.ndarray:
+    """Images (N, C, H, W) in [-1, 1], row by row, as one picture; small ones enlarged."""
+    from torchvision.utils import make_grid
+
+    pixels = ((images.detach().cpu().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    factor = max(1, -(-_MIN_SIDE // min(pixels.shape[2:])))
+    pixels = pixels.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    grid = make_grid(pixels, nrow=columns, padding=2, pad_value=127)
+    return grid[:3].permute(1, 2, 0).contiguous().numpy()
+
+
+class Samples:
+    """Samples of the averaged generator, of the same noise in every picture of a run.
+
+    Points over data and the critic's level lines; images as a grid, in columns by label or by the
+    value of a categorical code where there is one.
+    """
+
+    def __init__(self, context: EvalContext) -> None:
+        self.categories = context.categories
+
+    def __call__(self, snapshot: Snapshot) -> np.ndarray:
+        """Paint a view."""
+        if not snapshot.spec.is_image:
+            return paint_points(snapshot)
+        coded = self.categories > 0
+        classes = snapshot.noise.z[:, : self.categories].argmax(1) if coded else snapshot.labels
+        return (
+            paint_images(snapshot) if classes is None else paint_classes(snapshot, classes=classes)
+        )
+
+
+def paint_images(snapshot: Snapshot) -> np.ndarray:
+    """The first 100 samples of the averaged generator; the same noise in every picture of a run."""
+    return image_grid(snapshot.samples_ema[: GRID**2])
+
+
+def paint_classes(snapshot: Snapshot, *, classes: Tensor) -> np.ndarray:
+    """Samples of the averaged generator, a column for each of the first ten classes (N,)."""
+    shown = min(GRID, int(classes.max()) + 1)
+    cells = snapshot.samples_ema.new_zeros(
+        GRID, shown, *snapshot.spec.shape
+    )  # grey, for a rare class
+    for label in range(shown):
+        its = snapshot.samples_ema[classes == label][:GRID]
+        cells[: len(its), label] = its
+    return image_grid(cells.flatten(0, 1), columns=shown)
+
+
+def paint_points(snapshot: Snapshot) -> np.ndarray:
+    """Samples of the averaged generator over real points and the critic's level lines."""
+    return scatter(*points_of(snapshot), title=snapshot.spec.name, snapshot=snapshot)
+
+
+def points_of(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray]:
+    """The data and the samples (N, 2) that a picture shows."""
+    return snapshot.heldout.x[:_POINTS].cpu().numpy(), snapshot.samples_ema[:_POINTS].cpu().numpy()
+
+
+def scatter(
+    real: np.ndarray | None, fake: np.ndarray, *, title: str, snapshot: Snapshot | None = None
+) -> np.ndarray:
+    """Points (N, 2) of the generator over real ones, if given; with a view, over its critic too."""
+    figure = new_figure(5, 5)
+    draw_points(figure.subplots(), real, fake, title=title, snapshot=snapshot)
+    return rendered(figure)
+
+
+def draw_points(
+    axes: Axes,
+    real: np.ndarray | None,
+    fake: np.ndarray,
+    *,
+    title: str,
+    snapshot: Snapshot | None = None,
+) -> None:
+    """What `scatter` paints, as a part of a figure."""
+    half = half_width(fake if real is None else real)
+    if snapshot is not None:
+        axis = np.linspace(-half, half, _CONTOURS, dtype=np.float32)
+        level = critic_on_grid(snapshot, axis)
+        if np.isfinite(level).all():
+            axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
+    if real is not None:
+        axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
+    axes.scatter(fake[:, 0], fake[:, 1], s=6, c=OF_SAMPLES, label="generator", linewidths=0)
+    axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=title)
+    axes.legend(loc="upper right", markerscale=2)
+
+
+def half_width(points: np.ndarray) -> float:
+    """Half of the side of the square around 0 in which points (N, 2) are shown."""
+    return 1.25 * float(np.abs(points).max())
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty matplotlib figure, 100 pixels an inch, that no window knows."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="tight")
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """A figure as (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def image_to_ansi(picture: Path, *, width: int, share: float = 1.0) -> str:
+    """The upper `share` of a picture for a terminal of 24-bit colours, `width` characters wide.
+
+    Each character is an upper half block: one pixel its foreground, the one below its background.
+    """
+    image = Image.open(picture).convert("RGB")
+    image = image.crop((0, 0, image.width, round(share * image.height)))
+    height = 2 * max(1, round(width * image.height / image.width / 2))
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    lines = []
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+        cells = [_cell(*u, *v) for u, v in zip(upper.tolist(), lower.tolist(), strict=True)]
+        lines.append("".join(cells) + "\x1b[0m")
+    return "\n".join(lines)
+
+
+def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> str:
+    return f"\x1b[38;2;{r};{g};{b};48;2;{below_r};{below_g};{below_b}m\u2580"
+
+
+@torch.no_grad()
+def critic_on_grid(snapshot: Snapshot, axis: np.ndarray) -> np.ndarray:
+    """f at the points of a square grid, (n, n) for its n coordinates; f[i, j] at (x_j, y_i).
+
+    All points are one batch, which matters to a critic with batch norm.
+    """
+    points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
+    scores = forward_without_buffer_updates(
+        snapshot.nets.critic, points.to(snapshot.heldout.x.device)
+    )
+    return ensemble_mean(scores, len(points)).cpu().numpy().reshape(len(axis), len(axis))

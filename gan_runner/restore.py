@@ -1,0 +1,140 @@
+"""From a run directory back to objects: the engine to continue, the generator to draw from.
+
+A run directory may come from a stranger. Checkpoints are read as plain values, and what the saved
+configuration allows itself to call does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from gan_runner.build import build
+from gan_runner.config import signature
+from gan_runner.config.instantiate import critic_of, generator_of, instantiate
+from gan_runner.config.signature import ConfigTree
+from gan_runner.core import DataSpec, StateDict
+from gan_runner.objectives.objective import Objective
+from gan_runner.runs.checkpoint import load_latest
+from gan_runner.runs.read import holds_replicas, read_json, saved_config
+from gan_runner.training.engine import Engine, EngineLike
+from gan_runner.training.replicas import StackedEngine
+
+
+def rebuild_engine(
+    run_dir: Path,
+    *,
+    steps: int | None = None,
+    allow: Sequence[str] = (),
+    places: Mapping[str, Any] | None = None,
+) -> Engine | StackedEngine:
+    """Build the engine of a run directory again, as its config.yaml describes it.
+
+    Args:
+        run_dir: of a run.
+        steps: replaces its `trainer.steps`.
+        allow: prefixes of targets besides our own. What the saved configuration allows does not
+            count: it may come from a stranger.
+        places: replace what it says of this machine, such as `device` or `dataset.root`.
+
+    Raises:
+        ValueError: it is no run directory, or as of `build`.
+    """
+    config = saved_config(run_dir)
+    config["allow_targets"] = list(allow)
+    if steps is not None:
+        config["trainer"]["steps"] = steps
+    cfg = OmegaConf.create(config)
+    for key, place in (places or {}).items():
+        OmegaConf.update(cfg, key, place)
+    return build(cfg)
+
+
+def resume_states(run_dir: Path, engine: EngineLike) -> list[StateDict]:
+    """Return what a rebuilt engine is to continue from: its last checkpoint that is whole.
+
+    There is one state for each replica, all of one step.
+
+    Raises:
+        ValueError: there is none, the run has all its steps, or it is one of the replicas of a run,
+            which go on together.
+    """
+    states = load_latest([run_dir / run.folder for run in engine.runs])
+    step, steps = states[0]["step"], engine.runs[0].settings.steps
+    check_complete(run_dir, states, what="resume")
+    done = read_json(run_dir / "summary.json").get("status") == "completed"
+    if step > steps or (done and step == steps):
+        raise ValueError(f"{run_dir} has {step} steps; to continue, ask for more: trainer.steps=N")
+    return states
+
+
+def check_complete(run_dir: Path, states: Sequence[StateDict], *, what: str) -> None:
+    """Raise a ValueError that says what to do with whom, where others belong to these states."""
+    if states[0]["replicas"] != len(states):
+        raise ValueError(f"{run_dir} is one of the replicas of a run; {what} {run_dir.parent}")
+
+
+class TrainedModel(NamedTuple):
+    """What samples are drawn with: networks in evaluation mode, and what they were trained for.
+
+    Attributes:
+        generator: the averaged one, or as it stood.
+        critic: as it stood, without an objective's heads.
+        objective: of the run.
+        spec: facts about the data, as far as a checkpoint knows them.
+    """
+
+    generator: nn.Module
+    critic: nn.Module
+    objective: Objective
+    spec: DataSpec
+
+
+def load_players(
+    run_dir: Path, *, raw: bool, device: torch.device, allow: Sequence[str] = ()
+) -> TrainedModel:
+    """The players of a run's last checkpoint.
+
+    What the run directory's configuration allows does not count: it may come from a stranger.
+
+    Args:
+        run_dir: of one run.
+        raw: the generator as it stood, not its running average.
+        device: where they are wanted.
+        allow: prefixes of targets besides our own.
+
+    Raises:
+        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+    """
+    config = saved_config(run_dir)
+    if holds_replicas(run_dir):
+        raise ValueError(f"{run_dir} holds several replicas; name one, such as {run_dir}/replica_0")
+    parts = {"model": config["model"], "objective": config.get("objective", {})}
+    checked, problems = signature.check(parts, allow=allow)
+    if problems:
+        raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
+    (state,) = load_latest([run_dir])
+    try:
+        return _load(checked, state, str(run_dir), raw=raw, device=device)
+    except (KeyError, RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(
+            f"{run_dir}: its checkpoint is not of the networks in its config.yaml ({first})"
+        ) from error
+
+
+def _load(
+    checked: ConfigTree, state: StateDict, name: str, *, raw: bool, device: torch.device
+) -> TrainedModel:
+    spec = DataSpec(name, tuple(state["shape"]), n_classes=state["n_classes"])
+    objective: Objective = instantiate(checked["objective"])
+    generator = generator_of(checked["model"]["generator"], objective, spec)
+    generator.load_state_dict(state["generator" if raw else "average"])
+    critic = critic_of(checked["model"]["critic"], objective, spec)
+    critic.load_state_dict({name: state["critic"][name] for name in critic.state_dict()})
+    return TrainedModel(generator.to(device).eval(), critic.to(device).eval(), objective, spec)

@@ -1,0 +1,1 @@
+"""The run directory: layout, checkpoint, log, history, lock, provenance, read."""

@@ -1,0 +1,256 @@
+"""Where a run's numbers and pictures go: TensorBoard, metrics.jsonl and samples/."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import metadata as hparams
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
+    HParamsPluginData,
+    SessionEndInfo,
+    SessionStartInfo,
+)
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from gan_runner.core import Provenance, StateDict
+from gan_runner.runs.files import atomic_write
+from gan_runner.runs.history import BestTracker, read_points
+from gan_runner.runs.tensorboard_layout import charts_of
+
+Scalars = Mapping[str, float]
+
+
+class Monitor(Protocol):
+    """Says how a run fares, from the points of its log alone."""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its losses are not finite, or explode."""
+        ...
+
+    def update(
+        self, step: int, values: Scalars, first_nonfinite_step: int | None = None
+    ) -> Scalars:
+        """Look at a point; returns what it adds to it.
+
+        `first_nonfinite_step` is the first step since the last point whose loss or gradient was not
+        finite.
+        """
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """For the summary: the state, since when, why, and those before it."""
+        ...
+
+    def state_dict(self) -> StateDict:
+        """What it remembers of the points."""
+        ...
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue where `state` was taken."""
+        ...
+
+
+class Meter:
+    """Means of device tensors over the steps since it was last read."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, list[Tensor]] = {}
+
+    def add(self, logs: Mapping[str, Tensor]) -> None:
+        """Remember 0-d tensors; nothing is computed and nothing waits for the device."""
+        for tag, value in logs.items():
+            self._logs.setdefault(tag, []).append(value)
+
+    def read(self) -> dict[str, float]:
+        """The means by tag, in one transfer from the device; the meter starts anew."""
+        if not self._logs:
+            return {}
+        means = torch.stack([torch.stack(values).float().mean() for values in self._logs.values()])
+        values = dict(zip(self._logs, means.tolist(), strict=True))
+        self._logs.clear()
+        return values
+
+    def first_nonfinite_step(self, step: int) -> int | None:
+        """The first step whose loss or gradient is not finite; `step` is that added last.
+
+        None: all are finite since the last reading. Waits for the device.
+        """
+        wanted = ("loss/", "grad_norm/")
+        rows = [torch.stack(v).float() for tag, v in self._logs.items() if tag.startswith(wanted)]
+        if not rows:
+            return None
+        fine = torch.stack(rows).isfinite().all(dim=0).tolist()
+        return None if all(fine) else step + 1 - len(fine) + fine.index(False)
+
+    def state_dict(self) -> StateDict:
+        """What has been added since the last reading."""
+        return {tag: torch.stack(values) for tag, values in self._logs.items()}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue where `state` was taken."""
+        self._logs = {tag: list(values) for tag, values in state.items()}
+
+
+class RunLog:
+    """A run directory's log. Every line of metrics.jsonl is complete once `scalars` returns.
+
+    Args:
+        run_dir: of the run.
+        keep_before: continue the log that is there, without its points at this step and later; None
+            starts a new one.
+        provenance: what made the numbers, by tag, for provenance.json; they also say what is
+            better, and what is drawn together.
+        training: the card of every tag that has none there: what a step of training logs.
+
+    Attributes:
+        points: of all curves so far.
+        final: the last value of each tag.
+        best: the best one and its step; see `history.BestTracker`.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        keep_before: int | None = None,
+        provenance: Mapping[str, Provenance] | None = None,
+        training: Provenance | None = None,
+    ) -> None:
+        self.run_dir, self.provenance, self._training = (
+            run_dir,
+            dict(provenance or {}),
+            training or {},
+        )
+        self.points: list[dict[str, Any]] = []
+        extremes = self._extremes = BestTracker(self.provenance)
+        self.final, self.best = extremes.final, extremes.best
+        (run_dir / "samples").mkdir(parents=True, exist_ok=True)
+        path = run_dir / "metrics.jsonl"
+        kept = [] if keep_before is None else read_points(path)
+        kept = [point for point in kept if keep_before is None or point["step"] < keep_before]
+        write_json(run_dir / "provenance.json", self.provenance)
+        for point in kept:
+            self._note(point)
+        atomic_write(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
+        self._lines = path.open("a", encoding="utf-8")
+        _wait_for_a_later_name(run_dir)
+        self._board = SummaryWriter(str(run_dir), purge_step=keep_before)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._lines.close()
+        self._board.close()
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        """Write one point of every curve. Values that are not finite are null in metrics.jsonl."""
+        for tag, value in values.items():
+            self._board.add_scalar(tag, value, step)
+        point = {"step": step, **_finite(values)}
+        self._note(point)
+        self._lines.write(json.dumps(point) + "\n")
+        self._lines.flush()
+
+    def _note(self, point: dict[str, Any]) -> None:
+        """Remember a point, and write down what made those of its numbers that are new."""
+        self.points.append(point)
+        self._extremes.note(point)
+        new = [tag for tag in point if tag != "step" and tag not in self.provenance]
+        if new:
+            self.provenance |= dict.fromkeys(new, self._training)
+            write_json(self.run_dir / "provenance.json", self.provenance)
+
+    def flush(self) -> None:
+        """Hand everything to the operating system, so that a killed process loses none of it."""
+        self._lines.flush()
+        self._board.flush()
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Write (H, W, 3) uint8 as NAME/step_STEP.png and to TensorBoard."""
+        path = self.run_dir / name / f"step_{step:06d}.png"
+        content = io.BytesIO()
+        Image.fromarray(image).save(content, format="png")
+        atomic_write(path, content.getvalue())
+        self._board.add_image(name, image, step, dataformats="HWC")
+        self._board.flush()
+
+    def histograms(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Show how the numbers in each tensor are distributed, in TensorBoard; finite ones only."""
+        for name, tensor in tensors.items():
+            if tensor.isfinite().all():
+                self._board.add_histogram(name, tensor, step)
+
+    def opening(
+        self, *, config: str, architecture: str, hyperparameters: Mapping[str, Any]
+    ) -> None:
+        """Show in TensorBoard what the run is and which of its curves belong together.
+
+        Also begins its line on the HParams page.
+
+        No list of hyperparameters and metrics is declared: TensorBoard then makes the page's
+        columns from all runs that it shows, and their last scalars are the metrics.
+        """
+        for tag, text in (("config", config), ("architecture", architecture)):
+            self._board.add_text(tag, "".join(f"    {line}\n" for line in text.splitlines()))
+        start = SessionStartInfo(start_time_secs=time.time())
+        for name, value in hyperparameters.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                start.hparams[name].number_value = value
+            else:
+                start.hparams[name].string_value = str(value)
+        self._hparams(hparams.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
+        if charts := charts_of(self.provenance):
+            self._board.add_custom_scalars(charts)
+
+    def ending(self, status: str) -> None:
+        """Close the line on the HParams page, unless the run may go on: the first word counts."""
+        known = {"completed": api_pb2.STATUS_SUCCESS, "diverged": api_pb2.STATUS_FAILURE}
+        if status in known:
+            end = SessionEndInfo(status=known[status], end_time_secs=time.time())
+            self._hparams(hparams.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
+
+    def _hparams(self, tag: str, content: HParamsPluginData) -> None:
+        metadata = hparams.create_summary_metadata(content)
+        value = Summary.Value(tag=tag, metadata=metadata, tensor=hparams.NULL_TENSOR)
+        self._board._get_file_writer().add_summary(Summary(value=[value]))
+
+
+def _wait_for_a_later_name(run_dir: Path) -> None:
+    """TensorBoard reads event files in the order of their names, which begin with the second."""
+    seconds = [path.name.split(".")[3] for path in run_dir.glob("events.out.tfevents.*")]
+    while f"{int(time.time())}" in seconds:
+        time.sleep(0.02)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file so that it is there whole or as it was before."""
+    atomic_write(path, (json.dumps(_finite(content), indent=2) + "\n").encode())
+
+
+def _finite(content: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content

@@ -1,0 +1,186 @@
+"""What a study's directory says: study.json (the question) and results.csv (a line a run).
+
+A study that is half done, or whose files lack a column, is read as far as it goes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any
+
+from gan_runner.studies.paired_statistics import Pair
+
+BASELINE = "baseline"
+"""What the column `architecture` holds for the DCGAN baseline."""
+
+SHOWN = {"gan": "GAN (saturating)", "ns_gan": "GAN", "wgan_gp": "WGAN-GP", "wgan": "WGAN"}
+_SAME = {"ns_gan": "gan", "gan": "ns_gan"}  # the paper's "GAN" is the non-saturating one
+_LOST = {"diverged", "failed"}
+_ORDER = ("ns_gan", "gan")  # the table's first column is the GAN's, whatever the order of runs
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of results.csv.
+
+    Attributes:
+        architecture: its number as text, or "baseline".
+        objective: as on the command line.
+        status: completed, diverged, failed, missing, ...
+        score: None unless there is a finite one.
+        cells: the whole line, column by column.
+    """
+
+    architecture: str
+    objective: str
+    status: str
+    score: float | None
+    cells: Mapping[str, str]
+
+    @property
+    def outcome(self) -> float | None:
+        """The score that thresholds see: -inf for a lost run, None for one that has no end yet."""
+        if self.status in _LOST:
+            return -inf
+        return self.score if self.status == "completed" else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as far as it has come.
+
+    Attributes:
+        folder: of study.json.
+        facts: the content of study.json.
+        objectives: names of the two that are compared, first and second.
+        runs: every line of results.csv.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    objectives: tuple[str, str]
+    runs: Sequence[Run] = field(default_factory=list)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The names of both objectives as people write them."""
+        first, second = (SHOWN.get(name, name) for name in self.objectives)
+        return first, second
+
+    @property
+    def by_architecture(self) -> dict[str, dict[str, Run]]:
+        """Runs by architecture and objective; numbers in order, then the rest."""
+        found: dict[str, dict[str, Run]] = {}
+        for run in sorted(self.runs, key=lambda run: natural(run.architecture)):
+            found.setdefault(run.architecture, {})[run.objective] = run
+        return found
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """What both objectives reached on each architecture that both have ended on."""
+        pairs = []
+        for name, runs in self.by_architecture.items():
+            ended = [runs[o].outcome if o in runs else None for o in self.objectives]
+            if name != BASELINE and ended[0] is not None and ended[1] is not None:
+                pairs.append((ended[0], ended[1]))
+        return pairs
+
+    @property
+    def architectures(self) -> int:
+        """How many there are, whether or not their runs have ended."""
+        return len([name for name in self.by_architecture if name != BASELINE])
+
+    @property
+    def iterations(self) -> dict[str, int]:
+        """Generator updates of the completed runs by the name of their objective."""
+        found: dict[str, int] = {}
+        for objective, label in zip(self.objectives, self.labels, strict=True):
+            runs = [run for run in self.runs if run.objective == objective]
+            steps = [number(run.cells.get("steps")) for run in runs if run.status == "completed"]
+            if known := [int(n) for n in steps if n is not None]:
+                found[label] = max(known)
+        return found
+
+    @property
+    def real(self) -> float | None:
+        """The score of held-out real data."""
+        return number(self.facts.get("real"))
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """Scores of the DCGAN baseline by objective, where they are known."""
+        known = self.facts.get("baseline")
+        known = known if isinstance(known, dict) else {}
+        scores = {o: number(known.get(o, known.get(_SAME.get(o, o)))) for o in self.objectives}
+        return {o: score for o, score in scores.items() if score is not None}
+
+
+def read(folder: Path) -> Study:
+    """Read a study's directory.
+
+    Raises:
+        ValueError: there is no study.json, or it cannot be read.
+    """
+    facts = read_object(folder / "study.json")
+    if facts is None:
+        raise ValueError(f"{folder} has no readable study.json; name the directory of a study")
+    runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
+    named = facts.get("objectives")
+    names = [str(name) for name in named] if isinstance(named, list) else []
+    names += [run.objective for run in runs]
+    names = list(dict.fromkeys([*names, "ns_gan", "wgan_gp"]))[:2]
+    first, second = sorted(names, key=lambda name: name not in _ORDER)
+    return Study(folder, facts, (first, second), runs)
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file by the names in its first; [] where there is none."""
+    rows: list[dict[str, str]] = []
+    with suppress(OSError, csv.Error), path.open(encoding="utf-8", errors="replace") as file:
+        # line by line: what comes before something unreadable is kept
+        for line in csv.DictReader(file):
+            cells = {key: (value or "").strip() for key, value in line.items() if key}
+            rows.append(cells)
+    return rows
+
+
+def number(value: Any) -> float | None:
+    """A finite number from text or JSON; None for everything else."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        parsed = float(value)
+    except (TypeError, ValueError):
+        return None
+    return parsed if isfinite(parsed) else None
+
+
+def natural(text: str) -> tuple[bool, float, str]:
+    """A key that sorts numbers by value, before words."""
+    value = number(text)
+    return value is None, value or 0.0, text
+
+
+def _run(cells: dict[str, str]) -> Run:
+    return Run(
+        architecture=cells.get("architecture", ""),
+        objective=cells.get("objective", ""),
+        status=cells.get("status", "") or "missing",
+        score=number(cells.get("score")),
+        cells=cells,
+    )

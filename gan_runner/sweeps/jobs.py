@@ -1,0 +1,260 @@
+"""A job of a sweep: the directory that its overrides name, its status file, what its run left.
+
+Nothing here trains or asks a running process: what became of a job is read from its files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gan_runner.runs.files import atomic_write
+from gan_runner.runs.layout import check_layout
+from gan_runner.runs.lock import RUN_LOCK
+
+NOTE, LOCK, OUTPUT = "job.json", "job.lock", "output.txt"
+PLAN = "sweep.json"
+
+UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
+"""What the same command again sees to; every other status is an outcome, a divergence too."""
+
+RESUMABLE = ("killed", "interrupted")
+"""What continues from its last checkpoint; a failed job starts anew."""
+
+MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
+"""Keys that say where a job runs and where files lie, not what is computed."""
+_READABLE = 80  # characters
+
+
+@dataclass
+class Plan:
+    """What the last command of a sweep asked for.
+
+    Attributes:
+        jobs: overrides of each; none where a search draws them as it goes.
+        sources: a hash of the files that the configuration was composed from.
+        command: its overrides as they were typed, ranges and all.
+    """
+
+    jobs: list[list[str]] = field(default_factory=list)
+    sources: str = ""
+    command: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the files of a job say.
+
+    Attributes:
+        folder: its directory.
+        overrides: what it was made from, as on a command line.
+        status: "completed", "diverged", "interrupted" by a signal or a full disk, "killed",
+            "failed", "running" in some process, "waiting" for its turn.
+        error: why it failed.
+        number: its place in the sweep that ran it last.
+        pid: of the process that ran it last.
+        parent: of the process that made that one.
+        host: the machine of both.
+        config: the composed configuration, as far as it decides what is computed.
+        summary: of its run.
+    """
+
+    folder: Path
+    overrides: Sequence[str]
+    status: str = "waiting"
+    error: str = ""
+    number: int = 0
+    pid: int = 0
+    parent: int = 0
+    host: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.status not in UNFINISHED
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what its run left stays, as an outcome or to be continued."""
+        return self.is_done or self.status in RESUMABLE
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it was cut off and has checkpoints."""
+        return self.status in RESUMABLE and any(self.folder.glob("**/checkpoints/step_*.pt"))
+
+    def provenance_of(self, tag: str) -> Mapping[str, Any]:
+        """What made a number of its run; empty where nothing says so."""
+        provenances = next(self.folder.glob("**/provenance.json"), None)
+        return _read(provenances).get(tag, {}) if provenances else {}
+
+
+def key_of(override: str) -> str:
+    """The key that an override sets: `+trainer.steps=5` -> `trainer.steps`."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def value_of(override: str) -> str:
+    """The value that an override sets, as text."""
+    return override.partition("=")[2]
+
+
+def job_name(overrides: Sequence[str]) -> str:
+    """The directory of a job: words to read, then a hash of its overrides in any order.
+
+    What says only where it runs (`device`) does not count.
+    """
+    what = [override for override in overrides if key_of(override) not in MACHINE_KEYS]
+    what.sort(key=lambda override: ("." in key_of(override), override))  # groups come first
+    words = [f"{key_of(override).rpartition('.')[2]}-{value_of(override)}" for override in what]
+    return slug("_".join(words) or "job", what)
+
+
+def sweep_name(arguments: Sequence[str]) -> str:
+    """The directory of a sweep: its recipe, the keys that it varies, a hash of its command line."""
+    what = sorted(
+        argument
+        for argument in arguments
+        if argument not in ("-m", "--multirun")
+        and not key_of(argument).startswith(("hydra.", "hydra/"))
+        and key_of(argument) not in MACHINE_KEYS
+    )
+    words = [value_of(argument) for argument in what if key_of(argument) == "experiment"]
+    words += [key_of(a).rpartition(".")[2] for a in what if "," in a or "(" in a]
+    return slug("_".join(words) or "sweep", what)
+
+
+def slug(words: str, content: Sequence[str]) -> str:
+    """Words that every file system and shell takes as they are, and a hash of the content."""
+    readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:_READABLE].strip("_.")
+    return f"{readable}_{sha256(json.dumps(content).encode()).hexdigest()[:8]}"
+
+
+def display_path(path: str) -> Path:
+    """A path as a user reads it best: relative, unless it leads out of the current folder."""
+    relative = Path(os.path.relpath(path))
+    return Path(path).absolute() if ".." in relative.parts else relative
+
+
+def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
+    """Where a sweep keeps the job of these overrides."""
+    return sweep_dir / job_name(overrides)
+
+
+def read_jobs(sweep_dir: Path) -> list[Job]:
+    """Every job of a sweep, from files alone: those planned last, in order, then older ones.
+
+    Raises:
+        ValueError: an older version has written one of them.
+    """
+    notes = sorted(sweep_dir.glob(f"*/{NOTE}"))
+    jobs = [job for note in notes if (job := read_job(note.parent)) is not None]
+    for job in jobs:
+        check_layout(job.folder, job.config)
+    begun = {job_name(job.overrides): job for job in sorted(jobs, key=lambda job: job.number)}
+    planned = {job_name(overrides): overrides for overrides in read_plan(sweep_dir).jobs}
+    waiting = {name: Job(sweep_dir / name, overrides) for name, overrides in planned.items()}
+    return [begun.get(name) or waiting[name] for name in {**waiting, **begun}]
+
+
+def read_plan(sweep_dir: Path) -> Plan:
+    """What the sweep's last command asked for; an empty plan where nothing says so."""
+    said = _read(sweep_dir / PLAN)
+    return Plan(said.get("jobs", []), said.get("sources", ""), said.get("command", []))
+
+
+def write_plan(sweep_dir: Path, plan: Plan) -> None:
+    """Write what a command asks for."""
+    atomic_write(
+        sweep_dir / PLAN, (json.dumps(asdict(plan), indent=1) + "\n").encode(), shared=True
+    )
+
+
+def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
+    """What a job's files say; None before it has begun.
+
+    Args:
+        folder: of the job.
+        held: whether a process is at work on it, if that is known.
+    """
+    note = _read(folder / NOTE)
+    if not note:
+        return None
+    summary = _read(folder / "summary.json")
+    if held is None:  # looking takes the lock for an instant: only where it may be held
+        held = note["status"] == "running" and is_held(folder, LOCK)
+    return Job(
+        folder=folder,
+        overrides=note["overrides"],
+        status=_status(note["status"], summary.get("status"), held),
+        error=note.get("error", ""),
+        number=note["number"],
+        pid=note.get("pid", 0),
+        parent=note.get("parent", 0),
+        host=note.get("host", ""),
+        config=note.get("config", {}),
+        summary=summary,
+    )
+
+
+def write_note(folder: Path, note: Mapping[str, Any]) -> None:
+    """Write a job's status file, whole."""
+    atomic_write(folder / NOTE, (json.dumps(note, indent=1, default=str) + "\n").encode())
+
+
+def clear(folder: Path) -> None:
+    """Remove what a former attempt left, so that the job starts anew.
+
+    Its status file goes last: whatever stops this halfway, the same command can do the rest.
+    """
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == NOTE):
+        if path.name in (LOCK, RUN_LOCK, OUTPUT):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _status(noted: str, summarised: str | None, held: bool) -> str:
+    """The run's own word counts where it came to an end, also by `gan-run resume=` later."""
+    if held:
+        return "running"
+    if summarised is not None and summarised not in ("failed", "interrupted"):
+        return summarised
+    return "killed" if noted == "running" else noted
+
+
+def is_held(folder: Path, name: str) -> bool:
+    """Whether a process holds a lock in a folder; the system lets go of it when that dies."""
+    if not (folder / name).exists():
+        return False
+    lock = FileLock(folder / name)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:  # a stranger's directory, that may only be read
+        return False
+    lock.release()
+    return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file's content; nothing where it is not there or no longer whole."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

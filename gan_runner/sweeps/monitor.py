@@ -1,0 +1,131 @@
+"""Whoever conducts a sweep watches the status files of its jobs, wherever these run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gan_runner.sweeps.jobs import (
+    LOCK,
+    NOTE,
+    PLAN,
+    Job,
+    Plan,
+    is_held,
+    read_job,
+    read_jobs,
+    write_plan,
+)
+from gan_runner.sweeps.table import counts, line, terminal_table, write_table
+
+_EVERY = 0.5  # seconds between looks
+_GRACE = 60.0  # seconds that a job has to end its step and save
+
+
+class SweepMonitor(threading.Thread):
+    """Prints a line for each job that ends, and keeps sweep.csv and sweep.md up to date.
+
+    Args:
+        folder: of the sweep.
+        plan: what its command asks for.
+    """
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.plan, self.pid = folder, plan, os.getpid()
+        self._out = sys.stdout  # a job redirects its own
+        self._over = threading.Event()
+        self._former = (folder / PLAN).read_bytes() if (folder / PLAN).is_file() else None
+        folder.mkdir(parents=True, exist_ok=True)
+        write_plan(folder, plan)
+        jobs = read_jobs(folder)
+        self._seen = {job.folder: self._time(job.folder) for job in jobs if job.status != "waiting"}
+        self._print(f"gan-run: a sweep in {folder}" + (f", {counts(jobs)}" if jobs else ""))
+
+    def run(self) -> None:
+        """Look again and again until the sweep is over."""
+        pause = _EVERY
+        while not self._over.wait(pause):
+            began = time.monotonic()
+            self.poll()
+            pause = max(_EVERY, 20 * (time.monotonic() - began))  # thousands of jobs take a while
+
+    def finish(self) -> list[Job]:
+        """The sweep is over, however it ended: print the table; returns the jobs."""
+        self._over.set()
+        self.join()
+        self.poll()
+        jobs = read_jobs(self.folder)
+        if not jobs:
+            self.rollback()
+            return []
+        self._tabulate(jobs)
+        self._print(f"\n{terminal_table(jobs)}\n  table       {self.folder}/sweep.md, sweep.csv")
+        self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
+        return jobs
+
+    def rollback(self) -> None:
+        """The command was refused: leave the directory as it was."""
+        self._over.set()
+        self.join()
+        if self._former is not None:
+            (self.folder / PLAN).write_bytes(self._former)
+            return
+        for name in (PLAN, "multirun.yaml"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            for folder in (self.folder, *self.folder.parents[:2]):
+                folder.rmdir()
+
+    def stop_workers(self) -> None:
+        """End the jobs in processes of this one's making, and wait until their state is saved."""
+        jobs = read_jobs(self.folder)
+        here = (socket.gethostname(), self.pid)
+        mine = [job for job in jobs if job.status == "running" and (job.host, job.parent) == here]
+        for job in mine:
+            with suppress(ProcessLookupError):
+                os.kill(job.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while any(is_held(job.folder, LOCK) for job in mine) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def poll(self) -> None:
+        """Print what has ended since the last look."""
+        ended = []
+        for note in self.folder.glob(f"*/{NOTE}"):
+            folder = note.parent
+            if self._time(folder) != self._seen.get(folder):
+                job = read_job(folder)
+                if job is not None and job.status not in ("running", "killed"):
+                    self._seen[folder] = self._time(folder)
+                    ended.append(job)
+        if ended:
+            jobs = read_jobs(self.folder)
+            for job in ended:
+                self._print(line(job, jobs))
+            self._tabulate(jobs)
+
+    def _tabulate(self, jobs: list[Job]) -> None:
+        try:
+            write_table(self.folder, jobs)
+        except OSError as error:  # a full disk is no reason to stop; gan-table makes it later
+            self._print(f"gan-run: warning: no table: {error}")
+
+    def _print(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # that nobody reads on is no reason to stop
+            tqdm.write(text, file=self._out)
+            self._out.flush()
+
+    @staticmethod
+    def _time(folder: Path) -> int:
+        """When a job's status was last written, in nanoseconds; 0: never."""
+        path = folder / NOTE
+        return path.stat().st_mtime_ns if path.exists() else 0

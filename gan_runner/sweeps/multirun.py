@@ -1,0 +1,294 @@
+"""What `gan-run -m` adds to Hydra's multirun: the same command again goes on where it stopped.
+
+Hydra's sweeper says which jobs there are and its launcher where they run. Each job keeps a status
+file (`jobs`). Whoever watches reads those, wherever the jobs run (`monitor`), and makes the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_runner.commands.errors import Interrupted, UsageError, first_line, raised_in
+from gan_runner.sweeps.jobs import (
+    MACHINE_KEYS,
+    Job,
+    Plan,
+    display_path,
+    job_name,
+    read_jobs,
+    read_plan,
+    sweep_name,
+)
+from gan_runner.sweeps.monitor import SweepMonitor
+from gan_runner.training.signals import STOPPING
+
+FAILURE, USAGE_ERROR = 1, 2
+AGAIN = "the same command again resumes what was cut"
+
+_VALUED = {
+    "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p",
+    "--cfg", "-c", "--info", "-i", "--experimental-rerun",
+}  # fmt: skip
+_LAUNCHERS = ("joblib", "submitit", "ray")
+_NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
+
+OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
+# For recipes in which jobs have equally much of something: at least 1, rounded down.
+OmegaConf.register_new_resolver("floordiv", lambda a, b: max(1, int(a) // max(1, int(b))))
+
+Compose = Callable[[Sequence[str]], DictConfig]
+Before = Callable[[DictConfig, Plan, Sequence[Job], Compose], None]
+"""Called before a sweep starts with its configuration, what it asks for, the jobs that are there
+from earlier commands, and what composes a job from its overrides; may raise SystemExit."""
+
+After = Callable[[Path, Sequence[Job]], str]
+"""Called when a sweep has ended with its directory and its jobs; returns what to print."""
+
+_watch: SweepMonitor | None = None  # over the sweep that this process conducts
+_before: Before | None = None
+
+
+def is_multirun(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for a sweep."""
+    return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
+
+
+def sweep_arguments(arguments: Sequence[str]) -> list[str]:
+    """A sweep's command line, with the names of its directory and of its jobs' where it is silent.
+
+    The directory is named by what the sweep is, so that the same command finds it again.
+    """
+    flags, overrides = _split(arguments)
+    ours = {
+        "hydra.sweep.dir": f"outputs/sweeps/{sweep_name([*flags, *overrides])}",
+        "hydra.sweep.subdir": "'${job_name:${hydra.overrides.task}}'",
+        "hydra/hydra_logging": "none",
+        "+hydra.callbacks.sweep._target_": f"{__name__}.SweepCallback",
+    }
+    given = {override.partition("=")[0] for override in overrides}
+    return [*flags, *overrides, *(f"{key}={ours[key]}" for key in ours if key not in given)]
+
+
+@contextmanager
+def sweep_session(*, before: Before | None = None, after: After | None = None) -> Iterator[None]:
+    """Around a sweep: however it ends, its table is written and printed.
+
+    Args:
+        before: called before it starts.
+        after: called with what there is, below the table.
+
+    Raises:
+        UsageError: the launcher gave up, for instance because a worker was killed.
+        SystemExit: with status 1, if not every job is completed.
+    """
+    global _watch, _before
+    _before = before
+    jobs: Sequence[Job] = ()
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException):  # it cannot be composed: nothing has run
+        if _watch is not None:
+            _watch.rollback()
+            _watch = None
+        raise
+    except Exception as error:
+        if _watch is None:
+            raise
+        if type(error).__module__.partition(".")[0] in _LAUNCHERS:
+            name = type(error).__name__
+            raise UsageError(f"{name}: {first_line(error)}; {AGAIN}", FAILURE) from error
+        plugin = raised_in(error, (*_LAUNCHERS, "optuna"))
+        if plugin is None or any(job.status != "waiting" for job in read_jobs(_watch.folder)):
+            raise
+        _watch.rollback()
+        _watch = None
+        raise UsageError(
+            f"{plugin}: {first_line(error)}; see the keys of hydra.launcher and hydra.sweeper",
+            USAGE_ERROR,
+        ) from error
+    finally:
+        if _watch is not None:
+            jobs = _watch.finish()
+            if after is not None and jobs and (said := after(_watch.folder, jobs)):
+                print(said)
+    asked = {job_name(overrides) for overrides in _watch.plan.jobs} if _watch else set()
+    counted = (job for job in jobs if not asked or job_name(job.overrides) in asked)
+    if any(job.status != "completed" for job in counted):
+        raise SystemExit(FAILURE)
+
+
+def is_launcher() -> bool:
+    """Whether this process is the one that conducts a sweep, not one that a launcher made."""
+    return _watch is not None and _watch.pid == os.getpid()
+
+
+class SweepCallback(Callback):
+    """Hydra calls it when a sweep begins, in the process that launches its jobs."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Look at what is there, refuse it if it was made from another base, and begin to watch."""
+        try:
+            self._begin(config)
+        except OSError as error:
+            print(f"gan-run: hydra.sweep.dir: {error}; name another folder", file=sys.stderr)
+            raise SystemExit(USAGE_ERROR) from error
+        except Exception as error:  # Hydra would warn and run the jobs all the same
+            print(f"gan-run: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+            raise SystemExit(FAILURE) from error
+
+    @staticmethod
+    def _begin(config: DictConfig) -> None:
+        global _watch
+        folder = display_path(config.hydra.sweep.dir)
+        plan = Plan(sources=_fingerprint(config), command=list(config.hydra.overrides.task))
+        try:
+            plan.jobs = _grid(config)
+            changed = _changed(folder, plan, config)
+        except HydraException:
+            return  # the sweeper will meet the same error and end with its message
+        changed = changed or _ill_directed(config)
+        if changed:
+            print(f"gan-run: {changed}", file=sys.stderr)
+            raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
+        if _before is not None:
+            with suppress(HydraException):  # likewise; what it leaves is taken back
+                _before(config, plan, read_jobs(folder), partial(_composed_job, config))
+        for number in STOPPING:
+            signal.signal(number, stopped)
+        _watch = SweepMonitor(folder, plan)
+        _watch.start()
+
+
+def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration that a job will be called with."""
+    cfg = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def _ill_directed(config: DictConfig) -> str | None:
+    """What is wrong with the settings of a search, if it is one."""
+    sweeper = config.hydra.sweeper
+    if "direction" not in sweeper:
+        return None
+    if not str(sweeper.direction).endswith("minimize"):
+        return (
+            f"hydra.sweeper.direction={sweeper.direction}: a search minimises here; of a measure of"
+            " which more is better it is given the negative; leave the key out"
+        )
+    if "seed" in sweeper.sampler and sweeper.sampler.seed is None:
+        warnings.warn(
+            "hydra.sweeper.sampler.seed is not set: the same command again will try other values",
+            stacklevel=2,
+        )
+    return None
+
+
+def composed(config: DictConfig) -> dict[str, Any]:
+    """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
+    keys = [str(key) for key in config if key not in _NOT_COMPUTED]
+    tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    for place in MACHINE_KEYS:
+        group, _, key = place.rpartition(".")
+        (tree.get(group, {}) if group else tree).pop(key, None)
+    plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
+    return plain
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and overrides."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument.startswith("-"):
+            flags += [argument, *(islice(rest, 1) if argument in _VALUED else ())]
+        else:
+            overrides.append(argument)
+    return flags, overrides
+
+
+def stopped(number: int, _: FrameType | None) -> None:
+    """Handler of a signal: the jobs that this process has workers for may save what they have."""
+    if _watch is not None and is_launcher():
+        for each in STOPPING:  # a second one is not waited for
+            signal.signal(each, signal.default_int_handler)
+        _watch.stop_workers()
+    raise Interrupted(signal.Signals(number).name, AGAIN)
+
+
+def _grid(config: DictConfig) -> list[list[str]]:
+    """The jobs of a sweep over lists; none where a search draws them as it goes."""
+    sweeper = config.hydra.sweeper
+    if not str(sweeper._target_).endswith(".BasicSweeper"):
+        return []
+    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(overrides, None)[0]
+
+
+def _fingerprint(config: DictConfig) -> str:
+    """A hash of the files that the configuration is composed from."""
+    digest = sha256(str(config.hydra.job.config_name).encode())
+    for source in config.hydra.runtime.config_sources:
+        folder = Path(source.path)
+        for path in sorted(folder.rglob("*.yaml")) if source.schema == "file" else ():
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
+    """What to tell the user if what is to be kept was made from another configuration.
+
+    Composing takes a tenth of a second a job, so it waits until a file of the configuration has
+    changed.
+    """
+    if read_plan(folder).sources == plan.sources:
+        return None
+    loader = GlobalHydra.instance().config_loader()
+    found: dict[str, None] = {}
+    for job in read_jobs(folder):
+        if job.is_kept and job.config:
+            try:
+                now = composed(loader.load_sweep_config(config, list(job.overrides)))
+            except (HydraException, OmegaConfBaseException) as error:
+                now = {"it cannot be composed": str(error).splitlines()[0]}
+            found |= dict.fromkeys(_differences(job.config, now))
+    if not found:
+        return None
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"{folder}: its jobs ran with another configuration: {', '.join([*found][:3])}{more};"
+        " name another directory, hydra.sweep.dir=FOLDER, or remove this one"
+    )
+
+
+def _differences(was: Any, now: Any, at: str = "") -> list[str]:
+    """The keys in which two trees differ, with both values."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        each = {**was, **now}
+        found = [_differences(was.get(k), now.get(k), f"{at}.{k}" if at else k) for k in each]
+        return [what for whats in found for what in whats]
+    return [] if was == now else [f"{at} {json.dumps(was)} -> {json.dumps(now)}"]

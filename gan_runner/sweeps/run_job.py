@@ -1,0 +1,226 @@
+"""One job of a sweep: skipped if it is done, resumed if it was cut off, else run; never in the way.
+
+What becomes of it stands in its directory. To Hydra it only returns a number for a search to make
+small: a failed job is infinitely bad and spares the others.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from datetime import datetime
+from math import inf
+from multiprocessing import current_process
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_runner.commands.errors import Interrupted, UsageError
+from gan_runner.runs.history import more_is_better
+from gan_runner.sweeps.jobs import (
+    LOCK,
+    OUTPUT,
+    RUN_LOCK,
+    Job,
+    clear,
+    display_path,
+    is_held,
+    read_job,
+    read_plan,
+    write_note,
+)
+from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, composed, is_launcher, stopped
+from gan_runner.training import signals
+
+Start = Callable[[DictConfig], Any]
+Resume = Callable[[Path, DictConfig], Any]
+
+_WORKER = "LokyProcess-"  # joblib's, counted from 1
+_PATIENCE = 2.0  # seconds; who looks whether a job is running holds its lock for an instant
+
+
+def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
+    """Do what a job needs; returns what `value_of` says of it.
+
+    Args:
+        cfg: its configuration.
+        start: runs a configuration, into Hydra's output directory.
+        resume: resumes a run directory as the machine is now: with the device and the data's place
+            of a configuration, and the prefixes of targets that it allows.
+
+    Raises:
+        UsageError: the directory holds a run that no sweep has made.
+        Interrupted: a signal has ended the sweep, this job's state being saved.
+    """
+    folder = display_path(HydraConfig.get().runtime.output_dir)
+    if current_process().name.startswith(_WORKER):  # who conducts the sweep passes Ctrl-C on
+        signals.ignore(signal.SIGINT)
+        signal.signal(signal.SIGTERM, stopped)
+    stop = None
+    # A search has to know what another process finds.
+    searches = not read_plan(Path(HydraConfig.get().sweep.dir)).jobs
+    try:
+        with FileLock(folder / LOCK, timeout=-1 if searches else _PATIENCE):
+            job = read_job(folder, held=False)
+            if job is None and (folder / "config.yaml").exists():
+                raise UsageError(f"{folder} holds a run that no sweep has made", USAGE_ERROR)
+            if is_held(folder, RUN_LOCK):  # by gan-run resume=
+                return inf
+            if job is None or not job.is_done:
+                stop = _run(cfg, folder, job, start=start, resume=resume)
+            value = value_of(read_job(folder, held=False))
+    except Timeout:  # another process is at it
+        return inf
+    if stop is not None:
+        _pass_on(stop)
+    return value
+
+
+def value_of(job: Job | None) -> float:
+    """What a search is to make small: the best value of `trainer.checkpoint_metric`, of replicas
+    their mean.
+
+    Negative where more is better; infinite for a job without one: failed, diverged, interrupted.
+    """
+    if job is None or job.status != "completed":
+        return inf
+    tag = job.summary["settings"]["checkpoint_metric"]
+    runs = job.summary.get("replicas", {"": job.summary})
+    best = [run["best"].get(tag) for run in runs.values()]
+    if None in best:
+        return inf
+    mean = sum(point["value"] for point in best) / len(best)
+    return -mean if more_is_better(tag, job.provenance_of(tag)) else mean
+
+
+def _run(
+    cfg: DictConfig, folder: Path, job: Job | None, *, start: Start, resume: Resume
+) -> Interrupted | None:
+    """Run or resume, and note what became of it; returns what stopped the job but not the sweep."""
+    resumes = job is not None and job.can_resume
+    if job is not None and not resumes:
+        clear(folder)
+    note = _note(cfg)
+    write_note(folder, note)
+    try:
+        with _output(folder):
+            _share_machine(cfg.device)
+            if resumes:
+                resume(folder, cfg)
+            else:
+                start(cfg)
+    except Exception as error:
+        note |= {"status": "failed", "error": str(error).strip() or type(error).__name__}
+        kept = any(folder.glob("**/checkpoints/step_*.pt"))
+        if resumes and kept:  # what it has is not to be lost to a disk that is not mounted today
+            note |= {"status": "interrupted", "error": f"{note['error']}; or remove {folder}"}
+        elif isinstance(error.__cause__, OSError) and kept:
+            note["status"] = "interrupted"  # no space left: what there is can be continued
+    except BaseException as stop:
+        note |= {"status": "interrupted", "error": type(stop).__name__}
+        if not isinstance(stop, Interrupted):
+            raise
+        note["error"] = f"stopped by {stop.signal}"
+        if is_launcher():
+            raise Interrupted(stop.signal, AGAIN) from stop
+        return stop
+    else:
+        note["status"] = "completed"
+    finally:
+        write_note(folder, {**note, "ended": _now()})
+    return None
+
+
+def _note(cfg: DictConfig) -> dict[str, Any]:
+    hydra = HydraConfig.get()
+    try:
+        config = composed(cfg)
+    except OmegaConfBaseException:  # the run will say what is wrong with it
+        config = {}
+    return {
+        "overrides": OmegaConf.to_container(hydra.overrides.task),
+        "number": hydra.job.num,
+        "status": "running",
+        "error": "",
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "started": _now(),
+        "config": config,
+    }
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+@contextmanager
+def _output(folder: Path) -> Iterator[None]:
+    """What a job says goes into a file: on the terminal it is one line, when it has ended.
+
+    Where it is the only one that runs, its progress bar stays on the terminal.
+    """
+    with (folder / OUTPUT).open("a", encoding="utf-8", buffering=1) as file, ExitStack() as stack:
+        stack.enter_context(redirect_stdout(file))
+        if not is_launcher():
+            stack.enter_context(redirect_stderr(file))
+        try:
+            yield
+        except UsageError as refusal:
+            print(f"gan-run: {refusal}", file=file)
+            raise
+        except Exception:
+            traceback.print_exc(file=file)
+            raise
+
+
+def _share_machine(device: str) -> None:
+    """Give each of the jobs that run side by side its threads, and its GPU in turn."""
+    hydra = HydraConfig.get()
+    jobs = len(read_plan(Path(hydra.sweep.dir)).jobs)
+    workers = side_by_side(hydra.launcher, jobs, cores())
+    if workers == 1:
+        return
+    import torch
+
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), cores() // workers)))
+    if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+        torch.cuda.set_device(_turn(hydra.job.num) % torch.cuda.device_count())
+
+
+def _turn(job: int) -> int:
+    """Which of those side by side this is: joblib's worker, as it stays, else the job's number."""
+    name = current_process().name
+    return int(name.removeprefix(_WORKER)) - 1 if name.startswith(_WORKER) else job
+
+
+def side_by_side(launcher: Mapping[str, Any], jobs: int, cpus: int) -> int:
+    """How many jobs a launcher lets share this machine.
+
+    Slurm and Ray give each job processors and GPUs of its own.
+    """
+    name = launcher["_target_"].rpartition(".")[2]
+    if name == "JoblibLauncher":
+        n = launcher["n_jobs"]
+        return max(1, n if n > 0 else cpus + 1 + n)  # as joblib counts: -1 is all, -2 all but one
+    return max(1, jobs) if name == "LocalLauncher" else 1
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _pass_on(stop: Interrupted) -> None:
+    """Tell a scheduler that asked the job to make room, and would queue it again."""
+    number = signal.Signals[stop.signal]
+    if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler):
+        signal.raise_signal(number)

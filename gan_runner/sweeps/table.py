@@ -1,0 +1,178 @@
+"""The table of a sweep: on the terminal, as sweep.csv with everything, as sweep.md to read.
+
+It is made of the files of the jobs and nothing else, so also while a sweep runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from gan_runner.runs.files import atomic_write
+from gan_runner.sweeps.jobs import Job, key_of, value_of
+
+Row = dict[str, Any]
+
+_KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
+"""Shown of every run beside what decides its best checkpoint; sweep.csv has all."""
+
+_ERRORS = 3  # that are shown whole below the table
+
+
+def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
+    """Write sweep.csv, a row a run with all that is known, and sweep.md, what a person reads."""
+    rows = [row for job in jobs for row in rows_of(job)]
+    atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
+    head, *body = _shown(jobs)
+    lines = [_markdown(head), _markdown(["---"] * len(head)), *map(_markdown, body)]
+    common = " ".join(common_overrides(jobs))
+    what = [f"All with `{common}`.\n"] if common else []
+    page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
+    atomic_write(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV, with every column that any of them has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def rows_of(job: Job) -> list[Row]:
+    """A row for each run of a job: one, or one for each replica of a pack.
+
+    Columns: job, status, the overrides by key, health, steps, seconds, error, and for every tag its
+    `final` value, its `best` and the step of the best.
+    """
+    made = {key_of(override): value_of(override) for override in job.overrides}
+    seconds = job.summary.get("seconds", {}).get("total")
+    runs: Mapping[str, Any] = job.summary.get("replicas", {"": job.summary})
+    rows = []
+    for name, run in runs.items():
+        own = {"seed": run["seed"]} if name else {}
+        row = {"job": f"{job.folder.name}/{name}".rstrip("/"), "status": job.status}
+        row |= {**made, **own}
+        if name and job.is_done:
+            row["status"] = run["status"]
+        row["health"] = run.get("health", {}).get("state", "")
+        row |= {"steps": run.get("steps", ""), "seconds": seconds, "error": job.error}
+        rows.append(row | _values(run))
+    return rows
+
+
+def _values(run: Mapping[str, Any]) -> Row:
+    final = {f"final {tag}": value for tag, value in sorted(run.get("final", {}).items())}
+    best: Row = {}
+    for tag, point in sorted(run.get("best", {}).items()):
+        best |= {f"best {tag}": point["value"], f"best step {tag}": point["step"]}
+    return final | best
+
+
+def terminal_table(jobs: Sequence[Job]) -> str:
+    """The table in columns of equal width; below it its counts, and errors that were cut in it."""
+    cells = _shown(jobs)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return "\n".join([*lines, counts(jobs), *_cut_errors(jobs)])
+
+
+def _cut_errors(jobs: Sequence[Job]) -> list[str]:
+    """The errors of which the table shows the first words alone, whole, and how many had each."""
+    long = Counter(job.error.splitlines()[0] for job in jobs if _brief(job.error) != job.error)
+    shown = [f"  {count} x {error}" for error, count in long.most_common(_ERRORS)]
+    if len(long) > _ERRORS:
+        shown.append(f"  {len(long) - _ERRORS} more in output.txt of the jobs' folders")
+    return shown
+
+
+def counts(jobs: Sequence[Job]) -> str:
+    """How many jobs there are, and what became of them."""
+    by_status = Counter(job.status for job in jobs)
+    each = ", ".join(f"{count} {status}" for status, count in by_status.most_common())
+    return f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {each}"
+
+
+def line(job: Job, jobs: Sequence[Job]) -> str:
+    """What there is to say of a job that has ended, in one line."""
+    varied = _varied(jobs)
+    made = [override for override in job.overrides if key_of(override) in varied]
+    words = [f"{job.status:<11}", " ".join(made) or job.folder.name]
+    rows = rows_of(job)
+    if "steps" in job.summary:
+        words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
+    words += [f"{_title(key)} {_mean(key, rows)}" for key in _key_columns([job])]
+    return "  ".join(words + ([_brief(job.error)] if job.error else []))
+
+
+def _mean(key: str, rows: Sequence[Row]) -> str:
+    """Of a pack, the mean of its replicas."""
+    values = [row[key] for row in rows if isinstance(row.get(key), int | float)]
+    return _cell(sum(values) / len(values)) if values else "-"
+
+
+def _shown(jobs: Sequence[Job]) -> list[list[str]]:
+    """The cells that a person reads, the head first: what varies, and a few values."""
+    varied, values = _varied(jobs), _key_columns(jobs)
+    replicas = any("replicas" in job.summary for job in jobs)
+    made = [*varied, *(["seed"] if replicas and "seed" not in varied else [])] or ["job"]
+    rows = [row for job in jobs for row in rows_of(job)]
+    health = ["health"] if {row["health"] for row in rows} - {"", "ok"} else []
+    columns = [*made, "status", *health, "steps", "seconds", *values]
+    columns += ["error"] if any(row["error"] for row in rows) else []
+    body = [[_cell(row.get(column)) for column in columns] for row in rows]
+    return [[_title(column) for column in columns], *body]
+
+
+def _title(column: str) -> str:
+    return column.removeprefix("final ")
+
+
+def _key_columns(jobs: Sequence[Job]) -> list[str]:
+    """The final values of the key tags and of what decides the best, and its best value."""
+    known = {column for job in jobs for row in rows_of(job) for column in row}
+    by = dict.fromkeys(job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs)
+    decides = [tag for tag in by if tag]
+    finals = dict.fromkeys([*_KEY_TAGS, *decides])
+    columns = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
+    return [column for column in columns if column in known]
+
+
+def _varied(jobs: Sequence[Job]) -> list[str]:
+    """Keys whose overrides are not the same in all jobs."""
+    keys = dict.fromkeys(key_of(override) for job in jobs for override in job.overrides)
+    common = {key_of(override) for override in common_overrides(jobs)}
+    return [key for key in keys if key not in common]
+
+
+def common_overrides(jobs: Sequence[Job]) -> list[str]:
+    """Overrides that all jobs have."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs))
+    return [override for override in jobs[0].overrides if override in shared]
+
+
+def _cell(value: Any) -> str:
+    """Numbers with four significant digits; of an error, its first words."""
+    if isinstance(value, float):
+        return f"{value:#.4g}" if isfinite(value) else "-"
+    return "-" if value in (None, "") else _brief(str(value))
+
+
+def _brief(text: str) -> str:
+    first = (text.splitlines() or [""])[0]
+    return first if len(first) <= 60 else f"{first[:57]}..."
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

@@ -1,0 +1,139 @@
+"""Configurations: what is refused, in which words, and what the builder decides."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from gan_runner.config import signature
+from gan_runner.config.validate import validate
+from gan_runner.train import config_dir
+
+BAD = {
+    "trainer.steps=abc": r"^trainer\.steps=abc: should be a valid integer",
+    "trainer.steps=2.5": r"^trainer\.steps=2\.5: should be a valid integer",
+    "trainer.steps=true": r"^trainer\.steps=True: should be a valid",
+    "trainer.steps=-1": r"^trainer\.steps=-1: should be greater than or equal to 0",
+    "trainer.ema_decay=1": r"^trainer\.ema_decay=1: should be less than 1",
+    "seed=-1": r"^seed=-1: should be greater than or equal to 0",
+    "model.filters=0": r"^model\.filters=0: should be greater than or equal to 1",
+    "optimizer.lr=-1": r"^optimizer\.lr=-1: should be greater than 0",
+    "optimizer.betas=[0.5]": r"^optimizer\.betas=\[0\.5\]: .*",
+    "optimizer.generator.betas=[0,1.5]": r"^optimizer\.generator\.betas=.*\[1\] should be less than 1",
+    "+trainer.stpes=3": r"^trainer\.stpes: no such key; did you mean trainer\.steps\?",
+    "+objective.critic_terms.gradient_penalty.wieght=3": r"did you mean objective\.critic_terms\.gradient_penalty\.weight\?",
+    "+colour=3": r"^colour: no such key",
+    "+objective.critic_terms.foo=3": r"^objective\.critic_terms\.foo=3: should be callable",
+    "+objective.constraint=false": r"^objective\.constraint=False: should be callable",
+    "~model.critic": r"^model\.critic: should be a node",
+    "~optimizer.generator": r"^optimizer\.generator: should be a node",
+    "dataset=image_folder": r"^dataset\.path is needed; set dataset\.path=VALUE",
+    "objective._target_=os.system": r"targets outside gan_runner, torch\.nn and torch\.optim are refused",
+    "objective._target_=torch.load": r"targets outside gan_runner",
+    "objective._target_=gan_runner.training.ema.torch": r"cannot|not a class or function",
+    "objective._target_=gan_runner.objectives.objective.Objectve": r"did you mean Objective\?",
+    "objective.critic_loss._target_=torch.nn.modules.module.torch.load": r"cannot be imported|allowed module",
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_one_clear_line(config, override: str) -> None:
+    with pytest.raises(ValueError, match=BAD[override]) as error:
+        validate(config(override))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_all_problems_in_one_message(config) -> None:
+    with pytest.raises(ValueError) as error:
+        validate(config("trainer.steps=-1", "model.filters=x", "seed=-3"))
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_numbers_from_yaml_fit_the_signature(config) -> None:
+    tree = validate(config("optimizer.betas=[0,0.9]", "trainer.steps=1e3"))
+    assert tree["optimizer"]["critic"]["betas"] == (0.0, 0.9)
+    assert isinstance(tree["optimizer"]["critic"]["betas"][0], float)
+    assert tree["trainer"]["steps"] == 1000
+
+
+def test_what_is_saved_is_what_is_used(config) -> None:
+    tree = validate(config("optimizer.lr=3e-4"))
+    assert tree["optimizer"]["critic"]["lr"] == tree["optimizer"]["generator"]["lr"] == 3e-4
+    assert set(tree["optimizer"]) == {"order", "critic", "generator"}  # no key that nothing reads
+
+
+@pytest.mark.parametrize(
+    "path", sorted((config_dir() / "dataset").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_data_set_composes(config, path) -> None:
+    needed = ["dataset.path=somewhere"] if path.stem == "image_folder" else []
+    tree = validate(config(f"dataset={path.stem}", *needed))
+    assert tree["dataset"]["_target_"].endswith(f".{path.stem}")
+
+
+def test_the_toys_bring_the_penalty_of_their_code(config) -> None:
+    weight = {
+        name: validate(config(f"dataset={name}"))["objective"]["critic_terms"]["gradient_penalty"]["weight"]
+        for name in ("digits", "gaussians8", "gaussians25", "swiss_roll")
+    }  # fmt: skip
+    assert weight == {"digits": 10.0, "gaussians8": 0.1, "gaussians25": 0.1, "swiss_roll": 0.1}
+    key = "objective.critic_terms.gradient_penalty.weight"
+    tree = validate(config("dataset=gaussians8", f"{key}=10"))
+    assert tree["objective"]["critic_terms"]["gradient_penalty"]["weight"] == 10.0
+
+
+def test_critic_norm_follows_from_the_objective(config) -> None:
+    for objective, norm in {"wgan_gp": "none", "wgan": "batch", "ns_gan": "batch"}.items():
+        assert validate(config(f"objective={objective}"))["model"]["critic"]["norm"] == norm
+
+
+def test_batch_norm_under_a_penalty_is_refused(trainer) -> None:
+    with pytest.raises(
+        ValueError, match=r"model\.critic\.norm=batch contradicts .*gradient_penalty"
+    ):
+        trainer("model.critic.norm=batch")
+    trainer("model.critic.norm=batch", "objective.critic_terms=null")
+
+
+def test_no_such_device(trainer) -> None:
+    with pytest.raises(ValueError, match=r"device=tpu: should be auto, cpu, cuda or cuda:N"):
+        trainer("device=tpu")
+    with pytest.raises(ValueError, match=r"device=cuda:99: this machine has \d+ CUDA devices"):
+        trainer("device=cuda:99")
+
+
+def test_user_packages_by_permission(config) -> None:
+    name = "collections.OrderedDict"
+    with pytest.raises(ValueError, match=r"allow_targets=\[collections\.\]"):
+        signature.locate(name)
+    assert signature.locate(name, allow=["collections."]).__name__ == "OrderedDict"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+dataset.extra=[{_target_: os.system, command: x}]",
+        "+objective.critic_terms.evil=[{_target_: shutil.copyfile, src: a, dst: b}]",
+        "+objective.critic_terms.evil={deep: [[{_target_: os.system}]]}",
+    ],
+)
+def test_a_target_cannot_hide_in_a_list(config, override: str) -> None:
+    with pytest.raises(ValueError, match=r"targets outside gan_runner|no such key"):
+        validate(config(override))
+    node = {"_target_": "torch.nn.BatchNorm2d", "device": [{"_target_": "shutil.copyfile"}]}
+    assert "targets outside gan_runner" in signature.check(node)[1][0][1]
+
+
+def test_a_target_cannot_borrow_another_module() -> None:
+    with pytest.raises(ValueError, match="not a class or function of an allowed module"):
+        signature.locate("gan_runner.data.image_folder.zipfile")
+    with pytest.raises(ValueError, match="not a class or function of an allowed module"):
+        signature.locate("gan_runner.training.timer.perf_counter")
+
+
+@pytest.mark.parametrize("path", sorted(config_dir().rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_card_says_what_it_is(path) -> None:
+    text = path.read_text()
+    assert isinstance(yaml.safe_load(text), dict)
+    if path.parent.name in {"objective", "dataset", "model", "optimizer"}:
+        assert text.startswith("#")  # what it is, and where it is from

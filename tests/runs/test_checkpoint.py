@@ -1,0 +1,126 @@
+"""Checkpoints: whole or refused, and nothing in them is executed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from gan_runner.runs.checkpoint import (
+    CorruptCheckpoint,
+    checkpoint_path,
+    checksum,
+    differences,
+    fingerprint,
+    load_checkpoint,
+    load_latest,
+    prune,
+    save_checkpoint,
+)
+
+CPU = torch.device("cpu")
+STATE = {
+    "step": 3,
+    "weights": {"a": torch.arange(3.0), "b": torch.tensor(2, dtype=torch.int64)},
+    "betas": (0.5, 0.9),
+    "nothing": None,
+    "seconds": {"total": 1.5},
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = checkpoint_path(tmp_path, 3)
+    save_checkpoint(path, STATE)
+    return path
+
+
+def test_what_is_saved_is_loaded(path: Path) -> None:
+    state = load_checkpoint(path)
+    assert differences(STATE, state) == [] and state["betas"] == (0.5, 0.9)
+    assert state["weights"]["a"].tolist() == [0, 1, 2]
+    assert [p.name for p in path.parent.iterdir()] == ["step_00000003.pt"]
+
+
+def test_the_checksum_sees_every_part() -> None:
+    def changed(**parts: object) -> str:
+        return checksum({**STATE, **parts})
+
+    a, b = STATE["weights"]["a"], STATE["weights"]["b"]
+    variants = [
+        changed(),
+        changed(step=4),
+        changed(step=3.0),
+        changed(step="3"),
+        changed(nothing=False),
+        changed(weights={"a": a, "c": b}),
+        changed(weights={"a": a.double(), "b": b}),
+        changed(weights={"a": a.reshape(3, 1), "b": b}),
+        changed(weights={"a": torch.tensor([0.0, 1.0, 2.0000002]), "b": b}),
+        changed(weights={"a": torch.tensor([-0.0, 1.0, 2.0]), "b": b}),
+    ]
+    assert len(set(variants)) == len(variants)
+    assert checksum({"a": [1], "b": []}) != checksum({"a": [], "b": [1]})
+
+
+def test_timings_are_not_part_of_what_a_run_is() -> None:
+    later = {**STATE, "seconds": {"total": 99.0}}
+    assert fingerprint(later) == fingerprint(STATE) and checksum(later) != checksum(STATE)
+    moved = {**STATE, "weights": {**STATE["weights"], "a": torch.zeros(3)}}
+    assert differences(STATE, moved) == ["weights.a"]
+
+
+def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 9, 10):
+        save_checkpoint(checkpoint_path(tmp_path, step), STATE)
+        prune(tmp_path, keep=2)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step_00000009.pt", "step_00000010.pt"]
+
+
+def damage(path: Path, how: str) -> None:
+    whole = path.read_bytes()
+    if how == "empty":
+        path.write_bytes(b"")
+    elif how == "truncated":
+        path.write_bytes(whole[: len(whole) * 2 // 3])
+    else:  # one bit of a weight: the file itself stays readable
+        at = whole.index(torch.arange(3.0).numpy().tobytes()) + 5
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "flipped"])
+def test_a_damaged_one_is_detected_and_the_one_before_it_is_used(path: Path, how: str) -> None:
+    run_dir = path.parents[1]
+    save_checkpoint(checkpoint_path(run_dir, 2), {**STATE, "step": 2})
+    assert load_latest([run_dir])[0]["step"] == 3
+    damage(path, how)
+    with pytest.raises(CorruptCheckpoint, match=r"step_00000003\.pt"):
+        load_checkpoint(path)
+    with pytest.warns(UserWarning, match=r"step_00000003\.pt .*; using the one before it"):
+        assert load_latest([run_dir])[0]["step"] == 2
+    damage(checkpoint_path(run_dir, 2), how)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="no checkpoint that can be"):
+        load_latest([run_dir])
+
+
+def test_nothing_in_a_checkpoint_is_executed(path: Path, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "executed",))
+
+    path.write_bytes(pickle.dumps(Evil(), protocol=2))
+    with pytest.raises(CorruptCheckpoint):
+        load_checkpoint(path)
+    torch.save({"format": 1, "checksum": "", "state": Evil()}, path)
+    with pytest.raises(CorruptCheckpoint):
+        load_checkpoint(path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_stranger_s_file_is_no_checkpoint(path: Path) -> None:
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(CorruptCheckpoint, match="not a checkpoint of this version"):
+        load_checkpoint(path)
