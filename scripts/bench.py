@@ -173,18 +173,18 @@ class Bench:
         """One row of the table."""
         fp32, auto = self.build(name, "trainer.precision=fp32"), self.build(name)
         # A run's precision is the process's: what differs is set before each contender's turn.
-        same = fp32.runs[0].facts["precision"] == auto.runs[0].facts["precision"]
+        precise = auto.runs[0].facts["precision"] == "fp32"
         contenders: dict[str, Step] = {
             "textbook": textbook(self.build(name, "trainer.precision=fp32"), self.device),
             "fp32": stepper(fp32, precise=True),
         }
-        if not same or self.device.type == "cuda":
-            contenders["auto"] = stepper(auto, precise=False)
+        if not precise or self.device.type == "cuda":
+            contenders["auto"] = stepper(auto, precise=precise)
         times = self.times(contenders)
         times.setdefault("auto", times["fp32"])
         speeds = {key: 1 / median(value) for key, value in times.items()}
         ratios = {name: ratio(times["textbook"], times[name]) for name in ("fp32", "auto")}
-        best = stepper(auto, precise=False)
+        best = stepper(auto, precise=precise)
         flops = count_flops(stepper(fp32, precise=True))
         precision = auto.runs[0].facts["precision"]
         share = outside(auto, 1 / speeds["auto"], self.scratch)
@@ -255,10 +255,10 @@ class Bench:
         small = ("model.width=64", "trainer.batch_size=128")
         pack = self.build("gaussians8", *small, f"trainer.replicas={k}")
         runs = [self.build("gaussians8", *small, f"seed={seed}") for seed in range(k)]
-        alone = [stepper(run, precise=False) for run in runs]
+        alone = [stepper(run, precise=True) for run in runs]
         contenders = {
             "sequence": lambda: [step() for step in alone],
-            "packed": stepper(pack, precise=False),
+            "packed": stepper(pack, precise=True),
         }
         times = self.times(contenders, 1 / 2)
         speeds = {key: 1 / median(value) for key, value in times.items()}

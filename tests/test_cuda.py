@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from gan_runner.core import Batch
+from gan_runner.core import Batch, Critic, Loss
+from gan_runner.data import stream
 from gan_runner.data.stream import Stream
+from gan_runner.objectives.objective import Objective
 from gan_runner.runs.checkpoint import checkpoint_path, differences, load_checkpoint, load_latest
 from gan_runner.training.accelerate import CUDAGraphStep
 from gan_runner.training.engine import Engine
@@ -45,6 +47,47 @@ def test_a_captured_graph_takes_the_steps_of_eager(
     found = play(trainer(*command), CUDAGraphStep(alternating), 12)
     for one, other in zip(expected, found, strict=True):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+
+
+def test_a_graph_is_captured_while_batches_are_read_ahead(
+    trainer: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that reads ahead pins memory at the moment of the capture."""
+    command = ("model.filters=8", *GPU)
+    expected = play(trainer(*command), alternating, 12)
+    monkeypatch.setattr(stream, "_fits", lambda x, device: False)
+    built, captured = trainer(*command), CUDAGraphStep(alternating)
+    assert built.stream.ahead is not None
+    begin = torch.cuda.graph.__enter__
+
+    def begin_beside_the_thread(self: torch.cuda.graph) -> None:
+        begin(self)
+        pinned = built.stream.ahead.pool.submit(lambda: torch.empty(2**22).pin_memory())
+        pinned.result()
+
+    monkeypatch.setattr(torch.cuda.graph, "__enter__", begin_beside_the_thread)
+    found = play(built, captured, 12)
+    assert captured.graph is not None
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+
+
+def test_a_run_goes_on_after_a_capture_that_fails(
+    trainer: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """auto meets a loss that reads a number: eager it stays, random numbers included."""
+    loss = Objective.critic_loss
+
+    def reading(self: Objective, critic: Critic, real: Batch, fake: Batch) -> Loss:
+        value = loss(self, critic, real, fake)
+        value.total.item()
+        return value
+
+    monkeypatch.setattr(Objective, "critic_loss", reading)
+    built = trainer(*WORKLOADS["points"], *GPU, "trainer.accelerate=auto", "trainer.steps=60")
+    with pytest.warns(UserWarning, match="cuda_graph failed"):
+        summary = fit(built, tmp_path)
+    assert (summary["status"], summary["accelerate"]["mode"]) == ("completed", "eager")
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
