@@ -156,7 +156,7 @@ def steps_of(device: str, out: Path, *, wheels: Path, scratch: Path) -> list[Ste
     machine = f"{python} -c {shlex.quote(f'DEVICE = {device!r}{MACHINE}')}"
     modes = ("eager", "cuda_graph") if on_gpu else ("eager",)
     tests = f"{python} -m pytest tests/test_cuda.py -vv -p no:cacheprovider"
-    sizes = "--seconds 3" if on_gpu else "--seconds 0.1 --round 0.02"
+    sizes = "--seconds 2 --round 0.3" if on_gpu else "--seconds 0.1 --round 0.02"
     timing = f"{python} scripts/bench.py --device {device} {sizes} --workload"
     workloads, packs = (WORKLOADS, "8 32") if on_gpu else ("gaussians8", "2")
     steps = [
