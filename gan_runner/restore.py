@@ -6,24 +6,34 @@ configuration allows itself to call does not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
-from gan_runner.build import build
+from gan_runner.builder import build
 from gan_runner.config import signature
-from gan_runner.config.instantiate import critic_of, generator_of, instantiate
+from gan_runner.config.instantiate import (
+    critic_of,
+    generator_of,
+    instantiate,
+    latent_dim_of,
+)
 from gan_runner.config.signature import ConfigTree
-from gan_runner.core import DataSpec, StateDict
+from gan_runner.core import DataSpec, Latent, StateDict
 from gan_runner.objectives.objective import Objective
 from gan_runner.runs.checkpoint import load_latest
 from gan_runner.runs.read import holds_replicas, read_json, saved_config
+from gan_runner.training.device import resolve_device
 from gan_runner.training.engine import Engine, EngineLike
 from gan_runner.training.replicas import StackedEngine
+from gan_runner.training.sampling import generate
+
+CHUNK = 256  # samples that are drawn at a time, whatever their number
 
 
 def rebuild_engine(
@@ -80,37 +90,81 @@ def check_complete(run_dir: Path, states: Sequence[StateDict], *, what: str) -> 
 
 
 class TrainedModel(NamedTuple):
-    """What samples are drawn with: networks in evaluation mode, and what they were trained for.
+    """The networks of a run in evaluation mode, and what they were trained for.
 
     Attributes:
         generator: the averaged one, or as it stood.
         critic: as it stood, without an objective's heads.
         objective: of the run.
         spec: facts about the data, as far as a checkpoint knows them.
+        device: of both networks.
     """
 
     generator: nn.Module
     critic: nn.Module
     objective: Objective
     spec: DataSpec
+    device: torch.device
+
+    def sample(self, count: int, *, seed: int = 0, label: int | None = None) -> Tensor:
+        """Draw samples; the k-th depends on the seed and k alone, not on how many are drawn.
+
+        Args:
+            count: number of samples.
+            seed: of the noise.
+            label: class of all samples; None: 0, 1, 2 ... in turn. For a generator with labels.
+
+        Returns:
+            (count, C, H, W) images in [-1, 1] or (count, d) points, on the model's device.
+
+        Raises:
+            ValueError: the generator does not know the label.
+        """
+        chunks = [
+            generate(self.generator, latent, batch_size=CHUNK)
+            for _, latent in zip(range(0, count, CHUNK), self.latents(seed, label), strict=False)
+        ]
+        return torch.cat(chunks)[:count]
+
+    def latents(self, seed: int, label: int | None = None) -> Iterator[Latent]:
+        """Yield the noise of `sample`, `CHUNK` rows at a time, without end."""
+        labels = self._labels(label)
+        random = torch.Generator().manual_seed(seed)
+        turn, size = cycle(labels) if labels else None, latent_dim_of(self.generator)
+        cpu = torch.device("cpu")
+        while True:
+            z, _ = self.objective.prior(CHUNK, size, device=cpu, generator=random)
+            y = None if turn is None else torch.tensor(list(islice(turn, CHUNK)))
+            yield Latent(z.to(self.device), None if y is None else y.to(self.device))
+
+    def _labels(self, label: int | None) -> list[int] | None:
+        """Return the labels of samples in turn; None for a generator without labels."""
+        n_classes = int(getattr(self.generator, "n_classes", 0))
+        if label is None:
+            return list(range(n_classes)) or None
+        if not 0 <= label < n_classes:
+            choices = f"0 to {n_classes - 1}" if n_classes else "none: it was trained without them"
+            raise ValueError(f"--label {label}: the labels of this generator are {choices}")
+        return [label]
 
 
-def load_players(
-    run_dir: Path, *, raw: bool, device: torch.device, allow: Sequence[str] = ()
+def load(
+    run_dir: Path | str, *, raw: bool = False, device: str = "auto", allow: Sequence[str] = ()
 ) -> TrainedModel:
-    """The players of a run's last checkpoint.
+    """Load the networks of a run's last checkpoint.
 
-    What the run directory's configuration allows does not count: it may come from a stranger.
+    The prefixes that the saved configuration allows do not count: it may come from a stranger.
 
     Args:
         run_dir: of one run.
-        raw: the generator as it stood, not its running average.
-        device: where they are wanted.
+        raw: take the generator as it stood, not its running average.
+        device: auto, cpu, cuda or cuda:N.
         allow: prefixes of targets besides our own.
 
     Raises:
         ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
+    run_dir, where = Path(run_dir), resolve_device(device)
     config = saved_config(run_dir)
     if holds_replicas(run_dir):
         raise ValueError(f"{run_dir} holds several replicas; name one, such as {run_dir}/replica_0")
@@ -120,7 +174,7 @@ def load_players(
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     (state,) = load_latest([run_dir])
     try:
-        return _load(checked, state, str(run_dir), raw=raw, device=device)
+        return _load(checked, state, str(run_dir), raw=raw, device=where)
     except (KeyError, RuntimeError, AttributeError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(
@@ -137,4 +191,6 @@ def _load(
     generator.load_state_dict(state["generator" if raw else "average"])
     critic = critic_of(checked["model"]["critic"], objective, spec)
     critic.load_state_dict({name: state["critic"][name] for name in critic.state_dict()})
-    return TrainedModel(generator.to(device).eval(), critic.to(device).eval(), objective, spec)
+    return TrainedModel(
+        generator.to(device).eval(), critic.to(device).eval(), objective, spec, device
+    )

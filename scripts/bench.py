@@ -46,9 +46,9 @@ from measure import (
 from textbook import textbook
 from torchvision.utils import save_image
 
-from gan_runner.build import build
+from gan_runner.builder import build
+from gan_runner.config.compose import config_dir
 from gan_runner.runs.files import atomic_write
-from gan_runner.train import config_dir
 from gan_runner.training.engine import Engine
 from gan_runner.training.replicas import StackedEngine
 

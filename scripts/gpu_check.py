@@ -136,7 +136,7 @@ if DEVICE != "cpu":
     facts |= {"cudnn": torch.backends.cudnn.version()}
     x = torch.ones(64, device="cuda")
     assert (x @ x).item() == 64
-import hydra, omegaconf, pydantic, gan_runner.build
+import hydra, omegaconf, pydantic, gan_runner.builder
 facts |= {m.__name__: m.__version__ for m in (hydra, omegaconf, pydantic)}
 print(json.dumps(facts))
 """

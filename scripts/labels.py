@@ -15,7 +15,7 @@ from modes import cards, composed
 from score_digits import classifier_of
 from sklearn.neural_network import MLPClassifier
 
-from gan_runner.build import build
+from gan_runner.builder import build
 from gan_runner.commands.sample import draw
 from gan_runner.data.digits import digits
 from gan_runner.runs.files import atomic_write

@@ -14,12 +14,12 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from gan_runner.build import build
+from gan_runner.builder import build
 from gan_runner.commands.sample import draw
+from gan_runner.config.compose import config_dir
 from gan_runner.data.toy import gaussians25
 from gan_runner.metrics.coverage import Coverage, coverage, fair
 from gan_runner.runs.files import atomic_write
-from gan_runner.train import config_dir
 from gan_runner.training.loop import fit
 
 BUDGET = [

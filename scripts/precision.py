@@ -24,12 +24,12 @@ from score_digits import classifier_of, rows, shares
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gan_runner.build import build
+from gan_runner.builder import build
 from gan_runner.commands.sample import draw
+from gan_runner.config.compose import config_dir
 from gan_runner.core import Dataset
 from gan_runner.metrics.images.scores import classifier_score
 from gan_runner.runs.files import atomic_write
-from gan_runner.train import config_dir
 from gan_runner.training.device import device_name
 from gan_runner.training.game import Player
 from gan_runner.training.loop import fit

@@ -19,8 +19,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from gan_runner.build import build
-from gan_runner.train import config_dir
+from gan_runner.builder import build
+from gan_runner.config.compose import config_dir
 from gan_runner.training.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan_runner.config.compose import config_dir
 from gan_runner.core import Batch
 from gan_runner.data.digits import digits
-from gan_runner.train import config_dir
 
 QUICK = (
     "model.filters=4",

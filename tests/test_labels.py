@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 from scenes import context_of
 
-from gan_runner.build import build
+from gan_runner.builder import build
 from gan_runner.commands.sample import draw
 from gan_runner.core import Batch, DataSpec, Latent, Nets, Snapshot
 from gan_runner.metrics.critic import CriticOnHeldOut

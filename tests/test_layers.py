@@ -15,8 +15,8 @@ RANKS = {
     "data": 2, "models": 2, "objectives": 2, "optim": 2, "metrics": 2,
     "plots": 3,  # draw what metrics compute
     "training": 4,
-    "config": 5, "build": 6, "restore": 7,
-    "commands/errors": 8, "commands/console": 8,
+    "config": 5, "builder": 6, "restore": 7,
+    "commands/console": 8,
     "sweeps": 9, "studies": 10, "reports": 11, "commands": 12, "train": 13,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -58,5 +58,5 @@ def test_configuration_stops_at_the_builder(path: Path) -> None:
 
 def test_the_rule_catches_an_upward_import(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
-    bad.write_text("from gan_runner.training.step import Game\nfrom gan_runner import build\n")
-    assert [room(name[1:]) for name in imported(bad)] == ["training", "build"]
+    bad.write_text("from gan_runner.training.step import Game\nfrom gan_runner import builder\n")
+    assert [room(name[1:]) for name in imported(bad)] == ["training", "builder"]

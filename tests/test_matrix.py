@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from gan_runner.config.compose import config_dir
 from gan_runner.core import Batch, Latent, Loss
 from gan_runner.models.norms import has_feature_norm
-from gan_runner.train import config_dir
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import critic_loss, differentiate, generator_loss
 from gan_runner.training.step import alternating

@@ -26,7 +26,7 @@ from gan_runner import train
 from gan_runner.commands.export import export
 from gan_runner.commands.verify import main as verify_main
 from gan_runner.commands.verify import verify
-from gan_runner.restore import load_players, rebuild_engine, resume_states
+from gan_runner.restore import load, rebuild_engine, resume_states
 from gan_runner.runs.checkpoint import (
     best_path,
     checkpoints,
@@ -345,7 +345,8 @@ def test_exported_weights_are_the_averaged_generator(
 ) -> None:
     for raw in (False, True):
         export(uninterrupted["dir"], tmp_path / "g.safetensors", raw=raw)
-        generator, _, _, spec = load_players(uninterrupted["dir"], raw=raw, device=CPU)
+        model = load(uninterrupted["dir"], raw=raw, device="cpu")
+        generator, spec = model.generator, model.spec
         with safe_open(tmp_path / "g.safetensors", framework="pt") as file:
             assert file.metadata()["shape"] == json.dumps(list(spec.shape)) == "[1, 8, 8]"
             assert file.metadata()["n_classes"] == "10"
@@ -371,7 +372,7 @@ def test_an_interpolation_in_a_stranger_s_run_is_not_resolved(
         config["model"]["generator"]["init"] = evil
     config["trainer"]["steps"] += 1
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    for act in (lambda: load_players(run, raw=False, device=CPU), lambda: rebuild_engine(run)):
+    for act in (lambda: load(run, device="cpu"), lambda: rebuild_engine(run)):
         with pytest.raises(ValueError, match=r"interpolation|are refused"):
             act()
         assert not mark.exists()
@@ -390,7 +391,7 @@ def test_a_config_of_other_networks_is_refused(
         with pytest.raises(
             ValueError, match=r"its checkpoint is not of the networks in its config\.yaml"
         ):
-            load_players(run, raw=False, device=CPU)
+            load(run, device="cpu")
 
 
 @pytest.mark.parametrize("program", ["sample", "resume", "verify", "export"])

@@ -6,10 +6,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from gan_runner.training.engine import EngineLike
+from typing import Any
 
 
 def plain_warnings(program: str) -> None:
@@ -22,15 +19,6 @@ def plain_warnings(program: str) -> None:
         shown.add(str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]
-
-
-def print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
-    """Print what is about to be trained, and where."""
-    run = engine.runs[0]
-    seeds = [one.facts["seed"] for one in engine.runs]
-    print(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
-    print(f"  data        {run.facts['data']}\n{run.summary}", end="")
-    print(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
 
 
 def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:

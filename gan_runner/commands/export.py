@@ -8,12 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from gan_runner.commands.console import plain_warnings
-from gan_runner.restore import load_players
-from gan_runner.runs.files import save_safetensors
+from gan_runner.restore import load
 from gan_runner.runs.read import saved_config
+from gan_runner.runs.tensors import save_safetensors
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,7 +46,7 @@ def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] 
     """
     if out.exists() and not out.is_file():
         raise ValueError(f"--out {out}: is no file; name one that ends in .safetensors")
-    players = load_players(run_dir, raw=raw, device=torch.device("cpu"), allow=allow)
+    players = load(run_dir, raw=raw, device="cpu", allow=allow)
     generator, spec = players.generator, players.spec
     node = saved_config(run_dir)["model"]["generator"]
     metadata = {

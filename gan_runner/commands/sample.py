@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import cycle, islice
 from math import ceil, inf, sqrt
 from pathlib import Path
 from typing import NamedTuple
@@ -13,20 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_runner.commands.console import plain_warnings
-from gan_runner.config.instantiate import latent_dim_of
 from gan_runner.core import Latent, ensemble_mean
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories
 from gan_runner.optim.langevin import langevin
 from gan_runner.plots.samples import image_grid, scatter
-from gan_runner.restore import TrainedModel, load_players
-from gan_runner.training.device import resolve_device
+from gan_runner.restore import CHUNK, TrainedModel, load
 from gan_runner.training.sampling import generate
-
-_CHUNK = 256  # rows drawn at once; part of what a seed means
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -104,41 +99,17 @@ def draw(
     Raises:
         ValueError: no such run, no checkpoint in it, or a target that is not allowed.
     """
-    where = resolve_device(device)
-    players = load_players(run_dir, raw=raw, device=where, allow=allow)
+    players = load(run_dir, raw=raw, device=device, allow=allow)
     if chain is not None and categories(players.objective.prior):
         raise ValueError("--langevin: this run's noise holds a code, which the steps would destroy")
-    labels = _labels(players.generator, label)
-    latents = _with_code(_latents(players, labels, seed, where), players.objective, code)
+    latents = _with_code(players.latents(seed, label), players.objective, code)
     samples = np.empty((count, *players.spec.shape), dtype=np.float32)
-    for start, latent in zip(range(0, count, _CHUNK), latents, strict=False):
+    for start, latent in zip(range(0, count, CHUNK), latents, strict=False):
         if chain is not None:
             latent = _follow(chain, players, latent, seeds=(seed, start, 1))
-        chunk = generate(players.generator, latent, batch_size=_CHUNK).cpu().numpy()
-        samples[start : start + _CHUNK] = chunk[: count - start]
+        chunk = generate(players.generator, latent, batch_size=CHUNK).cpu().numpy()
+        samples[start : start + CHUNK] = chunk[: count - start]
     return samples
-
-
-def _labels(generator: nn.Module, label: int | None) -> list[int] | None:
-    """The labels that samples are made for in turn; None for a generator without labels."""
-    n_classes = int(getattr(generator, "n_classes", 0))
-    if label is None:
-        return list(range(n_classes)) or None
-    if not 0 <= label < n_classes:
-        known = f"0 to {n_classes - 1}" if n_classes else "none: it was trained without them"
-        raise ValueError(f"--label {label}: the labels of this generator are {known}")
-    return [label]
-
-
-def _latents(
-    players: TrainedModel, labels: list[int] | None, seed: int, device: torch.device
-) -> Iterator[Latent]:
-    random = torch.Generator().manual_seed(seed)
-    turn, size = cycle(labels) if labels else None, latent_dim_of(players.generator)
-    while True:
-        z, _ = players.objective.prior(_CHUNK, size, device=torch.device("cpu"), generator=random)
-        y = None if turn is None else torch.tensor(list(islice(turn, _CHUNK)), device=device)
-        yield Latent(z.to(device), y)
 
 
 def _with_code(
@@ -151,7 +122,7 @@ def _with_code(
     if not 0 <= code < count:
         known = f"0 to {count - 1}" if count else "none: it was trained without them"
         raise ValueError(f"--code {code}: the codes of this generator are {known}")
-    one_hot = torch.eye(count)[code].expand(_CHUNK, -1)
+    one_hot = torch.eye(count)[code].expand(CHUNK, -1)
     return (Latent(torch.cat([one_hot.to(z), z[:, count:]], dim=1), y) for z, y in latents)
 
 

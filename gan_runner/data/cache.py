@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from gan_runner.runs.files import read_tensors, write_tensors
+from gan_runner.runs.tensors import read_tensors, write_tensors
 
 
 class Table(NamedTuple):

@@ -6,17 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
 from torch import Tensor, autograd, nn
 
 from gan_runner.core import EvalContext, Snapshot, ensemble_mean
+from gan_runner.plots.figures import Axes
 from gan_runner.plots.samples import OF_DATA, OF_SAMPLES, new_figure, rendered
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 INPUT = "input"
 _NAMED = 26  # layers of a player that the picture has room to name

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import log
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gan_runner.core import EvalContext, Snapshot
+from gan_runner.plots.figures import Axes
 from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Curve = tuple[list[float], list[float]]
 """Steps and values."""

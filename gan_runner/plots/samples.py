@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,10 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_runner.core import EvalContext, Snapshot, ensemble_mean, forward_without_buffer_updates
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from gan_runner.plots.figures import Axes, Figure
 
 OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
 GRID = 10  # images a side

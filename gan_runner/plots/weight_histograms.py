@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from torch import Tensor
 
 from gan_runner.core import EvalContext, Snapshot
+from gan_runner.plots.figures import Axes
 from gan_runner.plots.samples import OF_SAMPLES, new_figure, rendered
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _LAYERS = 12  # of a player, whose weights are shown
 _COLUMNS = 6

@@ -1,20 +1,12 @@
-"""Writing files so that a crash, a kill or a full disk leaves the old one or the new one, whole.
-
-And files of tensors, whose names say what is in them: the cache.
-"""
+"""Atomic writes: a crash, a kill or a full disk leaves the old file or the new one, whole."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def atomic_write(path: Path, data: bytes, *, shared: bool = False) -> None:
@@ -72,46 +64,3 @@ def _flush(path: Path) -> None:
 def cache_folder() -> Path:
     """Where results that take long are kept: GAN_RUNNER_CACHE, or ~/.cache/gan_runner."""
     return Path(os.environ.get("GAN_RUNNER_CACHE") or "~/.cache/gan_runner").expanduser()
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The tensors by name and the facts in a file; None if it is not there or not whole.
-
-    The file is mapped into memory: what is never touched is never read.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads(file.metadata()["facts"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
-        return None
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts that JSON can hold; several processes may write the same file.
-
-    Raises:
-        OSError: nothing has changed at `path`.
-    """
-    save_safetensors(path, tensors, {"facts": json.dumps(dict(facts))})
-
-
-def save_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file with its metadata, whole or not at all.
-
-    Raises:
-        OSError: nothing has changed at `path`.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path, shared=True) as partial:
-        try:
-            save_file(contiguous, partial, metadata=metadata)
-        except SafetensorError as error:  # its own kind for a full disk, for one
-            raise OSError(str(error)) from error

@@ -13,7 +13,7 @@ from statistics import mean
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from gan_runner.build import Tables, build
+from gan_runner.builder import Tables, build
 from gan_runner.studies import robustness
 from gan_runner.sweeps.jobs import Job, Plan, job_name
 from gan_runner.training.device import resolve_device

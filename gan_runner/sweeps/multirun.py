@@ -28,7 +28,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_runner.commands.errors import Interrupted, UsageError, first_line, raised_in
+from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
 from gan_runner.sweeps.jobs import (
     MACHINE_KEYS,
     Job,

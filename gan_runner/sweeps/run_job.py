@@ -23,7 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_runner.commands.errors import Interrupted, UsageError
+from gan_runner.config.errors import Interrupted, UsageError
 from gan_runner.runs.history import more_is_better
 from gan_runner.sweeps.jobs import (
     LOCK,

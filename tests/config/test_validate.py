@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from gan_runner.config import signature
+from gan_runner.config.compose import config_dir
 from gan_runner.config.validate import validate
-from gan_runner.train import config_dir
 
 BAD = {
     "trainer.steps=abc": r"^trainer\.steps=abc: should be a valid integer",

@@ -10,12 +10,12 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from gan_runner.config.compose import config_dir
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.validate import validate
 from gan_runner.core import DataSpec
 from gan_runner.models import random_architecture, resnet101
 from gan_runner.models.blocks import downsample, initialise, upsample
-from gan_runner.train import config_dir
 from gan_runner.training.engine import Engine
 
 MODELS = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))

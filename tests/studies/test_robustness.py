@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from gan_runner.commands.report import main as report_main
+from gan_runner.config.compose import config_dir
 from gan_runner.config.validate import validate
 from gan_runner.models.random_architecture import draw
 from gan_runner.studies.cost import Cost, announce, estimate
@@ -21,7 +22,6 @@ from gan_runner.studies.figure2 import draw as draw_figure
 from gan_runner.studies.robustness import SCORE, check, collect
 from gan_runner.studies.study_files import read
 from gan_runner.sweeps.jobs import Job, Plan, job_dir, read_jobs, write_note, write_plan
-from gan_runner.train import config_dir
 
 SPACE = {
     "activations": ["relu", "tanh"],

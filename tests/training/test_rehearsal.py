@@ -11,9 +11,9 @@ import torch
 from rehearsal import META, HostWork, move_to_meta, on_meta, rehearsal
 from torch import Tensor
 
+from gan_runner.config.compose import config_dir
 from gan_runner.core import Batch, Critic, Loss
 from gan_runner.objectives.objective import Objective
-from gan_runner.train import config_dir
 from gan_runner.training.ema import ema_of
 from gan_runner.training.engine import Engine
 

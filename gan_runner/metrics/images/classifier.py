@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from gan_runner.core import Batch, Dataset, to_unit
 from gan_runner.metrics.fork_rng import fork_rng
-from gan_runner.runs.files import cache_folder, read_tensors, write_tensors
+from gan_runner.runs.files import cache_folder
+from gan_runner.runs.tensors import read_tensors, write_tensors
 
 LARGEST = 32  # pixels a side that the networks look at: larger images are made smaller
 DIMENSION = 64  # of the features

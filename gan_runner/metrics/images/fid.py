@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from torchmetrics.image.fid import FrechetInceptionDistance
 
 
 class Frechet:
@@ -27,9 +24,9 @@ class Frechet:
         self.facts: dict[str, dict[str, Any]] = {"images/fid": {"features": real.shape[1]}}
         passed = nn.Identity()
         passed.num_features = real.shape[1]  # type: ignore[assignment]
-        self.distance: FrechetInceptionDistance = FrechetInceptionDistance(
-            passed, reset_real_features=False
-        ).to(real.device)
+        self.distance: Any = FrechetInceptionDistance(passed, reset_real_features=False).to(
+            real.device
+        )
         self.distance.update(real, real=True)
 
     def __call__(self, features: Tensor, probabilities: Tensor | None = None) -> dict[str, float]:

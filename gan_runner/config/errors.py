@@ -20,9 +20,11 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+FAILURE, USAGE_ERROR = 1, 2  # exit statuses
+
 
 class UsageError(Exception):
-    """A run that is not to be, with the reason and the exit status."""
+    """A command rejected because of its input; carries message and exit status."""
 
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message, exit_status)  # all of them: so it can travel between processes
@@ -33,7 +35,7 @@ class UsageError(Exception):
 
 
 class Interrupted(BaseException):
-    """A signal has ended a run, its state saved. Not an `Exception`: it ends a sweep as well."""
+    """The end of a run by a signal, its state saved. Not an `Exception`: it ends a sweep too."""
 
     def __init__(self, signal: str, advice: str) -> None:
         super().__init__(signal, advice)

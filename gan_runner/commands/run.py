@@ -1,0 +1,126 @@
+"""One run from the command line: a new one, or the continuation of one.
+
+Hydra composes the configuration; errors of the user become a `UsageError` here.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gan_runner.builder import build
+from gan_runner.commands.console import health, print_result
+from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError
+from gan_runner.config.validate import hyperparameters
+from gan_runner.core import StateDict
+from gan_runner.restore import rebuild_engine, resume_states
+from gan_runner.runs.layout import check_new, remove_if_empty
+from gan_runner.training.engine import EngineLike
+from gan_runner.training.loop import fit
+
+_GROUPS = ("dataset", "model", "objective", "optimizer")
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Train one run, or one job of a sweep; return its summary.
+
+    Raises:
+        UsageError: the configuration, the data or the machine does not allow it, or it diverged.
+        Interrupted: a signal ended it; all up to that step is on disk.
+    """
+    run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
+    try:
+        engine = build(cfg)
+        if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
+            warnings.warn("this recipe is of a sweep, and this one run of it; add -m", stacklevel=1)
+        for one in engine.runs:
+            one.hyperparameters = {**hyperparameters(cfg), "seed": one.facts["seed"]}
+        check_new(run_dir)
+    except (ValueError, OSError) as error:
+        remove_if_empty(run_dir)
+        raise UsageError(str(error), USAGE_ERROR) from error
+    except BaseException:
+        remove_if_empty(run_dir)
+        raise
+    choices = HydraConfig.get().runtime.choices
+    _print_header(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), engine, run_dir)
+    return _fit(engine, run_dir)
+
+
+def resume(arguments: Sequence[str]) -> dict[str, Any]:
+    """Continue a run from its last whole checkpoint, to the same end as if it had never stopped.
+
+    Besides `resume=RUN_DIR`, `trainer.steps=N` may ask for more steps than the run had, and
+    `allow_targets=[...]` must repeat the prefixes that the run needs. Everything else would make it
+    another run.
+    """
+    values = {key: value for key, _, value in (a.partition("=") for a in arguments)}
+    allowed = {"resume", "trainer.steps", "allow_targets"}
+    if others := [a for a in arguments if a.partition("=")[0] not in allowed]:
+        raise UsageError(
+            f"{others[0]}: a resumed run keeps its configuration; only trainer.steps may grow",
+            USAGE_ERROR,
+        )
+    if not values["resume"]:
+        raise UsageError("resume=: name the directory of a run", USAGE_ERROR)
+    steps, allow = values.get("trainer.steps"), values.get("allow_targets", "[]")
+    if steps is not None and not steps.isdecimal():
+        raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
+    if not (allow.startswith("[") and allow.endswith("]")):  # a string would allow its letters
+        raise UsageError(
+            f"allow_targets={allow}: should be a list, 'allow_targets=[my_package.]'", USAGE_ERROR
+        )
+    prefixes = [prefix for part in allow[1:-1].split(",") if (prefix := part.strip(" '\""))]
+    return resume_run(Path(values["resume"]), prefixes, steps=None if steps is None else int(steps))
+
+
+def resume_run(
+    run_dir: Path,
+    allow: Sequence[str],
+    *,
+    steps: int | None = None,
+    places: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Continue a run directory, to more steps than it had if `steps` says so; see `resume`."""
+    try:
+        engine = rebuild_engine(run_dir, steps=steps, allow=allow, places=places)
+        states = resume_states(run_dir, engine)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error), USAGE_ERROR) from error
+    _print_header(f"resume={run_dir} from step {states[0]['step']:,}", engine, run_dir)
+    return _fit(engine, run_dir, resume_from=states)
+
+
+def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
+    """Print what is about to be trained, and where."""
+    run = engine.runs[0]
+    seeds = [one.facts["seed"] for one in engine.runs]
+    print(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
+    print(f"  data        {run.facts['data']}\n{run.summary}", end="")
+    print(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
+
+
+def _fit(
+    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[StateDict] | None = None
+) -> dict[str, Any]:
+    try:
+        summary = fit(engine, run_dir, resume_from=resume_from)
+    except OSError as error:
+        advice = f"free some space, then gan-run resume={run_dir}"
+        raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
+    except ValueError as error:
+        raise UsageError(str(error), USAGE_ERROR) from error
+    print_result(summary, run_dir)
+    if summary["status"] == "interrupted":
+        raise Interrupted(summary["signal"], f"continue with gan-run resume={run_dir}")
+    if summary["status"] == "diverged":
+        advice = "trainer.on_diverged=continue would go on"
+        raise UsageError(f"{health(summary, run_dir)}; {advice}", FAILURE)
+    return summary

@@ -1,0 +1,57 @@
+"""`gan-run -m`: all jobs of a sweep, its cost before them and its table after them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_runner.commands.usage import with_saved_config
+from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.studies import conclude
+from gan_runner.sweeps import multirun
+from gan_runner.sweeps.jobs import MACHINE_KEYS
+from gan_runner.sweeps.run_job import run_job as run_or_resume
+
+
+def sweep(arguments: Sequence[str], app: Callable[[], Any]) -> None:
+    """Run all jobs of a multirun; with --dry-run tell their cost only, as a study always does.
+
+    Args:
+        arguments: of the command line.
+        app: Hydra's application, which reads `sys.argv`.
+    """
+    if {"--cfg", "-c"} & set(arguments):
+        raise UsageError("--cfg: shows one job; leave out -m", USAGE_ERROR)
+    dry = "--dry-run" in arguments
+    rest = [argument for argument in arguments if argument != "--dry-run"]
+    sys.argv[1:] = multirun.sweep_arguments(with_saved_config(rest))
+    with multirun.sweep_session(before=partial(_announce, dry=dry), after=conclude.conclude):
+        app()
+
+
+def run_job(cfg: DictConfig) -> float:
+    """Run, resume or skip one job of a sweep; return the value that a search minimises."""
+    from gan_runner.commands.run import run
+
+    return run_or_resume(cfg, start=run, resume=_resume_job)
+
+
+def _announce(config: DictConfig, *rest: Any, dry: bool) -> None:
+    if dry or "study" in config:  # most sweeps need no torch in the process that conducts them
+        from gan_runner.studies import cost
+
+        cost.announce(config, *rest, dry=dry)
+
+
+def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
+    """Continue a job of a sweep with the device and the place of the data that `cfg` names."""
+    from gan_runner.commands.run import resume_run
+
+    places = {key: OmegaConf.select(cfg, key) for key in MACHINE_KEYS}
+    places = {key: place for key, place in places.items() if place is not None}
+    return resume_run(run_dir, list(cfg.allow_targets), places=places)

@@ -1,0 +1,58 @@
+"""The text of `gan-run --help`, and what to make of a command line before Hydra reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from string import Template
+
+import hydra
+from omegaconf import OmegaConf, open_dict
+
+from gan_runner.config.compose import config_dir
+from gan_runner.config.errors import USAGE_ERROR, UsageError
+
+_HYDRA_KEYS = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra.job.name=gan-run")
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Return True for --help without other flags, which Hydra would have to read."""
+    flags = {argument for argument in arguments if argument.startswith("-")}
+    return bool(flags) and flags <= {"--help", "-h"}
+
+
+def usage(arguments: Sequence[str]) -> str:
+    """Return the text of --help: the template in conf/config.yaml, filled in.
+
+    Hydra would fill it in as well, but first lists some sixty groups of its own, which takes half a
+    second; with flags besides --help, such as --config-dir, it still does.
+    """
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+    template = Template(cfg.hydra.help.template)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    folders = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
+    groups = [f"{f.name}: {', '.join(sorted(p.stem for p in f.glob('*.yaml')))}" for f in folders]
+    return template.substitute(APP_CONFIG_GROUPS="\n".join(groups), CONFIG=OmegaConf.to_yaml(cfg))
+
+
+def with_saved_config(arguments: Sequence[str]) -> list[str]:
+    """Let `--config-path RUN_DIR` be relative to the current folder, and its run directory clean.
+
+    Hydra takes a relative path from the package's folder, and Hydra's own keys in conf/config.yaml
+    are not part of a run's configuration.
+    """
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag not in {"--config-path", "-cp"}:
+            continue
+        here = i if equals else i + 1
+        if here < len(arguments):
+            path = os.path.abspath(value if equals else arguments[here])
+            if not os.path.isdir(path):
+                raise UsageError(f"{flag} {path}: no such directory", USAGE_ERROR)
+            word = [path if here != i else f"{flag}={path}"]
+            return [*arguments[:here], *word, *arguments[here + 1 :], *_HYDRA_KEYS]
+    return list(arguments)

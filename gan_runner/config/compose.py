@@ -1,0 +1,36 @@
+"""From overrides to a composed configuration, outside of a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+
+def config_dir() -> Path:
+    """Return the folder of the configuration groups: in an installed package or in a checkout.
+
+    Raises:
+        FileNotFoundError: the package is neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no conf/config.yaml in {package} or beside it")
+
+
+def compose(*overrides: str) -> DictConfig:
+    """Compose a configuration as `gan-run` does with the same words.
+
+    Args:
+        overrides: "GROUP=OPTION" and "KEY=VALUE", such as "dataset=gaussians8".
+
+    Raises:
+        hydra.errors.HydraException: a group, an option or a key does not exist.
+    """
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
