@@ -1,4 +1,4 @@
-"""What flows between the parts: batches, latents, losses, facts about the data, and the protocols.
+"""The types that flow between the parts: batches, latents, losses, data facts, protocols.
 
 Every other module speaks in these types; this one imports none of them.
 """
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
     `x` is (N, C, H, W) for images and (N, d) for points: uint8 pixels in storage, float32 (images
     in [-1, 1]) once a `data.stream.Stream` has served them. `y` is (N,) int64, or None. `z` is
-    (N, latent_dim), what generated samples were made of; None for data.
+    (N, latent_dim), the noise of generated samples; None for data.
     """
 
     x: Tensor
@@ -32,11 +32,11 @@ class Batch(NamedTuple):
 
 
 RowIndices = tuple[Tensor, ...]
-"""What a stream hands out for a batch: row numbers of a table on the device, or the rows."""
+"""One batch as a stream hands it out: row numbers of a table on the device, or the rows."""
 
 
 class Latent(NamedTuple):
-    """What a generator makes samples of: noise `z` (N, latent_dim), labels `y` (N,) or None."""
+    """The input of a generator: noise `z` (N, latent_dim), labels `y` (N,) or None."""
 
     z: Tensor
     y: Tensor | None = None
@@ -51,7 +51,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DataSpec:
-    """The facts about a data set that networks, measures and pictures are sized by.
+    """The facts about a data set that networks, metrics and plots are sized by.
 
     Attributes:
         name: as the user knows it.
@@ -69,7 +69,7 @@ class DataSpec:
 
     @property
     def is_image(self) -> bool:
-        """True for (C, H, W) images, False for points."""
+        """Return True for (C, H, W) images, False for points."""
         return len(self.shape) == 3
 
     def __str__(self) -> str:
@@ -121,20 +121,20 @@ class HasHeads(Critic, Protocol):
 
 
 class HasParameters(Protocol):
-    """What shows the weights that it computes with: a module, or a player in training.
+    """A module, or a player in training, that shows the weights it computes with.
 
-    They are asked for by name at the time of the call, because a player may be called with other
-    weights than its network's own: those that gradients are taken in, or one replica's.
+    They are looked up by name at the time of the call. A player may be called with other weights
+    than its network's own: the inputs of a gradient, or those of one replica.
     """
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and weights, as of `torch.nn.Module.named_parameters`."""
+        """Yield names and weights, like `torch.nn.Module.named_parameters`."""
         ...
 
 
 @dataclass(eq=False)
 class Nets:
-    """The two players, and the generator's running average that samples are drawn from."""
+    """The two players, and the generator's moving average that samples are drawn from."""
 
     generator: nn.Module
     critic: nn.Module
@@ -142,24 +142,24 @@ class Nets:
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """What is trained of both players, by player and name: generator/layers.0.weight ..."""
+        """Return all trained weights by player and name: generator/layers.0.weight ..."""
         players = {"generator": self.generator, "critic": self.critic}
         return {f"{p}/{n}": w for p, net in players.items() for n, w in net.named_parameters()}
 
 
 @dataclass(frozen=True, eq=False)
 class EvalContext:
-    """What stays the same throughout a run, for measures and pictures to be made with.
+    """Constants of a run that metrics and plots are built from.
 
     Attributes:
         dataset: all of it as it is stored: pixels are uint8 (see `to_unit`), and it may lie on
             another device than the players.
-        heldout: the samples that measures compare with, float32, on the players' device.
+        heldout: the reference samples of all metrics, float32, on the players' device.
         batch_size: of training; a critic with batch norm wants it kept.
-        seed: for the measure's own random numbers.
+        seed: of the metrics' own random numbers.
         device: the players'.
         categories: values of the categorical code that the noise begins with; 0: there is none.
-        samples: of each generator in a view; 0: as many as there are held-out ones.
+        samples: number of each generator's samples in a snapshot; 0: as many as are held out.
         code: coordinates of the noise that the whole code takes, the categorical one and numbers in
             [-1, 1]; the others are Gaussian.
     """
@@ -175,12 +175,12 @@ class EvalContext:
 
     @property
     def spec(self) -> DataSpec:
-        """Facts about the data."""
+        """Return the facts about the data."""
         return self.dataset.spec
 
     @cached_property
     def reference(self) -> dict[str, Any]:
-        """What a card says of the samples that measures compare with."""
+        """Return the provenance of the reference samples."""
         x = self.heldout.x.detach().cpu().contiguous()
         content = sha256(x.numpy().tobytes()).hexdigest()[:12]
         of = len(self.dataset.heldout.x)
@@ -189,19 +189,16 @@ class EvalContext:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What measures and pictures may look at on a tick.
-
-    Whoever needs random numbers brings its own generator, so looking at a run does not change it.
+    """The state of a run that metrics and plots see on a tick; they never change it.
 
     Attributes:
         nets: the players as they stand, in the modes they train in.
         spec: facts about the data.
         heldout: samples that no player was trained on; a small data set may have few.
         samples: N samples (N, *shape) of the generator as it stands.
-        samples_ema: N samples of its running average, from the same noise in every view of a run.
-        noise: that both were made of, with their labels.
-        history: the points of the curves so far, {"step": n, tag: value ...}, None for a value that
-            is not finite.
+        samples_ema: N samples of its moving average, always from the same noise.
+        noise: of both, with their labels.
+        history: the points of all curves, {"step": n, tag: value ...}; None where not finite.
     """
 
     nets: Nets
@@ -214,52 +211,51 @@ class Snapshot:
 
     @property
     def labels(self) -> Tensor | None:
-        """(N,) that the samples were made for, or None."""
+        """Return the labels (N,) of the samples, or None."""
         return self.noise.y
 
     @property
     def samples_by_generator(self) -> dict[str, Tensor]:
-        """The averaged generator's samples and, with a suffix for their tags, the raw one's."""
+        """Return the samples of both generators by the suffix of their tags."""
         return {"": self.samples_ema, "_raw": self.samples}
 
 
 Provenance = Mapping[str, Any]
-"""What made a number, as plain values; numbers with unlike cards are not to be compared.
+"""The settings that a number depends on; numbers of unlike settings do not compare.
 
-Two keys are for whoever shows it: `better`, "higher" where more is or "neither" (otherwise less
-is), and `beside`, the tag in whose chart it is to be drawn as well.
+Two keys are for display: `better` ("higher", "lower" or "neither"), and `beside`, the tag in whose
+chart the number is drawn as well.
 """
 
 
 class Metric(Protocol):
-    """A measure, made with an `EvalContext`.
+    """A metric, built from an `EvalContext`.
 
     Attributes:
-        provenance: of everything that it measures on the data of its scene, by tag; none where it
-            does not apply.
+        provenance: of each of its numbers, by tag; empty where the metric does not apply.
     """
 
     provenance: Mapping[str, Provenance]
 
     def __call__(self, snapshot: Snapshot) -> Mapping[str, float]:
-        """Values by tag. What cannot be computed, of samples that are not finite, is left out."""
+        """Return `{tag: value}`; metrics undefined for non-finite samples are omitted."""
         ...
 
 
 class Plot(Protocol):
-    """A picture, made with an `EvalContext`."""
+    """A plot, built from an `EvalContext`."""
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint (H, W, 3) uint8; None where there is nothing to show."""
+        """Return the drawing (H, W, 3) uint8; None where there is nothing to show."""
         ...
 
 
 StateDict = dict[str, Any]
-"""What a part needs to continue where it stopped: plain values and tensors."""
+"""The state that a part continues from: plain values and tensors."""
 
 
 def to_unit(x: Tensor) -> Tensor:
-    """Pixels 0..255 (uint8) to float32 in [-1, 1]: x / 127.5 - 1. Floats pass unchanged."""
+    """Map pixels 0..255 (uint8) to float32 in [-1, 1]: x / 127.5 - 1. Floats pass unchanged."""
     return x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
 
 
@@ -272,22 +268,22 @@ def forward_without_buffer_updates(
 
 
 def fixed_size_slices(count: int, size: int) -> list[tuple[slice, int]]:
-    """Slices of `size` rows (or of all), the last reaching back; how many it has seen before."""
+    """Return slices of `size` rows (or of all), each with the number of rows seen before."""
     firsts = [(max(0, min(start, count - size)), start) for start in range(0, count, size)]
     return [(slice(first, first + size), start - first) for first, start in firsts]
 
 
 def ensemble_mean(scores: Tensor, rows: int) -> Tensor:
-    """One score a row, (rows,): of an ensemble, whose scores are (K rows,), the mean."""
+    """Return one score per row (rows,): the mean over an ensemble with scores (K rows,)."""
     return scores.view(-1, rows).mean(0)
 
 
 @torch.no_grad()
 def is_per_sample(network: nn.Module, x: Tensor, y: Tensor | None = None) -> bool:
-    """True if a network maps each row of a batch alike, whatever the other rows are.
+    """Return True if the output of each row is independent of the other rows of the batch.
 
-    Found by trying: the outputs of a batch's halves are compared with those of the whole. Batch
-    norm, minibatch features and anything random make it false. The network is left as it was.
+    The outputs of a batch's halves are compared with those of the whole. Batch norm, minibatch
+    features and anything random make it false. The network is left as it was.
 
     Args:
         network: in the mode it trains in.

@@ -27,7 +27,8 @@ from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Latent, StateDict
 from gan_runner.objectives.objective import Objective
 from gan_runner.runs.checkpoint import load_latest
-from gan_runner.runs.read import holds_replicas, read_json, saved_config
+from gan_runner.runs.comparison import holds_replicas
+from gan_runner.runs.read import read_summary, saved_config
 from gan_runner.training.device import resolve_device
 from gan_runner.training.engine import Engine, EngineLike
 from gan_runner.training.replicas import StackedEngine
@@ -77,7 +78,7 @@ def resume_states(run_dir: Path, engine: EngineLike) -> list[StateDict]:
     states = load_latest([run_dir / run.folder for run in engine.runs])
     step, steps = states[0]["step"], engine.runs[0].settings.steps
     check_complete(run_dir, states, what="resume")
-    done = read_json(run_dir / "summary.json").get("status") == "completed"
+    done = read_summary(run_dir).get("status") == "completed"
     if step > steps or (done and step == steps):
         raise ValueError(f"{run_dir} has {step} steps; to continue, ask for more: trainer.steps=N")
     return states

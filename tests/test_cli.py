@@ -31,8 +31,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    name = module if module == "train" else f"commands.{module}"
-    return [sys.executable, "-m", f"gan_runner.{name}", *arguments]
+    return [
+        sys.executable,
+        "-m",
+        f"gan_runner.{'' if module == 'train' else 'commands.'}{module}",
+        *arguments,
+    ]
 
 
 def environment(**more: str) -> dict[str, str]:

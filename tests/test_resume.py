@@ -411,7 +411,12 @@ def test_a_malicious_configuration_is_not_obeyed(
     if program == "resume":
         code, out = zygote.run(tmp_path, "resume=run", "trainer.steps=20")
     else:
-        command = [sys.executable, "-m", f"gan_runner.{program}", "run"]
+        command = [
+            sys.executable,
+            "-m",
+            f"gan_runner.{'' if program == 'train' else 'commands.'}{program}",
+            "run",
+        ]
         root = str(Path(train.__file__).parents[1])
         done = subprocess.run(
             command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True,

@@ -1,12 +1,11 @@
 """gan-compare: numbers of several runs side by side, where what made them is alike.
 
-Only files are read, and nothing of torch is imported: see `runs.read`.
+Only files are read, and nothing of torch is imported: see `runs.comparison`.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -17,9 +16,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gan_runner.runs.read import ABSENT, Run, difference, differing, read_runs
+from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs
+from gan_runner.runs.tags import record_of
+from gan_runner.runs.text_tables import aligned, csv_text
 
-_OWN = ("loss/", "grad_norm/", "speed/")  # on each objective's and machine's own scale
 WHICH = ("final", "best")
 
 
@@ -67,7 +67,7 @@ def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
             raise ValueError(f"--tags {pattern}: no run has it; {hint}")
     if not patterns:
-        return [tag for tag in known if not tag.startswith(_OWN)]
+        return [tag for tag in known if record_of(tag).is_comparable]
     return [tag for tag in known if any(fnmatchcase(tag, pattern) for pattern in patterns)]
 
 
@@ -111,7 +111,7 @@ def table(
         [label, *cells]
         for label, *cells in zip(labels, *(column[1:] for column in columns), strict=True)
     ]
-    lines = _aligned([*head, *what, [""] * (len(runs) + 1), *body])
+    lines = aligned([*head, *what, [""] * (len(runs) + 1), *body], gap=3)
     notes = [f"* {tag}: {what}" for tag, what in unlike.items()]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
@@ -137,25 +137,18 @@ def _right(texts: Sequence[str]) -> list[str]:
     return [f"{text:>{width}}" for text in texts]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["   ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows]  # fmt: skip
-
-
 def _number(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.4g}"
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["run", "tag", "which", "step", "value"])
-        for row in rows:
-            provenance = row["provenance"]
-            writer.writerow(
-                [row["run"], row["tag"], provenance["which"], provenance["step"], row["value"]]
-            )
+    lines: list[list[Any]] = [["run", "tag", "which", "step", "value"]]
+    for row in rows:
+        provenance = row["provenance"]
+        lines.append(
+            [row["run"], row["tag"], provenance["which"], provenance["step"], row["value"]]
+        )
+    path.write_text(csv_text(lines, line_end="\r\n"), encoding="utf-8", newline="")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,7 +21,8 @@ from gan_runner.runs.checkpoint import (
     differences,
     load_checkpoint,
 )
-from gan_runner.runs.read import holds_replicas, saved_config
+from gan_runner.runs.comparison import holds_replicas
+from gan_runner.runs.read import saved_config
 from gan_runner.training.loop import fit
 
 

@@ -18,9 +18,9 @@ from gan_runner.objectives.constraints import clip_weights
 from gan_runner.objectives.losses import relativistic_average_critic, relativistic_average_generator
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
+from gan_runner.runs.tags import deciding, record_of
 from gan_runner.training.settings import Settings
 
-_CHECKPOINT_METRICS = ("jsd/probe",)  # for auto: measured on any data
 _ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
 
 
@@ -55,7 +55,9 @@ def check(
             stacklevel=2,
         )
     provenances = [its for metric in metrics for its in metric.provenance.items()]
-    measured = {tag for tag, provenance in provenances if provenance.get("better") != "neither"}
+    measured = {
+        tag for tag, provenance in provenances if record_of(tag, provenance).better != "neither"
+    }
     return _with_best(settings, measured, objective)
 
 
@@ -228,10 +230,7 @@ def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> 
     """Decide what best.pt is chosen by: what the user names, else the first that is measured."""
     checkpoint_metric = settings.checkpoint_metric
     if checkpoint_metric == "auto":
-        return replace(
-            settings,
-            checkpoint_metric=next((t for t in _CHECKPOINT_METRICS if t in measured), None),
-        )
+        return replace(settings, checkpoint_metric=deciding(measured))
     known = {*measured, *objective.tags, *_ALWAYS_LOGGED}
     if checkpoint_metric is not None and checkpoint_metric not in known:
         raise ValueError(

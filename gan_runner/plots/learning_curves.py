@@ -11,19 +11,13 @@ import numpy as np
 from gan_runner.core import EvalContext, Snapshot
 from gan_runner.plots.figures import Axes
 from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
+from gan_runner.runs.tags import panel
 
 Curve = tuple[list[float], list[float]]
 """Steps and values."""
 
-_DISTANCES = (
-    "wasserstein/critic", "wasserstein/critic_heldout", "wasserstein/per_slope",
-    "wasserstein/bound", "wasserstein/exact", "wasserstein/exact_floor", "wasserstein/sliced",
-    "wasserstein/sliced_floor",
-)  # fmt: skip
-_DIVERGENCES = ("jsd/*", "divergence/critic")
-_QUALITIES = (
-    "images/fid", "images/classifier_score", "images/kid", "modes/found", "modes/high_quality",
-)  # fmt: skip
+_DISTANCES, _QUALITIES = panel("distances"), panel("qualities")
+_DIVERGENCES = ("jsd/*", *panel("divergences"))
 _FLOOR = "_floor"  # of a tag: the value between real rows
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
@@ -58,17 +52,17 @@ class Curves:
         kinds = (self.distances, self.divergences, self.qualities)
         groups = [matching(curves, patterns) for patterns in kinds]
         panels = [
-            (panel, group)
-            for panel, group in zip((_distances, _divergences, _qualities), groups, strict=True)
+            (draw, group)
+            for draw, group in zip((_distances, _divergences, _qualities), groups, strict=True)
             if group
         ]
         if not panels:
             return None
         figure = new_figure(13, 5.8)
         layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.4, 1))
-        for row, (panel, group) in enumerate(panels):
+        for row, (draw, group) in enumerate(panels):
             axes = figure.add_subplot(layout[row, 0])
-            panel(axes, group)
+            draw(axes, group)
             axes.grid(alpha=0.3)
         axes.set_xlabel("step")
         step = max(int(point["step"] or 0) for point in snapshot.history)

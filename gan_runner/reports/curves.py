@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from gan_runner.runs.read import try_points
+from gan_runner.runs.tags import is_detail, record_of
 from gan_runner.studies.study_files import number
 
 Curve = tuple[list[float], list[float]]
 """Steps and values."""
-
-_MEASURES = ("images", "score", "modes", "wasserstein", "jsd", "divergence")  # others come after
-_TRAINING = ("loss", "critic", "lipschitz", "grad_norm", "health")  # and these at the end
-_NEVER = ("speed/", "time/")
 
 
 def read_curves(
@@ -29,7 +25,7 @@ def read_curves(
         first: tags that come before all others.
     """
     curves: dict[str, Curve] = {}
-    for line in _lines(path):
+    for line in try_points(path):
         step = number(line.get("step"))
         for tag, value in line.items() if step is not None else ():
             known = number(value) if tag != "step" and not isinstance(value, str) else None
@@ -64,20 +60,6 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            point = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(point, dict):
-            yield point
-
-
 def in_order(tags: Iterable[str], first: Sequence[str] = ()) -> list[str]:
     """Tags in the order in which people look at them.
 
@@ -86,23 +68,16 @@ def in_order(tags: Iterable[str], first: Sequence[str] = ()) -> list[str]:
     """
     groups: dict[str, list[str]] = {}
     for tag in sorted(tags):
-        if tag not in first and not tag.startswith(_NEVER):
+        if tag not in first and record_of(tag).kind != "speed":
             groups.setdefault(tag.partition("/")[0], []).append(tag)
     places = {tag: place for group in groups.values() for place, tag in enumerate(group)}
 
     def key(tag: str) -> tuple[bool, int, int, str]:
-        group = tag.partition("/")[0]
-        measure = _MEASURES.index(group) if group in _MEASURES else len(_MEASURES)
-        late = _TRAINING.index(group) + 1 if group in _TRAINING else 0
-        return _is_detail(tag), places[tag], measure + late, tag
+        return is_detail(tag), places[tag], record_of(tag).order, tag
 
     return [tag for tag in first if tag in tags] + sorted(places, key=key)
 
 
 def is_measure(tag: str) -> bool:
     """Whether a tag says something of the samples, not of how training goes."""
-    return tag.partition("/")[0] not in _TRAINING and not _is_detail(tag)
-
-
-def _is_detail(tag: str) -> bool:
-    return tag.endswith("_raw") or "class_share" in tag
+    return not record_of(tag).is_training and not is_detail(tag)

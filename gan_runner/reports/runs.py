@@ -9,7 +9,8 @@ from typing import Any
 
 from gan_runner.reports.curves import read_curves
 from gan_runner.reports.images import data_uri, latest
-from gan_runner.studies.study_files import number, read_object
+from gan_runner.runs.read import POINTS, SUMMARY, try_json
+from gan_runner.studies.study_files import number
 
 _PICTURES = 10 << 20  # bytes of all pictures; as text in the page a third more
 _PICTURE = 120 << 10  # bytes of one, at most
@@ -70,7 +71,7 @@ def show(
     curves = {}
     state = health(run_dir) if run_dir else ""
     cells = {"health": state, **{key: text for key, text in cells.items() if text}}
-    if run_dir and (log := inside(folder, str(run_dir / "metrics.jsonl"))):
+    if run_dir and (log := inside(folder, str(run_dir / POINTS))):
         curves = read_curves(log, tags=_TAGS, points=budget.points, first=tags)
     return {
         "label": label,
@@ -85,7 +86,7 @@ def show(
 
 def health(run_dir: Path) -> str:
     """The state that a run's summary.json tells, where it tells one."""
-    told = (read_object(run_dir / "summary.json") or {}).get("health")
+    told = (try_json(run_dir / SUMMARY) or {}).get("health")
     return str(told.get("state", "")) if isinstance(told, dict) else ""
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.runs import Budget, show
-from gan_runner.studies.study_files import natural, number, read_object, read_rows
+from gan_runner.runs.read import SUMMARY, try_json
+from gan_runner.runs.tags import columns as default_columns
+from gan_runner.studies.study_files import natural, number, read_rows
 
 Line = dict[str, str]
 
 _RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
 _ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
 _OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
-_KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
 _VALUES = 6  # of a run, shown as columns; opening the row shows all
 _CHOICES = 24  # more different texts than this are searched for, not chosen from
 
@@ -84,9 +85,9 @@ def _spread(line: Mapping[str, str]) -> Line:
 
 def _found(folder: Path) -> Iterable[Line]:
     """Lines made of the summaries of the runs below a folder."""
-    paths = [folder / "summary.json", *folder.glob("*/summary.json")]
+    paths = [folder / SUMMARY, *folder.glob(f"*/{SUMMARY}")]
     for path in sorted(paths, key=lambda path: natural(path.parent.name)):
-        summary = read_object(path)
+        summary = try_json(path)
         if summary is None:
             continue
         final, seconds = summary.get("final"), summary.get("seconds")
@@ -104,7 +105,7 @@ def _found(folder: Path) -> Iterable[Line]:
 def _columns(lines: Sequence[Line], varied: Sequence[str]) -> list[dict[str, Any]]:
     """The place, what varies, the status, the seconds, and the values that people look at first."""
     tags = [key.removeprefix("final ") for key in _keys(lines) if key.startswith("final ")]
-    measures = [tag for tag in in_order(tags, _KEY_TAGS) if is_measure(tag)]
+    measures = [tag for tag in in_order(tags, default_columns()) if is_measure(tag)]
     values = [f"final {tag}" for tag in measures[:_VALUES]]
     keys = [*varied, "status", "seconds", *values]
     shown = [key for key in keys if any(line.get(key) for line in lines)]

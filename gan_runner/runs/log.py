@@ -27,7 +27,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gan_runner.core import Provenance, StateDict
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.history import BestTracker, read_points
+from gan_runner.runs.history import BestTracker
+from gan_runner.runs.read import read_points
+from gan_runner.runs.tags import record_of
 from gan_runner.runs.tensorboard_layout import charts_of
 
 Scalars = Mapping[str, float]
@@ -89,8 +91,8 @@ class Meter:
 
         None: all are finite since the last reading. Waits for the device.
         """
-        wanted = ("loss/", "grad_norm/")
-        rows = [torch.stack(v).float() for tag, v in self._logs.items() if tag.startswith(wanted)]
+        logged = [v for tag, v in self._logs.items() if record_of(tag).depends_on_objective]
+        rows = [torch.stack(values).float() for values in logged]
         if not rows:
             return None
         fine = torch.stack(rows).isfinite().all(dim=0).tolist()

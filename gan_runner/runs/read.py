@@ -1,78 +1,52 @@
-"""What the files of run directories say: their numbers, what made them, how they differ.
+"""The one reader of a run directory's files; it imports neither torch nor hydra.
 
-config.yaml, provenance.json, metrics.jsonl and, of runs that have ended, summary.json. Final and
-best values follow from the points, so that a run that was killed, or that is still training, has
-them.
+A malformed file raises a `ValueError` of one line that names it. The functions whose names begin
+with `try_` return None instead, for reports that show as much of a folder as can be read.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import yaml
 
-from gan_runner.runs.history import BestTracker, read_points
 from gan_runner.runs.layout import check_layout
 
-ABSENT = "-"
-_OF_OBJECTIVE = ("loss/", "grad_norm/")
-_WIDEST = 36  # characters of a value of the configuration
+CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
+SUMMARY, JOB = "summary.json", "job.json"
+
+Point = Mapping[str, Any]
+"""{"step": n, tag: value ...}; a value that is not finite is None."""
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What the files of a run directory say.
+class JobNote(TypedDict, total=False):
+    """Contents of a sweep's job.json; the first three keys are always there."""
 
-    Attributes:
-        path: of the directory.
-        name: by which it differs from the others.
-        config: dotted keys and values of its configuration.
-        provenance: what made each number, by tag.
-        values: final and best of each tag.
-        state: how far it is, in words.
-    """
-
-    path: Path
-    name: str
-    config: Mapping[str, Any]
-    provenance: Mapping[str, Mapping[str, Any]]
-    values: BestTracker
-    state: str
-
-    def provenance_of(self, tag: str) -> dict[str, Any]:
-        """What made a number, as dotted keys; a loss is made by its objective, too."""
-        provenance = flat(self.provenance.get(tag, {}))
-        if tag.startswith(_OF_OBJECTIVE):
-            provenance |= {k: v for k, v in self.config.items() if k.startswith("objective.")}
-        return provenance
-
-    def at(self, tag: str, which: str) -> tuple[int, float | None] | None:
-        """Step and value of a tag, final or best; None where there is none."""
-        if which == "best":
-            best = self.values.best.get(tag)
-            return None if best is None else (int(best["step"]), best["value"])
-        if tag not in self.values.final:
-            return None
-        return self.values.final_steps[tag], self.values.final[tag]
+    status: str
+    overrides: list[str]
+    number: int
+    error: str
+    pid: int
+    parent: int
+    host: str
+    config: dict[str, Any]
 
 
 def saved_config(run_dir: Path) -> dict[str, Any]:
-    """The configuration of a run, as plain values.
+    """Return the configuration of a run, as plain values.
 
     Raises:
-        ValueError: it is no run directory.
+        ValueError: the directory is not a run directory, or the file is malformed.
     """
-    path = run_dir / "config.yaml"
+    path = run_dir / CONFIG
     if not path.is_file():
         raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML ({type(error).__name__})") from error
     if not isinstance(config, dict) or not {"model", "trainer"} <= set(config):
         raise ValueError(f"{path} is not the configuration of a run")
@@ -80,100 +54,106 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
     return config
 
 
-def holds_replicas(run_dir: Path) -> bool:
-    """Whether a run directory is that of a pack, whose runs lie in folders of it."""
-    return (run_dir / "replica_0").is_dir()
-
-
-def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """The runs in some directories; one that holds replicas stands for all of them.
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """Return summary.json; empty before the run has ended.
 
     Raises:
-        ValueError: one is no run directory, or a file in it cannot be read.
+        ValueError: the file is malformed.
     """
-    paths = [part for path in paths for part in _replicas(path)]
-    whole = [path.resolve() for path in paths]
-    common = os.path.commonpath([path.parent for path in whole])
-    names = [path.relative_to(common).as_posix() for path in whole]
-    return [_read(path, name) for path, name in zip(paths, names, strict=True)]
+    return read_json(run_dir / SUMMARY)
 
 
-def _replicas(path: Path) -> list[Path]:
-    if not holds_replicas(path):
-        return [path]
-    found = path.glob("replica_*")
-    return sorted(found, key=lambda p: (len(p.name), p.name))  # replica_10 comes after replica_9
+def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """Return the card of each tag; empty where there is no file.
 
-
-def _read(path: Path, name: str) -> Run:
-    config, provenances = saved_config(path), read_json(path / "provenance.json")
+    Raises:
+        ValueError: the file is malformed.
+    """
+    provenances = read_json(run_dir / CARDS)
     if not all(isinstance(provenance, dict) for provenance in provenances.values()):
-        raise ValueError(f"{path / 'provenance.json'} does not hold a card for each tag")
-    values = BestTracker(provenances)
-    points = read_points(path / "metrics.jsonl")
-    for point in points:
-        values.note(point)
-    status = read_json(path / "summary.json").get("status", "no summary yet")
-    state = f"{status}, {points[-1]['step'] if points else 0:,} steps"
-    return Run(path, name, flat(config), provenances, values, state)
+        raise ValueError(f"{run_dir / CARDS} does not hold a card for each tag")
+    return provenances
+
+
+def read_note(folder: Path) -> JobNote | None:
+    """Return a job's status file; None where there is none or it is not whole.
+
+    Raises:
+        ValueError: a key is missing or has another type.
+    """
+    note = try_json(folder / JOB)
+    if not note:
+        return None
+    for key, kind in (("status", str), ("overrides", list), ("number", int)):
+        if not isinstance(note.get(key), kind):
+            raise ValueError(f"{folder / JOB}: {key} is missing or not of type {kind.__name__}")
+    return cast(JobNote, note)
+
+
+def read_points(path: Path) -> list[dict[str, Any]]:
+    """Return the points of a metrics.jsonl, [] where there is none, without a line that was cut.
+
+    Raises:
+        ValueError: a line is not a point.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8") from error
+    return [_point(path, line) for line in lines if line.endswith("}\n")]
+
+
+def _point(path: Path, line: str) -> dict[str, Any]:
+    try:
+        point = json.loads(line)
+    except (ValueError, RecursionError):
+        point = None
+    if not isinstance(point, dict) or not isinstance(point.get("step"), int):
+        raise ValueError(f"{path} has a line that is no point of a curve: {line[:40].strip()!r}")
+    if not all(value is None or isinstance(value, int | float) for value in point.values()):
+        raise ValueError(f"{path} has a value that is not a number: {line[:40].strip()!r}")
+    return point
+
+
+def try_points(path: Path) -> list[dict[str, Any]]:
+    """Return all lines of a metrics.jsonl that are JSON objects; [] where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [point for line in text.splitlines() if (point := _object(line)) is not None]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if it is not there."""
+    """Return the JSON object in a file; empty where there is no file.
+
+    Raises:
+        ValueError: the file is not JSON, is nested too deep, or holds something else.
+    """
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} does not hold keys and values")
     return content
 
 
-def flat(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        path = f"{at}.{key}" if at else str(key)
-        found |= flat(value, path) if isinstance(value, Mapping) else {path: value}
-    return found
+def try_json(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file; None where there is none."""
+    try:
+        return _object(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
-def difference(runs: Sequence[Run], tag: str) -> str:
-    """The first key in which the cards of a tag differ, and its values; empty if they are alike."""
-    having = [run for run in runs if tag in run.values.final]
-    provenances = [run.provenance_of(tag) for run in having]
-    for key in dict.fromkeys(key for provenance in provenances for key in provenance):
-        for run, provenance in zip(having, provenances, strict=True):
-            both = (provenances[0].get(key), provenance.get(key))
-            if both[0] != both[1]:
-                first, mine = (_text(key, value) for value in both)
-                return f"{key} is {first} in {having[0].name}, {mine} in {run.name}"
-    return ""
-
-
-def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The keys in which configurations differ, and the values as text.
-
-    Of keys with the same last name and the same values, such as seed and dataset.seed, only the
-    first of the shallowest is named. What a node is made by stands for the node.
-    """
-    found: dict[str, list[str]] = {}
-    for key in sorted(dict.fromkeys(k for c in configs for k in c), key=lambda k: k.count(".")):
-        texts = [_text(key, config[key]) if key in config else ABSENT for config in configs]
-        if len({*texts}) == 1 or key.endswith("._partial_"):
-            continue
-        shown = key.removesuffix("._target_")
-        last = shown.rpartition(".")[2]
-        if not any(k.rpartition(".")[2] == last and texts == t for k, t in found.items()):
-            found[shown] = texts
-    return found
-
-
-def _text(key: str, value: Any) -> str:
-    """A value of a configuration or a card, short; of a target the end, which tells it apart."""
-    text = "nothing" if value is None else str(value)
-    if key.endswith("_target_"):
-        text = ".".join(text.split(".")[-2:])
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -20,8 +20,9 @@ from filelock import FileLock, Timeout
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_layout
 from gan_runner.runs.lock import RUN_LOCK
+from gan_runner.runs.read import CARDS, JOB, SUMMARY, read_note, try_json
 
-NOTE, LOCK, OUTPUT = "job.json", "job.lock", "output.txt"
+NOTE, LOCK, OUTPUT = JOB, "job.lock", "output.txt"
 PLAN = "sweep.json"
 
 UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
@@ -96,8 +97,9 @@ class Job:
 
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
         """What made a number of its run; empty where nothing says so."""
-        provenances = next(self.folder.glob("**/provenance.json"), None)
-        return _read(provenances).get(tag, {}) if provenances else {}
+        provenances = next(self.folder.glob(f"**/{CARDS}"), None)
+        provenance = (try_json(provenances) or {}).get(tag) if provenances else None
+        return provenance if isinstance(provenance, dict) else {}
 
 
 def key_of(override: str) -> str:
@@ -170,7 +172,7 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
 
 def read_plan(sweep_dir: Path) -> Plan:
     """What the sweep's last command asked for; an empty plan where nothing says so."""
-    said = _read(sweep_dir / PLAN)
+    said = try_json(sweep_dir / PLAN) or {}
     return Plan(said.get("jobs", []), said.get("sources", ""), said.get("command", []))
 
 
@@ -188,10 +190,10 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
         folder: of the job.
         held: whether a process is at work on it, if that is known.
     """
-    note = _read(folder / NOTE)
-    if not note:
+    note = read_note(folder)
+    if note is None:
         return None
-    summary = _read(folder / "summary.json")
+    summary = try_json(folder / SUMMARY) or {}
     if held is None:  # looking takes the lock for an instant: only where it may be held
         held = note["status"] == "running" and is_held(folder, LOCK)
     return Job(
@@ -249,12 +251,3 @@ def is_held(folder: Path, name: str) -> bool:
         return False
     lock.release()
     return False
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file's content; nothing where it is not there or no longer whole."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

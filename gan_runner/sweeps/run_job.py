@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError
-from gan_runner.runs.history import more_is_better
+from gan_runner.runs.tags import record_of
 from gan_runner.sweeps.jobs import (
     LOCK,
     OUTPUT,
@@ -98,7 +98,7 @@ def value_of(job: Job | None) -> float:
     if None in best:
         return inf
     mean = sum(point["value"] for point in best) / len(best)
-    return -mean if more_is_better(tag, job.provenance_of(tag)) else mean
+    return -mean if record_of(tag, job.provenance_of(tag)).better == "higher" else mean
 
 
 def _run(

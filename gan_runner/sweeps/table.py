@@ -5,8 +5,6 @@ It is made of the files of the jobs and nothing else, so also while a sweep runs
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -14,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.tags import columns
+from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.sweeps.jobs import Job, key_of, value_of
 
 Row = dict[str, Any]
-
-_KEY_TAGS = ("wasserstein/critic_heldout", "jsd/probe")
-"""Shown of every run beside what decides its best checkpoint; sweep.csv has all."""
 
 _ERRORS = 3  # that are shown whole below the table
 
@@ -28,8 +25,7 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
     """Write sweep.csv, a row a run with all that is known, and sweep.md, what a person reads."""
     rows = [row for job in jobs for row in rows_of(job)]
     atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
-    head, *body = _shown(jobs)
-    lines = [_markdown(head), _markdown(["---"] * len(head)), *map(_markdown, body)]
+    lines = markdown(_shown(jobs))
     common = " ".join(common_overrides(jobs))
     what = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
@@ -38,12 +34,8 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Rows as CSV, with every column that any of them has."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return csv_text([keys, *([row.get(key, "") for key in keys] for row in rows)])
 
 
 def rows_of(job: Job) -> list[Row]:
@@ -78,12 +70,7 @@ def _values(run: Mapping[str, Any]) -> Row:
 
 def terminal_table(jobs: Sequence[Job]) -> str:
     """The table in columns of equal width; below it its counts, and errors that were cut in it."""
-    cells = _shown(jobs)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
+    lines = aligned(_shown(jobs))
     return "\n".join([*lines, counts(jobs), *_cut_errors(jobs)])
 
 
@@ -128,10 +115,10 @@ def _shown(jobs: Sequence[Job]) -> list[list[str]]:
     made = [*varied, *(["seed"] if replicas and "seed" not in varied else [])] or ["job"]
     rows = [row for job in jobs for row in rows_of(job)]
     health = ["health"] if {row["health"] for row in rows} - {"", "ok"} else []
-    columns = [*made, "status", *health, "steps", "seconds", *values]
-    columns += ["error"] if any(row["error"] for row in rows) else []
-    body = [[_cell(row.get(column)) for column in columns] for row in rows]
-    return [[_title(column) for column in columns], *body]
+    keys = [*made, "status", *health, "steps", "seconds", *values]
+    keys += ["error"] if any(row["error"] for row in rows) else []
+    body = [[_cell(row.get(key)) for key in keys] for row in rows]
+    return [[_title(key) for key in keys], *body]
 
 
 def _title(column: str) -> str:
@@ -143,9 +130,9 @@ def _key_columns(jobs: Sequence[Job]) -> list[str]:
     known = {column for job in jobs for row in rows_of(job) for column in row}
     by = dict.fromkeys(job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs)
     decides = [tag for tag in by if tag]
-    finals = dict.fromkeys([*_KEY_TAGS, *decides])
-    columns = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
-    return [column for column in columns if column in known]
+    finals = dict.fromkeys([*columns(), *decides])
+    keys = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
+    return [key for key in keys if key in known]
 
 
 def _varied(jobs: Sequence[Job]) -> list[str]:
@@ -171,8 +158,3 @@ def _cell(value: Any) -> str:
 def _brief(text: str) -> str:
     first = (text.splitlines() or [""])[0]
     return first if len(first) <= 60 else f"{first[:57]}..."
-
-
-def _markdown(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gan_runner.commands.compare import main
-from gan_runner.runs.read import differing, read_runs
+from gan_runner.runs.comparison import differing, read_runs
 from gan_runner.training.loop import fit
 
 CARD = {"reference": "held-out", "rows": 64, "seed": 1797}

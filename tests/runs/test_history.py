@@ -9,8 +9,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan_runner.runs.history import BestTracker, read_points
+from gan_runner.runs.history import BestTracker
 from gan_runner.runs.log import RunLog
+from gan_runner.runs.read import read_points
 
 
 def test_final_and_best_by_hand() -> None:

@@ -1,0 +1,187 @@
+"""One record for each metric tag: kind, direction, chart and place.
+
+The log, gan-compare, the tables of sweeps and the report all read these records. A tag of a
+user's own metric needs none: the card that its run wrote says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, Literal
+
+Kind = Literal[
+    "loss", "gradient", "slope", "speed", "health", "estimate", "information", "distance",
+    "divergence", "score", "spread", "share", "other",
+]  # fmt: skip
+Better = Literal["lower", "higher", "neither"]
+Panel = Literal["", "distances", "divergences", "qualities"]
+
+RAW = "_raw"  # suffix: measured on the generator without averaged weights
+TRAINING = 70  # from this order on, a tag describes training and not the samples
+_OTHERS = 60  # the order of tags whose group has no record
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Facts about the tags that match a pattern.
+
+    Attributes:
+        pattern: a tag without the suffix `_raw`; * stands for anything.
+        kind: an estimate is the critic's own and first rises while the critic learns.
+        better: the direction of improvement.
+        meaning: one line for a tooltip.
+        order: place of the tag's group among columns and curves; from `TRAINING` on, last.
+        chart: the tag in whose TensorBoard chart it is drawn; empty for none.
+        panel: the panel of the learning-curve plot that shows it; empty for none.
+        column: whether the tables of a sweep always show it.
+        decides: whether it may choose the best checkpoint where the user names no tag.
+    """
+
+    pattern: str
+    kind: Kind
+    better: Better
+    meaning: str
+    order: int
+    chart: str = ""
+    panel: Panel = ""
+    column: bool = False
+    decides: bool = False
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it describes training, not samples."""
+        return self.order >= TRAINING
+
+    @property
+    def depends_on_objective(self) -> bool:
+        """Whether its scale is that of the objective, which therefore is part of its card."""
+        return self.kind in ("loss", "gradient")
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether runs of other objectives and machines have it on the same scale."""
+        return self.kind not in ("loss", "gradient", "speed")
+
+    @property
+    def card(self) -> dict[str, str]:
+        """The keys of a card that say what the record says."""
+        return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
+
+
+def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
+    """Return a tag and its floor, the value between real rows, which share a chart."""
+    meaning = f"{tag.meaning}, between real rows"
+    floor = replace(tag, pattern=f"{tag.pattern}_floor", meaning=meaning, column=False)
+    chart = tag.pattern
+    return replace(tag, chart=chart), replace(
+        floor, chart=chart, panel=tag.panel if floor_panel else ""
+    )
+
+
+_W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
+TAGS: tuple[Tag, ...] = (
+    Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities"),
+    Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
+        " the data", 0, panel="qualities"),
+    Tag("images/classifier_score_std", "spread", "lower", "standard deviation of the classifier"
+        " score over splits", 0),
+    Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of features", 0,
+        panel="qualities"),
+    Tag("images/precision", "score", "higher", "share of samples within the data's manifold", 0),
+    Tag("images/recall", "score", "higher", "share of the data within the samples' manifold", 0),
+    Tag("images/class_entropy", "score", "higher", "entropy of the classes of samples, in nats", 0),
+    Tag("images/class_share_*", "share", "neither", "share of samples of one class", 0),
+    Tag("modes/found", "score", "higher", "modes with a fair share of samples", 20,
+        panel="qualities"),
+    Tag("modes/touched", "score", "higher", "modes with any sample", 20),
+    Tag("modes/high_quality", "score", "higher", "share of samples near a mode", 20,
+        panel="qualities"),
+    Tag("modes/reverse_kl", "divergence", "lower", "KL(shares of modes | equal shares)", 20),
+    Tag(f"{_W}critic", "estimate", "lower", "E critic(real) - E critic(fake), training rows", 30,
+        panel="distances"),
+    Tag(f"{_W}critic_heldout", "estimate", "lower", "E critic(real) - E critic(fake), held-out"
+        " rows", 30, chart=f"{_W}critic", panel="distances", column=True),
+    Tag(f"{_W}per_slope", "estimate", "lower", "held-out critic estimate over the steepest slope"
+        " found", 30, panel="distances"),
+    Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
+        " upper bound of its slope", 30, panel="distances"),
+    *_with_floor(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
+                     panel="distances"), floor_panel=True),
+    *_with_floor(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances"),
+                 floor_panel=True),
+    *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
+    Tag("jsd/critic", "estimate", "lower", "lower bound on JSD from the critic, in nats", 40,
+        panel="divergences"),
+    Tag("jsd/probe", "divergence", "lower", "JSD estimate of a separate classifier, in nats", 40,
+        panel="divergences", column=True, decides=True),
+    *_with_floor(Tag(f"{_JSD}grid", "divergence", "lower", "JSD on a grid, in nats", 40,
+                     panel="divergences"), floor_panel=True),
+    Tag("divergence/critic", "estimate", "lower", "lower bound on the objective's f-divergence", 50,
+        panel="divergences"),
+    *_with_floor(Tag(f"{_F}kl", "divergence", "lower", "KL(data | samples) on a grid, skewed", 50)),
+    *_with_floor(Tag(f"{_F}reverse_kl", "divergence", "lower", "KL(samples | data) on a grid,"
+                     " skewed", 50)),
+    *_with_floor(Tag(f"{_F}total_variation", "divergence", "lower", "total variation on a grid",
+                     50)),
+    Tag("coverage/diversity", "score", "higher", "mean distance of samples over that of data", 60),
+    *_with_floor(Tag("coverage/near_duplicates", "share", "lower", "share of samples with a near"
+                     " duplicate", 60)),
+    *_with_floor(Tag("coverage/support", "score", "higher", "support size by the birthday paradox",
+                     60)),
+    Tag("information/*", "information", "higher", "mutual information, lower bound in nats", 60),
+    Tag("loss/*", "loss", "lower", "loss of a player or one of its terms", 70),
+    Tag("critic/input_gradient_norm", "slope", "lower", "mean norm of the critic's gradient at its"
+        " input", 71),
+    Tag("lipschitz/lower", "slope", "lower", "steepest slope of the critic found", 72),
+    Tag("lipschitz/upper", "slope", "lower", "upper bound on the critic's slope", 72),
+    Tag("grad_norm/*", "gradient", "lower", "norm of a player's gradient", 73),
+    Tag("health/state", "health", "lower", "0 ok, 1 stalled, 2 collapsed, 3 diverged", 74),
+    Tag("speed/*", "speed", "higher", "speed of training", 75),
+    Tag("score/*", "other", "lower", "a score of a user's own", 10),
+)  # fmt: skip
+"""All tags that the package logs; the order is that of the curves in a panel."""
+
+
+def record_of(tag: str, provenance: Mapping[str, Any] | None = None) -> Tag:
+    """Return the record of a tag; a card's `better` and `beside` take precedence.
+
+    A tag without a record takes the place of its group, the part before the slash.
+    """
+    found = _record(tag.removesuffix(RAW))
+    provenance = provenance or {}
+    better, chart = provenance.get("better", found.better), provenance.get("beside", found.chart)
+    return replace(found, better=better, chart=chart) if provenance else found
+
+
+@cache
+def _record(tag: str) -> Tag:
+    matching = [record for record in TAGS if fnmatchcase(tag, record.pattern)]
+    if matching:
+        return matching[0]
+    group = tag.partition("/")[0]
+    orders = [record.order for record in TAGS if record.pattern.startswith(f"{group}/")]
+    return Tag(tag, "other", "lower", "", orders[0] if orders else _OTHERS)
+
+
+def is_detail(tag: str) -> bool:
+    """Whether a tag describes the raw generator or one class alone."""
+    return tag.endswith(RAW) or "class_share" in tag
+
+
+def columns() -> tuple[str, ...]:
+    """Return the tags that the tables of a sweep always show."""
+    return tuple(record.pattern for record in TAGS if record.column)
+
+
+def deciding(measured: Iterable[str]) -> str | None:
+    """Return the first measured tag that may choose the best checkpoint."""
+    known = set(measured)
+    return next((r.pattern for r in TAGS if r.decides and r.pattern in known), None)
+
+
+def panel(name: Panel) -> tuple[str, ...]:
+    """Return the patterns of the tags in one panel of the learning-curve plot."""
+    return tuple(record.pattern for record in TAGS if record.panel == name)
