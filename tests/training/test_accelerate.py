@@ -93,7 +93,7 @@ def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_graph_needs_a_gpu(trainer: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"accelerate=cuda_graph needs an NVIDIA GPU, not cpu"):
+    with pytest.raises(ValueError, match=r"accelerate=cuda_graph: needs an NVIDIA GPU, not cpu"):
         trainer("trainer.accelerate=cuda_graph")
 
 

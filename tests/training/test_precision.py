@@ -69,7 +69,9 @@ def test_a_resumed_run_keeps_what_auto_has_chosen(
 
 
 def test_tf32_needs_a_gpu(trainer: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"trainer\.precision=tf32 needs an NVIDIA GPU .* not cpu"):
+    with pytest.raises(
+        ValueError, match=r"trainer\.precision=tf32: needs an NVIDIA GPU .* not cpu"
+    ):
         trainer("trainer.precision=tf32")
 
 

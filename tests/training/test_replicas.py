@@ -171,5 +171,7 @@ def test_one_replica_diverges_and_the_others_go_on(
 def test_refusals(trainer: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"replica_lrs=\[0.1\]: should have trainer.replicas=2"):
         trainer(*TOY, "trainer.replicas=2", "trainer.replica_lrs=[0.1]")
-    with pytest.raises(ValueError, match=r"accelerate=compile does not go with trainer.replicas"):
+    with pytest.raises(
+        ValueError, match=r"accelerate=compile: does not work with trainer.replicas"
+    ):
         trainer(*TOY, "trainer.replicas=2", "trainer.accelerate=compile")
