@@ -63,7 +63,7 @@ def check_arguments(
         if parameter.kind is parameter.KEYWORD_ONLY
         or (
             parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-            and parameter.default is not inspect._empty
+            and parameter.default is not inspect.Parameter.empty
         )
     }
     hints = _hints(target)
@@ -76,7 +76,7 @@ def check_arguments(
         checked[key], found = _check_value(value, allow, path, hints.get(key, Any))
         problems += found
     for key, parameter in keys.items():
-        if parameter.default is inspect._empty and key not in given:
+        if parameter.default is inspect.Parameter.empty and key not in given:
             problems.append((_join(at, key), f"is needed; set {_join(at, key)}=VALUE"))
     return checked, problems
 

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from gan_runner.private_apis import has_amx, has_avx512_bf16
+
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
 
 _AMPERE = (8, 0)  # the first NVIDIA architecture with TF32 and bfloat16
@@ -57,9 +59,9 @@ def _multiplies_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _AMPERE
-    if torch.cpu._is_amx_tile_supported():
+    if has_amx():
         return True
-    return torch.cpu._is_avx512_bf16_supported() and "AuthenticAMD" in _processor()
+    return has_avx512_bf16() and "AuthenticAMD" in _processor()
 
 
 def _processor() -> str:
