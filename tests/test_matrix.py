@@ -55,29 +55,29 @@ def colour_images(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def build_cell(
-    trainer: Callable[..., Engine], folder: str, data: str, model: str, *more: str
+    engine: Callable[..., Engine], folder: str, data: str, model: str, *more: str
 ) -> Engine:
     path = [f"dataset.path={folder}"] if data == "image_folder" else []
     sizes = SIZES.get(model, ["model.filters=4"])
     if data == "gaussians8" and "objective=infogan" in more:
         sizes = [*sizes, "model.latent_dim=14"]  # room for the code
-    return trainer(f"dataset={data}", f"model={model}", *sizes, *path, *more)
+    return engine(f"dataset={data}", f"model={model}", *sizes, *path, *more)
 
 
 @pytest.mark.parametrize(("model", "objective"), CELLS)
 @pytest.mark.parametrize("data", DATA)
 def test_one_step_of_each_player(
-    trainer: Callable[..., Engine], colour_images: str, data: str, model: str, objective: str
+    engine: Callable[..., Engine], colour_images: str, data: str, model: str, objective: str
 ) -> None:
     if data == "gaussians8" and model != "mlp":
         with pytest.raises(ValueError, match=r"this model needs images, .* use model=mlp"):
-            build_cell(trainer, colour_images, data, model, f"objective={objective}")
+            build_cell(engine, colour_images, data, model, f"objective={objective}")
         return
     if data != "digits" and objective in {"cgan", "acgan"}:
         with pytest.raises(ValueError, match="needs data with labels"):
-            build_cell(trainer, colour_images, data, model, f"objective={objective}")
+            build_cell(engine, colour_images, data, model, f"objective={objective}")
         return
-    built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
+    built = build_cell(engine, colour_images, data, model, f"objective={objective}")
     game, nets = built.game, built.nets
     for network in (nets.generator, nets.critic):
         _hold_still(network.double())
@@ -107,7 +107,7 @@ def test_one_step_of_each_player(
         assert decrease.item() == pytest.approx(1.0, abs=0.02)
 
     # and a whole iteration as it is: every weight with a gradient moves, and clipping holds
-    built = build_cell(trainer, colour_images, data, model, f"objective={objective}")
+    built = build_cell(engine, colour_images, data, model, f"objective={objective}")
     nets = built.nets
     before = {name: _weights(getattr(nets, name)) for name in ("critic", "generator")}
     reals = [built.stream.next() for _ in range(built.game.objective.n_critic)]
@@ -144,12 +144,12 @@ def _descend(network: nn.Module, gradients: list[torch.Tensor], lr: float) -> No
 )
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 def test_every_optimizer_steps_both_players(
-    trainer: Callable[..., Engine], optimizer: str, objective: str
+    engine: Callable[..., Engine], optimizer: str, objective: str
 ) -> None:
     """Adam and RMSProp first move each weight by about lr; SGD by lr times the gradient."""
     calm = ["optimizer.temperature=0"] if optimizer == "sghmc" else []
     calm += ["model.latent_dim=14"] if objective == "infogan" else []
-    built = trainer(
+    built = engine(
         "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1",
         f"objective={objective}", f"optimizer={optimizer}", "optimizer.lr=1e-3",
         "objective.n_critic=1", *calm,

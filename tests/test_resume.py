@@ -292,10 +292,10 @@ class File:
 
 
 def test_a_full_disk_at_each_write(
-    trainer: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build() -> Engine:
-        return trainer(
+        return engine(
             "model.filters=4", "trainer.steps=8", "trainer.log_every=3", "trainer.sample_every=4",
             "trainer.evaluate_every=4", "trainer.checkpoint_every=2",
         )  # fmt: skip

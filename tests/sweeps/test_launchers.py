@@ -16,7 +16,7 @@ import torch
 from conftest import Zygote
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from toys import QUICK, TOY, numbers, reached, statuses, until
+from toy_runs import QUICK, TOY, numbers, reached, statuses, until
 
 from gan_runner.runs.checkpoint import checkpoints
 from gan_runner.sweeps import run_job

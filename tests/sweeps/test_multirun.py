@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Zygote
 from filelock import FileLock
-from toys import QUICK, TOY, end_state, numbers, reached, statuses, until
+from toy_runs import QUICK, TOY, end_state, numbers, reached, statuses, until
 
 from gan_runner.runs.checkpoint import checkpoints
 from gan_runner.sweeps.jobs import job_dir

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
