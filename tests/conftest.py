@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,16 +98,16 @@ class Zygote:
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("zygote.py"))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
         )  # fmt: skip
         self.child = 0  # that has not been waited for
 
-    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> None:
+    def start(self, cwd: Path, *argv: str, **options: Any) -> None:
         if self.child:  # a test that failed has left it behind
             self.kill(signal.SIGKILL)
             self.wait()
         out = str(cwd / "output.txt")
-        job = {"argv": argv, "cwd": str(cwd), "out": out, "kill_in_save": kill_in_save}
+        job = {"out": out, **options, "argv": argv, "cwd": str(cwd)}
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         self.child = self._answer("process")
@@ -130,7 +131,7 @@ class Zygote:
         assert line[:1] == [kind], f"{kind} expected from the zygote, not {line}"
         return int(line[1])
 
-    def run(self, cwd: Path, *argv: str, **options: int) -> tuple[int, str]:
+    def run(self, cwd: Path, *argv: str, **options: Any) -> tuple[int, str]:
         self.start(cwd, *argv, **options)
         code = self.wait()
         return code, (cwd / "output.txt").read_text()

@@ -6,6 +6,8 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 
@@ -16,6 +18,7 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
+@pytest.mark.slow
 def test_20_000_steps_on_8_gaussians(engine: Callable[..., Engine], tmp_path: Path) -> None:
     """Logging, measuring, painting and saving included; the first tenth may still settle."""
     built = engine(

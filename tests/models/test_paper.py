@@ -253,7 +253,9 @@ def test_there_are_only_so_many() -> None:
         random_architecture.draw(64, **space)
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(k, marks=pytest.mark.slow if k % 5 else ()) for k in range(50)]
+)
 def test_a_random_architecture_takes_a_step(engine: Callable[..., Engine], seed: int) -> None:
     """Of either objective: nothing is infinite, and each weight layer but dead ones has moved."""
     for objective in ("wgan_gp", "ns_gan"):

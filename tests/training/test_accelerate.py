@@ -42,6 +42,7 @@ def play(built: Engine, iteration: Callable, steps: int) -> tuple[list[dict], to
     return [{tag: v.item() for tag, v in its.items()} for its in logs], weights(built)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_compiled_equals_eager(engine: Callable[..., Engine], workload: str) -> None:
     """Same noise, same losses and weights to the rounding of float32, batch norm included."""
