@@ -14,10 +14,12 @@ from gan_runner.models.norms import Norm, normalise_weights
 
 PositiveInt = Annotated[int, Ge(1)]
 KernelSize = Annotated[int, Ge(3)]
-Init = Literal["he", "dcgan"]
+Init = Literal["he", "glorot", "dcgan", "dcgan_by_width"]
 InitOrTorchs = Init | Literal["default"]
 
 SMALLEST, LARGEST = 8, 128  # pixels a side
+
+_PAPER_WIDTH = 64  # filters next to the image, which the 0.02 of DCGAN was chosen for
 
 
 def downsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
@@ -44,32 +46,41 @@ class Unrectified(nn.Conv2d):
     """A convolution that no activation comes before: a shortcut's, or one that reads the image."""
 
 
-def init_weights(network: nn.Module, *, init: InitOrTorchs, norm: Norm) -> None:
+def init_weights(
+    network: nn.Module, *, init: InitOrTorchs, norm: Norm, filters: int = _PAPER_WIDTH
+) -> None:
     """Draw the weights of a network that is complete, and normalise them if norm=spectral.
 
     init="default" keeps the weights that are there: torch's, if nobody has drawn others.
     """
     if init != "default":
-        initialise(network, init)
+        initialise(network, init, filters=filters)
     if norm == "spectral":
         normalise_weights(network)
 
 
-def initialise(network: nn.Module, how: Init) -> None:
+def initialise(network: nn.Module, how: Init, *, filters: int = _PAPER_WIDTH) -> None:
     """Draw the weights of all dense and convolutional layers; biases become 0.
 
     "dcgan": N(0, 0.02^2), and N(1, 0.02^2) for the scales of norms (Radford et al. 2015, sec. 4).
+    "dcgan_by_width": the same for 64 filters or more; below, the weights' standard deviation is
+    0.02 sqrt(64 / filters), which keeps the size of activations of the published width.
+    "glorot": uniform, of variance 2 / (fan_in + fan_out) for dense layers (Glorot & Bengio 2010)
+    and 4 / (fan_in + fan_out) for convolutions, as the public code of Gulrajani et al. 2017.
     "he": N(0, 2 / fan_in), which keeps the size of activations through ReLU layers (He et al.
     2015), so that a critic starts with a slope near 1; without the 2, which makes up for a ReLU in
     front, for an `Unrectified`. An output of a transposed convolution sums
     in_channels * kernel^2 / stride^2 products: that is its fan_in.
+
+    Args:
+        network: whose weights are drawn.
+        how: the rule.
+        filters: of the layer next to the image, for "dcgan_by_width".
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            gain = 1 if isinstance(module, Unrectified) else 2
-            std = 0.02 if how == "dcgan" else sqrt(gain / _fan_in(module))
-            nn.init.normal_(module.weight, 0.0, std)
-        elif isinstance(module, _NORMS) and module.weight is not None and how == "dcgan":
+            _draw(module, how, filters)
+        elif isinstance(module, _NORMS) and module.weight is not None and how.startswith("dcgan"):
             nn.init.normal_(module.weight, 1.0, 0.02)
         else:
             continue
@@ -77,13 +88,36 @@ def initialise(network: nn.Module, how: Init) -> None:
             nn.init.zeros_(module.bias)
 
 
+def _draw(layer: _Weighted, how: Init, filters: int) -> None:
+    if how == "glorot":
+        gain = 2 if isinstance(layer, nn.Linear) else 4
+        limit = sqrt(3 * gain / (_fan_in(layer) + _fan_out(layer)))
+        nn.init.uniform_(layer.weight, -limit, limit)
+        return
+    gain = 1 if isinstance(layer, Unrectified) else 2
+    std = sqrt(gain / _fan_in(layer)) if how == "he" else 0.02
+    if how == "dcgan_by_width":
+        std *= sqrt(max(1.0, _PAPER_WIDTH / filters))
+    nn.init.normal_(layer.weight, 0.0, std)
+
+
+_Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
 
 
-def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+def _fan_in(layer: _Weighted) -> float:
+    """Return the number of products that an output sums."""
     if isinstance(layer, nn.ConvTranspose2d):
         return layer.in_channels * prod(layer.kernel_size) / prod(layer.stride)
     return prod(layer.weight.shape[1:])
+
+
+def _fan_out(layer: _Weighted) -> float:
+    """Return the number of outputs that an input enters."""
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    fan_out = layer.out_channels * prod(layer.kernel_size)
+    return fan_out if isinstance(layer, nn.ConvTranspose2d) else fan_out / prod(layer.stride)
 
 
 def crop(images: Tensor, sides: Sequence[int]) -> Tensor:

@@ -59,7 +59,7 @@ class Generator(nn.Module):
         activation: see `activations`; "gated" doubles the channels before each gate.
         bias_before_norm: as well as in front of no norm; a norm's own shift makes it redundant.
         labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
-        init: of the weights, "dcgan" or "he".
+        init: of the weights; see `blocks.initialise`.
 
     Raises:
         ValueError: the data or the depth does not allow it.
@@ -110,7 +110,7 @@ class Generator(nn.Module):
             if stage == 0:
                 self.stages.extend(layer.same_size(narrow, more))
         self.to_image = nn.Sequential(*upsample(widths[-1], channels, kernel=kernel), nn.Tanh())
-        init_weights(self, init=init, norm=norm)
+        init_weights(self, init=init, norm=norm, filters=filters)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
@@ -169,7 +169,7 @@ class Critic(nn.Module):
         projected = self.n_classes if labels == "projection" else 0
         size = widths[-1] * height * width
         self.score = CriticOutput(size, n_classes=projected, batch_statistics=batch_statistics)
-        init_weights(self, init=init, norm=norm)
+        init_weights(self, init=init, norm=norm, filters=filters)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, C, H, W) and labels (N,) or None -> scores (N,)."""

@@ -39,8 +39,8 @@ class Generator(nn.Module):
         activation: see `activations`.
         labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
         init: "default" is torch's, U(-1/sqrt(fan_in), 1/sqrt(fan_in)); else see
-            `blocks.initialise`, but "he" leaves the last layer to Glorot & Bengio 2010, as the
-            authors of WGAN-GP do.
+            `blocks.initialise`, but "he" leaves the last layer of both players to Glorot & Bengio
+            2010, as the authors of WGAN-GP do.
     """
 
     def __init__(
@@ -68,11 +68,7 @@ class Generator(nn.Module):
         if spec.is_image:
             self.layers.append(nn.Tanh())
         self.layers.append(nn.Unflatten(1, spec.shape))
-        if init != "default":
-            initialise(self, init)
-        if init == "he":  # the last layer's would drive the tanh into saturation
-            nn.init.xavier_normal_(last.weight)
-        init_weights(self, init="default", norm=norm)
+        _finish(self, last, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, latent_dim) noise and labels (N,) or None -> (N, *shape)."""
@@ -109,11 +105,20 @@ class Critic(nn.Module):
         )
         projected = self.n_classes if labels == "projection" else 0
         self.score = CriticOutput(width, n_classes=projected, batch_statistics=batch_statistics)
-        init_weights(self, init=init, norm=norm)
+        _finish(self, self.score.linear, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, *shape) and labels (N,) or None -> scores (N,)."""
         return self.score(self.features(x, y), y)
+
+
+def _finish(network: nn.Module, last: nn.Linear, *, init: InitOrTorchs, norm: Norm) -> None:
+    """Draw the weights, the last layer's by Glorot under "he": He's would saturate a tanh."""
+    if init != "default":
+        initialise(network, init)
+    if init == "he":
+        nn.init.xavier_normal_(last.weight)
+    init_weights(network, init="default", norm=norm)
 
 
 def _hidden(

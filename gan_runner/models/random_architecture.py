@@ -96,7 +96,7 @@ def generator(
     latent_dim: PositiveInt = 128,
     kernel: KernelSize = 5,
     labels: GeneratorLabels = "none",
-    init: Init = "he",
+    init: Init = "glorot",
 ) -> dcgan.Generator:
     """The generator of a place in the list: a `dcgan.Generator`; what was drawn is `architecture`.
 
@@ -141,7 +141,7 @@ def critic(
     kernel: KernelSize = 5,
     labels: CriticLabels = "none",
     batch_statistics: BatchStatistics = "none",
-    init: Init = "he",
+    init: Init = "glorot",
 ) -> dcgan.Critic:
     """The critic of a place in the list, as of `generator`."""
     _check_depths(spec, depths)

@@ -109,7 +109,8 @@ def _said(
     launcher = str(OmegaConf.select(config, "hydra.launcher._target_", default=""))
     if not dry and launcher.endswith(_ELSEWHERE):
         return "what jobs cost elsewhere is not known here; --dry-run measures it on this machine"
-    return str(estimate(compose, waiting, needs=_NEEDS.get(study, ())))
+    floor = OmegaConf.select(config, "study.min_accuracy", default=None)
+    return str(estimate(compose, waiting, needs=_NEEDS.get(study, ()), min_accuracy=floor or 0.0))
 
 
 def from_done(done: Sequence[Job], jobs: int) -> Cost:
@@ -124,6 +125,7 @@ def estimate(
     jobs: Sequence[Sequence[str]],
     *,
     needs: Collection[str] = (),
+    min_accuracy: float = 0.0,
 ) -> Cost:
     """Build and run some jobs for a moment; nothing is written.
 
@@ -131,10 +133,12 @@ def estimate(
         compose: from the overrides of a job to its configuration.
         jobs: the overrides of each.
         needs: tags that every job has to measure.
+        min_accuracy: of the classifier that scores samples, on held-out images.
 
     Raises:
-        ValueError: as of `build`, or nothing measures one of the tags; so a study that cannot run,
-            or would end without its scores, is refused before it starts.
+        ValueError: as of `build`, nothing measures one of the tags, or the classifier is worse than
+            its floor; so a study that cannot run, or would end without scores to trust, is refused
+            before it starts.
     """
     chosen = list(jobs[:: ceil(len(jobs) / _JOBS)])
     Random(0).shuffle(chosen)  # so that those there is time for are as good as any
@@ -150,6 +154,7 @@ def estimate(
         if not isinstance(engine, Engine):
             raise ValueError("trainer.replicas: what packed runs cost is not estimated; leave it 1")
         _refuse_without(needs, engine)
+        _refuse_below(min_accuracy, engine)
         seconds.append(_seconds_of(engine))
         device = engine.runs[0].facts["device"]
     how = "measured for some seconds"
@@ -162,6 +167,17 @@ def _refuse_without(needs: Collection[str], engine: Engine) -> None:
         raise ValueError(
             f"metrics: nothing measures {missing[0]}, which this study compares; use metrics=study,"
             " and for images without class folders metrics.images.network=inception"
+        )
+
+
+def _refuse_below(min_accuracy: float, engine: Engine) -> None:
+    provenances = [metric.provenance.get(robustness.SCORE, {}) for metric in engine.runs[0].metrics]
+    known = [provenance["accuracy"] for provenance in provenances if "accuracy" in provenance]
+    if known and known[0] < min_accuracy:
+        raise ValueError(
+            f"study.min_accuracy={min_accuracy:g}: the classifier that scores the samples reaches"
+            f" {known[0]:.4f} on held-out images, too few for this study; lower the floor, or use"
+            " metrics.images.network=inception"
         )
 
 

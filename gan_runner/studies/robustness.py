@@ -20,7 +20,7 @@ from gan_runner.sweeps.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
-_VARIED = ("model.seed", "objective")
+_VARIED = ("model.seed", "objective", "seed", "model.critic.norm")
 _DRAWN = ("activation", "depth", "norm", "filters")
 
 
@@ -79,11 +79,11 @@ def _row(job: Job) -> dict[str, Any]:
         "objective": made.get("objective", ""),
         "status": job.status,
         "health": summary.get("health", {}).get("state", ""),
-        "score": _rounded(score),
-        "score_averaged": _rounded(summary.get("final", {}).get(TAG)),
-        "score_best": _rounded(summary.get("best", {}).get(SCORE, {}).get("value")),
+        "score": _cell(score),
+        "score_averaged": _cell(summary.get("final", {}).get(TAG)),
+        "score_best": _cell(summary.get("best", {}).get(SCORE, {}).get("value")),
         "steps": summary.get("steps", ""),
-        "seconds": _rounded(summary.get("seconds", {}).get("total"), 1),
+        "seconds": _cell(summary.get("seconds", {}).get("total")),
     }
     for player, letter in (("generator", "g"), ("critic", "d")):
         network = networks.get(player, {})
@@ -130,5 +130,6 @@ def _is_a_place(override: str) -> bool:
     return key_of(override) in (*MACHINE_KEYS, "dataset.path")
 
 
-def _rounded(value: float | None, digits: int = 4) -> float | str:
-    return "" if value is None else round(value, digits)
+def _cell(value: float | None) -> float | str:
+    """Return a number at full precision: a rounded score of 1 would lie on its threshold."""
+    return "" if value is None else value

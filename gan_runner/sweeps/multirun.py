@@ -12,7 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -29,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
+from gan_runner.sweeps.design import design_jobs, sweeping
 from gan_runner.sweeps.jobs import (
     MACHINE_KEYS,
     Job,
@@ -53,8 +54,8 @@ _LAUNCHERS = ("joblib", "submitit", "ray")
 _NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
 
 OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
-# For recipes in which jobs have equally much of something: at least 1, rounded down.
-OmegaConf.register_new_resolver("floordiv", lambda a, b: max(1, int(a) // max(1, int(b))))
+# For recipes whose learning rates keep a published ratio.
+OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b))
 
 Compose = Callable[[Sequence[str]], DictConfig]
 Before = Callable[[DictConfig, Plan, Sequence[Job], Compose], None]
@@ -66,6 +67,7 @@ After = Callable[[Path, Sequence[Job]], str]
 
 _watch: SweepMonitor | None = None  # over the sweep that this process conducts
 _before: Before | None = None
+_launching = ExitStack()  # holds Hydra's sweeper to the jobs of a design, until the sweep ends
 
 
 def is_multirun(arguments: Sequence[str]) -> bool:
@@ -127,6 +129,7 @@ def sweep_session(*, before: Before | None = None, after: After | None = None) -
             USAGE_ERROR,
         ) from error
     finally:
+        _launching.close()
         if _watch is not None:
             jobs = _watch.finish()
             if after is not None and jobs and (said := after(_watch.folder, jobs)):
@@ -162,7 +165,7 @@ class SweepCallback(Callback):
         folder = display_path(config.hydra.sweep.dir)
         plan = Plan(sources=_fingerprint(config), command=list(config.hydra.overrides.task))
         try:
-            plan.jobs = _grid(config)
+            plan.jobs = _design(config) or _grid(config)
             changed = _changed(folder, plan, config)
         except HydraException:
             return  # the sweeper will meet the same error and end with its message
@@ -247,6 +250,21 @@ def _grid(config: DictConfig) -> list[list[str]]:
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
     return BasicSweeper.split_arguments(overrides, None)[0]
+
+
+def _design(config: DictConfig) -> list[list[str]]:
+    """Return the jobs of a recipe with a design, which Hydra's sweeper then launches; else []."""
+    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        return []
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        jobs = design_jobs(config, parser, list(config.hydra.overrides.task))
+    except ValueError as error:
+        print(f"gan-run: {error}", file=sys.stderr)
+        raise SystemExit(USAGE_ERROR) from error
+    if jobs:
+        _launching.enter_context(sweeping(jobs))
+    return jobs
 
 
 def _fingerprint(config: DictConfig) -> str:
