@@ -140,7 +140,7 @@ function line(row, columns, { toggle, shownValue }) {
     const text = column.type === "outcome" ? "" : shownValue(row, column);
     const status = column.run !== undefined && !text ? row.runs[column.run].status : "";
     const lost = status === "completed" ? "no score" : status;
-    const classes = [column.type, column.signed && "signed", lost && (["diverged", "failed"].includes(lost) ? "lost" : "pending"), column.run !== undefined && `run ${RUN_CLASSES[column.run]}`];
+    const classes = [column.type, column.signed && "signed", lost && (lost === "diverged" ? "lost" : "pending"), column.run !== undefined && `run ${RUN_CLASSES[column.run]}`];
     return el("td", { class: classes.filter(Boolean).join(" "), "data-label": column.short || column.label }, lost || text);
   });
   const node = el("tr", { id: `row-${row.id}`, class: row.counts ? "row" : "row reference" }, el("th", { scope: "row" }, row.button), thumbs, cells);

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 Pair = tuple[float, float]
 """The scores of an architecture under the first and the second objective."""
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def p_value(self) -> float:
-        """Of McNemar's exact test that both objectives succeed equally often."""
+        """Two-sided mid-p value of McNemar's test (H0: equal success rates)."""
         return mcnemar(self.only_first, self.only_second)
 
     @property
@@ -65,13 +65,18 @@ def outcome(pairs: Iterable[Pair], threshold: float) -> Outcome:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test: the two-sided p-value of as uneven a split of the discordant pairs.
+    """Return the two-sided mid-p value of McNemar's test (Fagerland et al. 2013).
 
     Under equal chances each discordant pair falls to either side with probability 1/2 (McNemar
-    1947; exact by the binomial distribution). Without discordant pairs it is 1.
+    1947). The exact p-value counts the observed split whole and is conservative; the mid-p value
+    counts half of it: p - P(X = only_first), X ~ Binomial(discordant, 1/2). It is 1 without
+    discordant pairs.
     """
     discordant = only_first + only_second
-    return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+    if not discordant:
+        return 1.0
+    exact = float(binomtest(only_first, discordant, 0.5).pvalue)
+    return exact - float(binom.pmf(only_first, discordant, 0.5))
 
 
 def newcombe(counts: Outcome, *, level: float = 0.95) -> tuple[float, float]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
@@ -19,8 +21,10 @@ from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, key_of, read_plan, value_o
 from gan_runner.sweeps.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"
+FRECHET, DIVERSITY = "images/fid_raw", "coverage/diversity_raw"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
 _VARIED = ("model.seed", "objective", "seed", "model.critic.norm")
+ENDPOINT = 0.5  # of the way from 1 to the score of real data: what counts as success
 _DRAWN = ("activation", "depth", "norm", "filters")
 
 
@@ -73,15 +77,20 @@ def _row(job: Job) -> dict[str, Any]:
     made = {key_of(override): value_of(override) for override in job.overrides}
     summary, networks = job.summary, job.summary.get("networks", {})
     seed = made.get("model.seed", "")
+    final = summary.get("final", {})
     score = summary.get("final", {}).get(SCORE) if job.status == "completed" else None
     row = {
         "architecture": BASELINE if seed in ("null", "None") else seed,
+        "arm": _arm(made),
         "objective": made.get("objective", ""),
+        "seed": made.get("seed", "0"),
         "status": job.status,
         "health": summary.get("health", {}).get("state", ""),
         "score": _cell(score),
-        "score_averaged": _cell(summary.get("final", {}).get(TAG)),
+        "score_averaged": _cell(final.get(TAG)),
         "score_best": _cell(summary.get("best", {}).get(SCORE, {}).get("value")),
+        "frechet": _cell(final.get(FRECHET)),
+        "diversity": _cell(final.get(DIVERSITY)),
         "steps": summary.get("steps", ""),
         "seconds": _cell(summary.get("seconds", {}).get("total")),
     }
@@ -90,7 +99,28 @@ def _row(job: Job) -> dict[str, Any]:
         drawn = network.get("architecture", {})
         row |= {f"{letter}_{key}": drawn.get(key, "") for key in _DRAWN}
         row[f"{player}_parameters"] = network.get("parameters", "")
-    return row | {"run_dir": job.folder.name}
+    return row | _scores_at(job.folder) | {"run_dir": job.folder.name}
+
+
+def _arm(made: Mapping[str, str]) -> str:
+    """Return the name of a job's arm: its objective, and the critic's norm where that is set."""
+    norm = made.get("model.critic.norm")
+    return "_".join([made.get("objective", ""), *([norm] if norm else [])])
+
+
+def _scores_at(folder: Path) -> dict[str, Any]:
+    """Return the score at each step of a run that has one, as columns `score_at_STEP`."""
+    found = {}
+    for line in _lines(folder / "metrics.jsonl"):
+        with suppress(ValueError):
+            record = json.loads(line)
+            if SCORE in record:
+                found[f"score_at_{record['step']}"] = record[SCORE]
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
 def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -98,11 +128,10 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     done = [job for job in jobs if job.status == "completed"]
     provenance = done[0].provenance_of(SCORE) if done else {}
     summary = done[0].summary if done else {}
-    baseline = {
-        row["objective"]: row["score"]
-        for row in rows
-        if row["architecture"] == BASELINE and row["score"] != ""
-    }
+    baselines = [row for row in rows if row["architecture"] == BASELINE and row["score"] != ""]
+    arms = dict.fromkeys(row["arm"] for row in baselines)
+    baseline = {arm: mean(r["score"] for r in baselines if r["arm"] == arm) for arm in arms}
+    study = next((job.config["study"] for job in jobs if "study" in job.config), {})
     return {
         "study": "robustness",
         "dataset": summary.get("data", "unknown"),
@@ -111,7 +140,10 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
         "card": dict(provenance),
         "real": provenance.get("real"),
         "baseline": baseline,
-        "objectives": list(dict.fromkeys(row["objective"] for row in rows)),
+        "baseline_runs": len(baselines),
+        "endpoint": study.get("endpoint", ENDPOINT),
+        "demonstration": study.get("demonstration", False),
+        "objectives": list(dict.fromkeys(row["arm"] for row in rows)),
         "machine": summary.get("device", "unknown"),
         "versions": summary.get("versions", {}),
     }

@@ -19,9 +19,16 @@ from gan_runner.studies.paired_statistics import Pair
 BASELINE = "baseline"
 """What the column `architecture` holds for the DCGAN baseline."""
 
-SHOWN = {"gan": "GAN (saturating)", "ns_gan": "GAN", "wgan_gp": "WGAN-GP", "wgan": "WGAN"}
+SHOWN = {
+    "gan": "GAN (saturating)",
+    "ns_gan": "GAN",
+    "ns_gan_layer": "GAN, layer norm",
+    "wgan_gp": "WGAN-GP",
+    "wgan": "WGAN",
+}
+_IN_FULL = {"GAN": "GAN (ns_gan, non-saturating)"}
 _SAME = {"ns_gan": "gan", "gan": "ns_gan"}  # the paper's "GAN" is the non-saturating one
-_LOST = {"diverged", "failed"}
+_LOST = "diverged"  # a failed run is missing: the same command tries it again
 _ORDER = ("ns_gan", "gan")  # the table's first column is the GAN's, whatever the order of runs
 
 
@@ -32,6 +39,8 @@ class Run:
     Attributes:
         architecture: its number as text, or "baseline".
         objective: as on the command line.
+        arm: the objective, with the critic's norm where the command line sets it.
+        seed: of the run, as text.
         status: completed, diverged, failed, missing, ...
         score: None unless there is a finite one.
         cells: the whole line, column by column.
@@ -42,11 +51,13 @@ class Run:
     status: str
     score: float | None
     cells: Mapping[str, str]
+    arm: str = ""
+    seed: str = "0"
 
     @property
     def outcome(self) -> float | None:
-        """The score that thresholds see: -inf for a lost run, None for one that has no end yet."""
-        if self.status in _LOST:
+        """The score that thresholds see: -inf for a diverged run, None for one without an end."""
+        if self.status == _LOST:
             return -inf
         return self.score if self.status == "completed" else None
 
@@ -74,11 +85,31 @@ class Study:
         return first, second
 
     @property
+    def full_labels(self) -> tuple[str, str]:
+        """The names of both objectives with what they leave out, for a title."""
+        first, second = (_IN_FULL.get(label, label) for label in self.labels)
+        return first, second
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether its recipe says that its runs are too short for a conclusion."""
+        return bool(self.facts.get("demonstration"))
+
+    @property
+    def arms(self) -> list[str]:
+        """All arms, the two that are compared first."""
+        return list(dict.fromkeys([*self.objectives, *(run.arm for run in self.runs)]))
+
+    @property
     def by_architecture(self) -> dict[str, dict[str, Run]]:
-        """Runs by architecture and objective; numbers in order, then the rest."""
+        """Runs of the study's seed by architecture and arm; numbers in order, then the rest.
+
+        The study's seed is the smallest that an architecture has; others tell how much seeds vary.
+        """
         found: dict[str, dict[str, Run]] = {}
-        for run in sorted(self.runs, key=lambda run: natural(run.architecture)):
-            found.setdefault(run.architecture, {})[run.objective] = run
+        runs = sorted(self.runs, key=lambda run: natural(run.seed))
+        for run in sorted(runs, key=lambda run: natural(run.architecture)):
+            found.setdefault(run.architecture, {}).setdefault(run.arm, run)
         return found
 
     @property
@@ -101,7 +132,7 @@ class Study:
         """Generator updates of the completed runs by the name of their objective."""
         found: dict[str, int] = {}
         for objective, label in zip(self.objectives, self.labels, strict=True):
-            runs = [run for run in self.runs if run.objective == objective]
+            runs = [run for run in self.runs if run.arm == objective]
             steps = [number(run.cells.get("steps")) for run in runs if run.status == "completed"]
             if known := [int(n) for n in steps if n is not None]:
                 found[label] = max(known)
@@ -120,6 +151,12 @@ class Study:
         scores = {o: number(known.get(o, known.get(_SAME.get(o, o)))) for o in self.objectives}
         return {o: score for o, score in scores.items() if score is not None}
 
+    @property
+    def baseline(self) -> float | None:
+        """The mean of the DCGAN's scores under both objectives; None without any."""
+        scores = self.baselines.values()
+        return sum(scores) / len(scores) if scores else None
+
 
 def read(folder: Path) -> Study:
     """Read a study's directory.
@@ -133,7 +170,7 @@ def read(folder: Path) -> Study:
     runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
     named = facts.get("objectives")
     names = [str(name) for name in named] if isinstance(named, list) else []
-    names += [run.objective for run in runs]
+    names += [run.arm for run in runs]
     names = list(dict.fromkeys([*names, "ns_gan", "wgan_gp"]))[:2]
     first, second = sorted(names, key=lambda name: name not in _ORDER)
     return Study(folder, facts, (first, second), runs)
@@ -183,4 +220,6 @@ def _run(cells: dict[str, str]) -> Run:
         status=cells.get("status", "") or "missing",
         score=number(cells.get("score")),
         cells=cells,
+        arm=cells.get("arm") or cells.get("objective", ""),
+        seed=cells.get("seed") or "0",
     )

@@ -123,13 +123,17 @@ def _to_real(pairs: list[Pair], reference: float) -> Section:
 def progress(study: Study) -> str:
     """One sentence: how many architectures count, and what is missing or lost."""
     done, planned = len(study.pairs), study.architectures
-    lost = [run.status for run in study.runs if run.status in ("diverged", "failed")]
+    lost, failed = (
+        len([run for run in study.runs if run.status == status])
+        for status in ("diverged", "failed")
+    )
     parts = [f"{done} of {planned} architectures have both runs"]
     if planned > done:
         parts.append(f"{planned - done} not yet, which are left out")
     if lost:
-        counts = [f"{lost.count(kind)} {kind}" for kind in dict.fromkeys(lost)]
-        parts.append(f"{' and '.join(counts)} run(s) count as not successful")
+        parts.append(f"{lost} diverged run(s) count as not successful")
+    if failed:
+        parts.append(f"{failed} failed run(s) are missing until retried")
     if without := len([r for r in study.runs if r.status == "completed" and r.score is None]):
         parts.append(f"{without} completed run(s) have no score")
     return "; ".join(parts) + "."

@@ -71,7 +71,7 @@ def test_what_the_jobs_left_becomes_the_study(tmp_path: Path) -> None:
     collect(tmp_path, read_jobs(tmp_path))
     study = read(tmp_path)
     assert study.baselines == {"ns_gan": 6.0, "wgan_gp": 7.0} and study.real == 9.5
-    assert study.pairs == [(float("-inf"), 5.1235)]  # 1 has one run only
+    assert study.pairs == [(float("-inf"), 5.123456)]  # 1 has one run only
     assert study.iterations == {"GAN": 400, "WGAN-GP": 400}
     assert study.architectures == 2
     assert study.facts["command"] == "gan-run -m experiment=x"  # and not where the data lies
@@ -82,11 +82,11 @@ def test_what_the_jobs_left_becomes_the_study(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     (waiting,) = [row for row in rows if row["status"] == "waiting"]
     assert waiting["architecture"] == "1" and waiting["objective"] == "wgan_gp"
-    row = next(row for row in rows if row["score"] == "5.1235")
+    row = next(row for row in rows if row["score"] == "5.123456")
     assert (
         row["g_activation"] == "tanh" and row["d_depth"] == "3" and row["critic_parameters"] == "20"
     )
-    assert (tmp_path / row["run_dir"] / "summary.json").is_file() and row["seconds"] == "12.3"
+    assert (tmp_path / row["run_dir"] / "summary.json").is_file() and row["seconds"] == "12.34"
 
 
 def test_the_baseline_is_a_dcgan() -> None:
