@@ -8,7 +8,7 @@ from typing import Any
 
 from gan_runner.reports.runs import Budget, show
 from gan_runner.reports.typeset import typeset
-from gan_runner.studies import table
+from gan_runner.studies import comparison_text, table
 from gan_runner.studies.paired_statistics import PUBLISHED, Outcome
 from gan_runner.studies.study_files import BASELINE, Run, Study, number, read
 
@@ -41,14 +41,15 @@ def content(folder: Path) -> dict[str, Any]:
         "rows": [_row(study, name, budget) for name in by_architecture],
         "noun": ["architecture", "architectures"],
         "study": _study(study),
-        "sections": table.sections(study),
+        "sections": table.sections(study)[::-1],  # relative thresholds first
+        "result": comparison_text.for_report(study),
         "labels": study.labels,
         "interval": table.INTERVAL,
     }
 
 
 def _title(study: Study) -> str:
-    first, second = study.labels
+    first, second = study.full_labels
     return f"{first} and {second} on {study.architectures} random architectures"
 
 
@@ -60,6 +61,8 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         shown.append(("score", f"{facts['score']}{of}"))
     if study.real is not None:
         shown.append(("real data", f"{study.real:.2f}"))
+    if accuracy := number(dict(facts.get("card") or {}).get("accuracy")):
+        shown.append(("classifier, held-out accuracy", f"{accuracy:.2%}"))
     for label, n in study.iterations.items():
         shown.append((f"iterations, {label}", f"{n:,}"))
     for objective, score in study.baselines.items():

@@ -39,7 +39,7 @@ def _table(folder: Path) -> str:
     from gan_runner.studies.table import render, write
 
     paths = write(folder)
-    return f"\n{render(folder)}\n  study       {', '.join(map(str, paths))}"
+    return f"\n{render(folder, brief=True)}\n  study       {', '.join(map(str, paths))}"
 
 
 def _figure2(folder: Path, jobs: Sequence[Job]) -> str:

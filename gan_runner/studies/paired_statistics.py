@@ -32,6 +32,11 @@ class Outcome:
         return self.only_first + self.only_second + self.both + self.neither
 
     @property
+    def differs(self) -> bool:
+        """Whether the objectives succeed on different architectures."""
+        return self.only_first + self.only_second > 0
+
+    @property
     def first(self) -> int:
         """Successes of the first objective."""
         return self.only_first + self.both

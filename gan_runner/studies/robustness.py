@@ -16,7 +16,8 @@ from statistics import mean
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
-from gan_runner.studies.study_files import BASELINE
+from gan_runner.studies import comparison_text
+from gan_runner.studies.study_files import BASELINE, read
 from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, key_of, read_plan, value_of
 from gan_runner.sweeps.table import as_csv, common_overrides
 
@@ -29,7 +30,7 @@ _DRAWN = ("activation", "depth", "norm", "filters")
 
 
 def collect(folder: Path, jobs: Sequence[Job]) -> None:
-    """Write results.csv, a line a job, and study.json, what they have in common.
+    """Write results.csv, a line a job, and study.json, what they have in common and the result.
 
     Args:
         folder: of the sweep.
@@ -40,6 +41,11 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
     rows = [_row(job) for job in jobs]
     atomic_write(folder / "results.csv", as_csv(rows).encode(), shared=True)
     facts = _facts(jobs, rows) | {"command": _command(folder, jobs)}
+    _write(folder, facts)
+    _write(folder, facts | {"result": comparison_text.as_json(read(folder))})
+
+
+def _write(folder: Path, facts: Mapping[str, Any]) -> None:
     content = json.dumps(facts, indent=2) + "\n"
     atomic_write(folder / "study.json", content.encode(), shared=True)
 
@@ -91,6 +97,7 @@ def _row(job: Job) -> dict[str, Any]:
         "score_best": _cell(summary.get("best", {}).get(SCORE, {}).get("value")),
         "frechet": _cell(final.get(FRECHET)),
         "diversity": _cell(final.get(DIVERSITY)),
+        "n_critic": job.config.get("objective", {}).get("n_critic", ""),
         "steps": summary.get("steps", ""),
         "seconds": _cell(summary.get("seconds", {}).get("total")),
     }
@@ -131,7 +138,8 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     baselines = [row for row in rows if row["architecture"] == BASELINE and row["score"] != ""]
     arms = dict.fromkeys(row["arm"] for row in baselines)
     baseline = {arm: mean(r["score"] for r in baselines if r["arm"] == arm) for arm in arms}
-    study = next((job.config["study"] for job in jobs if "study" in job.config), {})
+    studies = [job.config["study"] for job in jobs if "study" in job.config]
+    study: Mapping[str, Any] = studies[0] if studies else {}
     return {
         "study": "robustness",
         "dataset": summary.get("data", "unknown"),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.studies import comparison_text
+from gan_runner.studies.comparison_text import DEMONSTRATION
 from gan_runner.studies.paired_statistics import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
 from gan_runner.studies.study_files import Study, read
 
@@ -77,8 +79,8 @@ def sections(study: Study) -> list[Section]:
     if not study.pairs:
         return []
     found = [_absolute(study.pairs)]
-    for objective, reference in list(study.baselines.items())[:1]:
-        found.append(_to_baseline(study, objective, reference))
+    if study.baseline is not None:
+        found.append(_to_baseline(study, study.baseline))
     if study.real is not None:
         found.append(_to_real(study.pairs, study.real))
     return found
@@ -93,8 +95,10 @@ def _absolute(pairs: list[Pair]) -> Section:
     return Section("absolute", "Absolute thresholds", note, rows)
 
 
-def _to_baseline(study: Study, objective: str, reference: float) -> Section:
-    label = study.labels[study.objectives.index(objective)]
+def _to_baseline(study: Study, reference: float) -> Section:
+    runs = study.facts.get("baseline_runs", len(study.baselines))
+    labels = dict(zip(study.objectives, study.labels, strict=True))
+    names = " and ".join(labels[objective] for objective in study.baselines)
 
     def row(share: float) -> Row:
         threshold, theirs = threshold_at(share, reference), threshold_at(share, PAPER_BASELINE)
@@ -103,7 +107,8 @@ def _to_baseline(study: Study, objective: str, reference: float) -> Section:
 
     note = (
         f"A share s of the DCGAN baseline's score r is the threshold 1 + s (r - 1); here"
-        f" r = {reference:.2f}, of DCGAN trained with {label}. The paper's rows are those of its"
+        f" r = {reference:.2f}, the mean of {runs} run(s) of DCGAN trained with {names}."
+        " The paper's rows are those of its"
         f" threshold nearest to the same share of its own baseline, r = {PAPER_BASELINE}."
     )
     title = "Relative to the DCGAN baseline"
@@ -123,10 +128,8 @@ def _to_real(pairs: list[Pair], reference: float) -> Section:
 def progress(study: Study) -> str:
     """One sentence: how many architectures count, and what is missing or lost."""
     done, planned = len(study.pairs), study.architectures
-    lost, failed = (
-        len([run for run in study.runs if run.status == status])
-        for status in ("diverged", "failed")
-    )
+    statuses = [run.status for run in study.runs]
+    lost, failed = statuses.count("diverged"), statuses.count("failed")
     parts = [f"{done} of {planned} architectures have both runs"]
     if planned > done:
         parts.append(f"{planned - done} not yet, which are left out")
@@ -139,23 +142,34 @@ def progress(study: Study) -> str:
     return "; ".join(parts) + "."
 
 
-def markdown(study: Study) -> str:
-    """The whole table as Markdown."""
-    first, second = study.labels
+def markdown(study: Study, *, brief: bool = False) -> str:
+    """Return the result and the table as Markdown.
+
+    Args:
+        study: as far as it has come.
+        brief: only rows on which the objectives differ, for a terminal.
+    """
+    first, second = study.full_labels
     facts = study.facts
     each = [f"{n:,} iterations of {label}" for label, n in study.iterations.items()]
     iterations = f"; {' and '.join(each)}" if each else ""
     lines = [
+        *([DEMONSTRATION, ""] if study.is_demonstration else []),
         f"# {first} and {second} on the same random architectures",
         "",
         f"{facts.get('dataset', 'unknown data')}; score: `{facts.get('score', 'unknown')}`"
         f" ({facts.get('score_of', 'unknown')}){iterations}. {progress(study)}",
+        *comparison_text.markdown(study),
         "",
-        f"Success is a score strictly above the threshold. p is McNemar's exact test, two-sided; in"
-        f" brackets the {INTERVAL}, in percentage points.",
+        "Success is a score strictly above the threshold. p is McNemar's mid-p value, two-sided;"
+        f" in brackets the {INTERVAL}, in percentage points. Thresholds are dependent looks at the"
+        " same runs: the endpoint alone is a test.",
     ]
-    for section in sections(study):
-        lines += ["", f"## {section.title}", "", section.note, "", *_lines(study, section)]
+    for section in sections(study)[::-1]:  # relative thresholds first
+        rows = [row for row in section.rows if not brief or row.counts.differs]
+        if rows:
+            lines += ["", f"## {section.title}", "", section.note]
+            lines += ["", *_lines(study, replace(section, rows=tuple(rows)))]
     return "\n".join(lines) + "\n"
 
 
@@ -227,13 +241,13 @@ def _or_empty(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def render(study_dir: Path) -> str:
-    """The Markdown table of a study's directory.
+def render(study_dir: Path, *, brief: bool = False) -> str:
+    """Return the Markdown table of a study's directory; brief: rows that differ alone.
 
     Raises:
         ValueError: there is no study there.
     """
-    return markdown(read(study_dir))
+    return markdown(read(study_dir), brief=brief)
 
 
 def write(study_dir: Path) -> list[Path]:
