@@ -18,6 +18,7 @@ from gan_runner.sweeps.jobs import Job, key_of, value_of
 
 Row = dict[str, Any]
 
+_STUDY_TAG = "images/classifier_score_raw"  # the number that robustness studies compare
 _ERRORS = 3  # that are shown whole below the table
 
 
@@ -130,7 +131,9 @@ def _key_columns(jobs: Sequence[Job]) -> list[str]:
     known = {column for job in jobs for row in rows_of(job) for column in row}
     by = dict.fromkeys(job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs)
     decides = [tag for tag in by if tag]
-    finals = dict.fromkeys([*columns(), *decides])
+    studies = {job.config.get("study", {}).get("name") for job in jobs}
+    compared = [_STUDY_TAG] if "robustness" in studies else []
+    finals = dict.fromkeys([*compared, *columns(), *decides])
     keys = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
     return [key for key in keys if key in known]
 
