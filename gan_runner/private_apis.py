@@ -6,7 +6,9 @@ Hydra and the metrics packages are imported inside of the functions: this file h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -45,11 +47,12 @@ def inception_outputs(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return features, logits
 
 
-def parse_overrides(words: Sequence[str], *, sweep: bool) -> list[Any]:
-    """Parse a command line's overrides; of a sweep, with the options of its groups in mind."""
+def parse_overrides(words: Sequence[str]) -> list[Any]:
+    """Parse overrides, with the options of the groups where Hydra is running."""
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    loader = _config_loader() if sweep else None
+    loader = _config_loader() if GlobalHydra.instance().is_initialized() else None
     return OverridesParser.create(config_loader=loader).parse_overrides(list(words))
 
 
@@ -59,6 +62,19 @@ def combinations(overrides: Sequence[Any]) -> list[list[str]]:
 
     jobs: list[list[str]] = BasicSweeper.split_arguments(list(overrides), None)[0]
     return jobs
+
+
+@contextmanager
+def launching(jobs: Sequence[Sequence[str]]) -> Iterator[None]:
+    """Make Hydra's basic sweeper launch these jobs instead of all combinations of its lists."""
+    # Hydra executes its plugins' modules again: the class that it uses is found by its module now.
+    sweeper = import_module("hydra._internal.core_plugins.basic_sweeper").BasicSweeper
+    original = sweeper.split_arguments
+    sweeper.split_arguments = staticmethod(lambda overrides, max_batch_size: [jobs])
+    try:
+        yield
+    finally:
+        sweeper.split_arguments = staticmethod(original)
 
 
 def compose_job(config: Any, overrides: Sequence[str]) -> Any:

@@ -54,7 +54,7 @@ def test_inception_gives_features_and_logits() -> None:
 def test_hydra_splits_and_composes_jobs() -> None:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        overrides = private_apis.parse_overrides(["seed=0,1", "objective=gan"], sweep=True)
+        overrides = private_apis.parse_overrides(["seed=0,1", "objective=gan"])
         jobs = private_apis.combinations(overrides)
         assert jobs == [["seed=0", "objective=gan"], ["seed=1", "objective=gan"]]
 

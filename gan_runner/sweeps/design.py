@@ -7,29 +7,23 @@ The key `arm` stands for the overrides that `study.arms` gives an arm of a study
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from gan_runner.private_apis import combinations, parse_overrides
 from gan_runner.sweeps.jobs import key_of, value_of
 
 _ARM = "arm"
 
 
-def design_jobs(
-    config: DictConfig, parser: OverridesParser, typed: Sequence[str]
-) -> list[list[str]]:
+def design_jobs(config: DictConfig, typed: Sequence[str]) -> list[list[str]]:
     """Return the overrides of every job of the recipe's design, in its order; [] without one.
 
     Typed keys that the design varies select among its jobs; the others are added to all of them.
 
     Args:
         config: composed configuration of the sweep.
-        parser: Hydra's parser of overrides.
         typed: overrides of the command line.
 
     Raises:
@@ -38,23 +32,21 @@ def design_jobs(
     study = OmegaConf.to_container(config.study, resolve=True) if "study" in config else {}
     assert isinstance(study, dict)
     blocks, arms = study.get("design") or (), study.get("arms") or {}
-    jobs = [job for block in blocks for job in _block(block, arms, parser)]
+    jobs = [job for block in blocks for job in _block(block, arms)]
     if not jobs:
         return []
     varied = {key_of(override) for job in jobs for override in job}
     choices = [override for override in typed if key_of(override) in varied]
-    chosen = [job for job in jobs if _is_selected(job, _combinations(choices, parser))]
+    chosen = [job for job in jobs if _is_selected(job, _combinations(choices))]
     if not chosen:
         raise ValueError(f"{' '.join(choices)}: selects no job of this study's design")
-    rest = _combinations([o for o in typed if key_of(o) not in varied], parser)
+    rest = _combinations([o for o in typed if key_of(o) not in varied])
     return [[*others, *job] for job in chosen for others in rest]
 
 
-def _block(
-    block: Mapping[str, Any], arms: Mapping[str, Sequence[str]], parser: OverridesParser
-) -> Iterator[list[str]]:
+def _block(block: Mapping[str, Any], arms: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
     """Yield the combinations of a block, the last key's values next to each other."""
-    for job in _combinations([f"{key}={value}" for key, value in block.items()], parser):
+    for job in _combinations([f"{key}={value}" for key, value in block.items()]):
         expanded: list[str] = []
         for override in job:
             if key_of(override) != _ARM:
@@ -68,27 +60,13 @@ def _block(
         yield expanded
 
 
-def _combinations(overrides: Sequence[str], parser: OverridesParser) -> list[list[str]]:
+def _combinations(overrides: Sequence[str]) -> list[list[str]]:
     """Return all combinations of lists as Hydra makes them; one empty job without overrides."""
     if not overrides:
         return [[]]
-    parsed = parser.parse_overrides(list(overrides))
-    return [list(job) for job in BasicSweeper.split_arguments(parsed, None)[0]]
+    return [list(job) for job in combinations(parse_overrides(overrides))]
 
 
 def _is_selected(job: Sequence[str], choices: Iterable[Sequence[str]]) -> bool:
     """Return whether a job agrees with one of the typed combinations."""
     return any(set(choice) <= set(job) for choice in choices)
-
-
-@contextmanager
-def sweeping(jobs: Sequence[Sequence[str]]) -> Iterator[None]:
-    """Make Hydra's sweeper launch these jobs; it knows only all combinations of its lists."""
-    # Hydra executes its plugins' modules again: the class it makes is not the one imported above.
-    sweeper = import_module(BasicSweeper.__module__).BasicSweeper
-    original = sweeper.split_arguments
-    sweeper.split_arguments = staticmethod(lambda overrides, max_batch_size: [jobs])
-    try:
-        yield
-    finally:
-        sweeper.split_arguments = staticmethod(original)

@@ -6,38 +6,33 @@ file (`jobs`). Whoever watches reads those, wherever the jobs run (`monitor`), a
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
-from gan_runner.sweeps.design import design_jobs, sweeping
+from gan_runner.private_apis import combinations, compose_job, launching, parse_overrides
+from gan_runner.sweeps.base import changed, fingerprint
+from gan_runner.sweeps.design import design_jobs
 from gan_runner.sweeps.jobs import (
-    MACHINE_KEYS,
     Job,
     Plan,
     display_path,
     job_name,
     read_jobs,
-    read_plan,
     sweep_name,
 )
 from gan_runner.sweeps.monitor import SweepMonitor
@@ -51,7 +46,6 @@ _VALUED = {
     "--cfg", "-c", "--info", "-i", "--experimental-rerun",
 }  # fmt: skip
 _LAUNCHERS = ("joblib", "submitit", "ray")
-_NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
 
 OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
 # For recipes whose learning rates keep a published ratio.
@@ -163,15 +157,15 @@ class SweepCallback(Callback):
     def _begin(config: DictConfig) -> None:
         global _watch
         folder = display_path(config.hydra.sweep.dir)
-        plan = Plan(sources=_fingerprint(config), command=list(config.hydra.overrides.task))
+        plan = Plan(sources=fingerprint(config), command=list(config.hydra.overrides.task))
         try:
             plan.jobs = _design(config) or _grid(config)
-            changed = _changed(folder, plan, config)
+            reason = changed(folder, plan, config)
         except HydraException:
             return  # the sweeper will meet the same error and end with its message
-        changed = changed or _ill_directed(config)
-        if changed:
-            print(f"gan-run: {changed}", file=sys.stderr)
+        reason = reason or _ill_directed(config)
+        if reason:
+            print(f"gan-run: {reason}", file=sys.stderr)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
         if _before is not None:
             with suppress(HydraException):  # likewise; what it leaves is taken back
@@ -184,7 +178,7 @@ class SweepCallback(Callback):
 
 def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration that a job will be called with."""
-    cfg = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    cfg = compose_job(config, overrides)
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
@@ -206,17 +200,6 @@ def _ill_directed(config: DictConfig) -> str | None:
             stacklevel=2,
         )
     return None
-
-
-def composed(config: DictConfig) -> dict[str, Any]:
-    """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
-    keys = [str(key) for key in config if key not in _NOT_COMPUTED]
-    tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
-    for place in MACHINE_KEYS:
-        group, _, key = place.rpartition(".")
-        (tree.get(group, {}) if group else tree).pop(key, None)
-    plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
-    return plain
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -247,66 +230,19 @@ def _grid(config: DictConfig) -> list[list[str]]:
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
-    return BasicSweeper.split_arguments(overrides, None)[0]
+    words = [*params, *config.hydra.overrides.task]
+    return combinations(parse_overrides(words))
 
 
 def _design(config: DictConfig) -> list[list[str]]:
     """Return the jobs of a recipe with a design, which Hydra's sweeper then launches; else []."""
     if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
         return []
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     try:
-        jobs = design_jobs(config, parser, list(config.hydra.overrides.task))
+        jobs = design_jobs(config, list(config.hydra.overrides.task))
     except ValueError as error:
         print(f"gan-run: {error}", file=sys.stderr)
         raise SystemExit(USAGE_ERROR) from error
     if jobs:
-        _launching.enter_context(sweeping(jobs))
+        _launching.enter_context(launching(jobs))
     return jobs
-
-
-def _fingerprint(config: DictConfig) -> str:
-    """A hash of the files that the configuration is composed from."""
-    digest = sha256(str(config.hydra.job.config_name).encode())
-    for source in config.hydra.runtime.config_sources:
-        folder = Path(source.path)
-        for path in sorted(folder.rglob("*.yaml")) if source.schema == "file" else ():
-            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
-    """What to tell the user if what is to be kept was made from another configuration.
-
-    Composing takes a tenth of a second a job, so it waits until a file of the configuration has
-    changed.
-    """
-    if read_plan(folder).sources == plan.sources:
-        return None
-    loader = GlobalHydra.instance().config_loader()
-    found: dict[str, None] = {}
-    for job in read_jobs(folder):
-        if job.is_kept and job.config:
-            try:
-                now = composed(loader.load_sweep_config(config, list(job.overrides)))
-            except (HydraException, OmegaConfBaseException) as error:
-                now = {"it cannot be composed": str(error).splitlines()[0]}
-            found |= dict.fromkeys(_differences(job.config, now))
-    if not found:
-        return None
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return (
-        f"{folder}: its jobs ran with another configuration: {', '.join([*found][:3])}{more};"
-        " name another directory, hydra.sweep.dir=FOLDER, or remove this one"
-    )
-
-
-def _differences(was: Any, now: Any, at: str = "") -> list[str]:
-    """The keys in which two trees differ, with both values."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        each = {**was, **now}
-        found = [_differences(was.get(k), now.get(k), f"{at}.{k}" if at else k) for k in each]
-        return [what for whats in found for what in whats]
-    return [] if was == now else [f"{at} {json.dumps(was)} -> {json.dumps(now)}"]

@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError
 from gan_runner.runs.tags import record_of
+from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
     LOCK,
     OUTPUT,
@@ -37,7 +38,7 @@ from gan_runner.sweeps.jobs import (
     read_plan,
     write_note,
 )
-from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, composed, is_launcher, stopped
+from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, is_launcher, stopped
 from gan_runner.training import signals
 
 Start = Callable[[DictConfig], Any]

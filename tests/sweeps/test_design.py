@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from gan_runner.config.compose import config_dir
 from gan_runner.sweeps.design import design_jobs
-from gan_runner.train import config_dir
 
 SMALL = {
     "study": {
@@ -21,7 +20,7 @@ SMALL = {
 
 
 def jobs(config: dict[str, object], *typed: str) -> list[list[str]]:
-    return design_jobs(OmegaConf.create(config), OverridesParser.create(), list(typed))
+    return design_jobs(OmegaConf.create(config), list(typed))
 
 
 def test_blocks_follow_each_other_and_arms_are_neighbours() -> None:

@@ -1,0 +1,73 @@
+"""The configuration that a sweep's overrides apply to: has it changed since its jobs ran?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_runner.private_apis import compose_job
+from gan_runner.sweeps.jobs import MACHINE_KEYS, Plan, read_jobs, read_plan
+
+_NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
+
+
+def composed(config: DictConfig) -> dict[str, Any]:
+    """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
+    keys = [str(key) for key in config if key not in _NOT_COMPUTED]
+    tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    for place in MACHINE_KEYS:
+        group, _, key = place.rpartition(".")
+        (tree.get(group, {}) if group else tree).pop(key, None)
+    plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
+    return plain
+
+
+def fingerprint(config: DictConfig) -> str:
+    """A hash of the files that the configuration is composed from."""
+    digest = sha256(str(config.hydra.job.config_name).encode())
+    for source in config.hydra.runtime.config_sources:
+        folder = Path(source.path)
+        for path in sorted(folder.rglob("*.yaml")) if source.schema == "file" else ():
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
+    """What to tell the user if what is to be kept was made from another configuration.
+
+    Composing takes a tenth of a second a job, so it waits until a file of the configuration has
+    changed.
+    """
+    if read_plan(folder).sources == plan.sources:
+        return None
+    found: dict[str, None] = {}
+    for job in read_jobs(folder):
+        if job.is_kept and job.config:
+            try:
+                now = composed(compose_job(config, job.overrides))
+            except (HydraException, OmegaConfBaseException) as error:
+                now = {"it cannot be composed": str(error).splitlines()[0]}
+            found |= dict.fromkeys(_differences(job.config, now))
+    if not found:
+        return None
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"{folder}: its jobs ran with another configuration: {', '.join([*found][:3])}{more};"
+        " name another directory, hydra.sweep.dir=FOLDER, or remove this one"
+    )
+
+
+def _differences(was: Any, now: Any, at: str = "") -> list[str]:
+    """The keys in which two trees differ, with both values."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        each = {**was, **now}
+        found = [_differences(was.get(k), now.get(k), f"{at}.{k}" if at else k) for k in each]
+        return [what for whats in found for what in whats]
+    return [] if was == now else [f"{at} {json.dumps(was)} -> {json.dumps(now)}"]
