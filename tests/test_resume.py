@@ -182,10 +182,10 @@ def test_a_damaged_checkpoint_is_passed_over(
 
 
 REFUSED = {
-    "seed=3": "seed=3: a resumed run is what it was; only trainer.steps may grow",
-    "objective=gan": "a resumed run is what it was",
-    "optimizer.lr=1": "a resumed run is what it was",
-    "-m": "a resumed run is what it was",
+    "seed=3": "seed=3: a resumed run keeps its configuration; only trainer.steps may grow",
+    "objective=gan": "a resumed run keeps its configuration",
+    "optimizer.lr=1": "a resumed run keeps its configuration",
+    "-m": "a resumed run keeps its configuration",
     "trainer.steps=10": r"has 60 steps; to continue, ask for more: trainer.steps=N",
     "trainer.steps=x": "trainer.steps=x: should be a whole number",
     "trainer.steps=": "trainer.steps=: should be a whole number",

@@ -132,7 +132,7 @@ def test_langevin_in_the_energy_of_a_run() -> None:
     objective = Objective(
         critic_loss=losses.wasserstein_critic, generator_loss=losses.wasserstein_generator
     )
-    players = TrainedModel(Plus(), Well(), objective, DataSpec("points", (1,)))
+    players = TrainedModel(Plus(), Well(), objective, DataSpec("points", (1,)), torch.device("cpu"))
     ends = [
         _follow(Chain(150, 0.2), players, Latent(torch.zeros(500, 1)), seeds=(0, chunk, 1)).z
         for chunk in range(20)
