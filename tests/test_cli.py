@@ -178,7 +178,7 @@ def test_a_run_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
     before = (run_dir / "metrics.jsonl").read_bytes()
     refused(
         gan("train", *QUICK, f"hydra.run.dir={run_dir}", cwd=tmp_path),
-        "holds a run already",
+        "already contains a run",
         tmp_path,
     )
     assert (run_dir / "metrics.jsonl").read_bytes() == before

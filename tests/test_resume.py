@@ -248,7 +248,7 @@ def test_two_processes_never_share_a_run(zygote: Zygote, tmp_path: Path) -> None
     until(lambda: newest(tmp_path / "run"))
     for argv in ((f"resume={tmp_path}/run",), (*COMMAND, f"hydra.run.dir={tmp_path}/run")):
         code, out = other.run(tmp_path / "other", *argv)
-        assert code == 2 and ("another process" in out or "holds a run already" in out)
+        assert code == 2 and ("another process" in out or "already contains a run" in out)
     until(lambda: (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") > 5)
     other.process.stdin.close()
     zygote.kill(signal.SIGTERM)
