@@ -179,7 +179,7 @@ REFUSED = {
     "trainer.steps=10": r"has 60 steps; to continue, ask for more: trainer.steps=N",
     "trainer.steps=x": "trainer.steps=x: should be a whole number",
     "trainer.steps=": "trainer.steps=: should be a whole number",
-    "resume=": "resume=: name the directory of a run",
+    "resume=": "resume=: missing value; set it to the directory of a run",
     "allow_targets=calendar.": "allow_targets=calendar.: should be a list",
     "allow_targets=5": "allow_targets=5: should be a list",
 }

@@ -110,7 +110,7 @@ def test_a_sweep_that_cannot_be_composed_leaves_nothing(zygote: Zygote, tmp_path
     [
         (("--dry-run", "objective=gan,wgn"), "objective=wgn: no such option; did you mean"),
         (("experiment=robustness_tiny", "objective=ns_gan,wgn"), "objective=wgn: no such option"),
-        (("seed=0,1", "--cfg", "job"), "--cfg: shows one job; leave out -m"),
+        (("seed=0,1", "--cfg", "job"), "--cfg: shows a single job; omit -m"),
         (("seed=0,1", "hydra.sweep.dir=/proc/x"), "hydra.sweep.dir: "),
         (
             ("seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", *QUICK),
