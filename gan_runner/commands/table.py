@@ -15,8 +15,8 @@ def main() -> None:
     """Run the `gan-table` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(
         prog="gan-table",
-        description="Print the table of a sweep and write it as sweep.csv and sweep.md; a study adds"
-        " its own table or plot.",
+        description="Print the table of a sweep and write it as sweep.csv and sweep.md; a study"
+        " adds its own table or plot.",
     )
     parser.add_argument("sweep_dir", type=Path)
     folder = parser.parse_args().sweep_dir
