@@ -144,7 +144,7 @@ def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Pa
         code, out = zygote.run(
             tmp_path, "-m", *QUICK, "seed=0", "hydra.sweep.dir=s", "hydra.sweep.subdir=a"
         )
-        assert code == 2 and "s/a holds a run that no sweep has made" in out
+        assert code == 2 and "s/a contains a run that is not part of a sweep; choose another" in out
     assert (tmp_path / "s" / "a" / "config.yaml").read_text() == "precious"
 
 
