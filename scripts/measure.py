@@ -206,7 +206,7 @@ class First(BaseException): pass
 def first(self, game, picks):
     accelerate.alternating(game, picks)
     raise First(time.time() - start)
-accelerate.Accelerated.__call__ = first
+accelerate.AutoStep.__call__ = first
 sys.argv[1:] = ["trainer.steps=2", f"hydra.run.dir={sys.argv[1]}"]
 try:
     train.main()
