@@ -51,7 +51,7 @@ _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be 
 _PROBE = 8  # rows of input that networks are tried with
 
 Inputs = Mapping[str, tuple[Tensor, Tensor | None]]
-"""What the generator and the critic are called with."""
+"""Inputs to try the generator and the critic with, by player."""
 
 
 def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngine:
@@ -88,7 +88,7 @@ def _engine(
 ) -> Engine:
     settings: Settings = instantiate(config["trainer"])
     dataset, table = tables.of(config["dataset"])
-    # "heldout" is not drawn from any more; it keeps the seeds of those after it what they were
+    # "heldout" is unused; it keeps the seeds after it as they were
     uses = ("generator", "critic", "stream", "heldout", "noise", "training", "heads")
     seeds = _seeds(config["seed"], uses)
 
@@ -109,7 +109,7 @@ def _engine(
     metrics = _metrics(config["metrics"], context)
     settings = compatibility.check(objective, nets, optimizers, settings, metrics)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
-    # saved as it was resolved: another time, under another load, auto might decide otherwise
+    # saved as resolved: on another machine auto would decide otherwise
     used = {**config, "trainer": {**config["trainer"], "precision": precision}}
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     random = torch.Generator().manual_seed(seeds["noise"])
@@ -152,20 +152,20 @@ def _put(device: torch.device, *modules: nn.Module | None) -> None:
 
 
 def _probes(noise: Latent, spec: DataSpec, *, random: torch.Generator) -> Inputs:
-    """A few rows for each player, to see what it does with them."""
+    """Return a few rows of input for each player."""
     few = Latent(noise.z[:_PROBE], None if noise.y is None else noise.y[:_PROBE])
     x = torch.randn(len(few.z), *spec.shape, generator=random).to(few.z.device)
     return {"generator": (few.z, few.y), "critic": (x, few.y)}
 
 
 def _metrics(nodes: ConfigTree, context: EvalContext) -> list[Metric]:
-    """The measures that apply to the data."""
-    made: list[Metric] = []
+    """Build the metrics that apply to the data."""
+    metrics: list[Metric] = []
     for node in nodes.values():
         metric = instantiate(node, context)
         if metric.provenance:
-            made.append(metric)
-    return made
+            metrics.append(metric)
+    return metrics
 
 
 def _game(
@@ -176,7 +176,7 @@ def _game(
     inputs: Inputs,
     dtype: torch.dtype | None,
 ) -> Game:
-    """The players as training calls them; `inputs` are a few rows that each can be tried with."""
+    """Build the game; `inputs` are a few rows to try each player with."""
     return Game(
         critic=_player(nets.critic, *inputs["critic"], dtype=dtype),
         generator=_player(nets.generator, *inputs["generator"], dtype=dtype),
@@ -192,30 +192,30 @@ def _game(
 
 
 class Tables:
-    """Data sets, and their tables on the device; each is loaded once, however many runs read it."""
+    """Data sets, and their tables on the device; each is loaded once, for any number of runs."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.made: list[tuple[ConfigTree, Dataset, Batch]] = []
+        self._loaded: list[tuple[ConfigTree, Dataset, Batch]] = []
 
     def of(self, node: ConfigTree) -> tuple[Dataset, Batch]:
-        """The data set of a node, and its training table where the stream will want it."""
-        for known, dataset, table in self.made:
-            if known == node:
+        """Return the data set of a node, and its training table on the stream's device."""
+        for other, dataset, table in self._loaded:
+            if other == node:
                 return dataset, table
         dataset = instantiate(node)
-        self.made.append((node, dataset, place(dataset.train, self.device)))
-        return self.made[-1][1:]
+        self._loaded.append((node, dataset, place(dataset.train, self.device)))
+        return self._loaded[-1][1:]
 
 
 def _replicas(cfg: DictConfig, config: ConfigTree, settings: Settings) -> list[ConfigTree]:
-    """The configuration of each replica: a run of its own, with its seed and learning rate."""
+    """Return the configuration of each replica: its own seed and learning rate."""
     lrs = settings.replica_lrs
     if lrs is not None and len(lrs) != settings.replicas:
         raise ValueError(
             f"trainer.replica_lrs={lrs}: should have trainer.replicas={settings.replicas} values"
         )
-    made = []
+    configs = []
     for k in range(settings.replicas):
         one = cfg.copy()
         OmegaConf.set_struct(one, False)
@@ -225,18 +225,18 @@ def _replicas(cfg: DictConfig, config: ConfigTree, settings: Settings) -> list[C
             one.trainer.precision = "fp32"
         if lrs is not None:
             one.optimizer.critic.lr = one.optimizer.generator.lr = lrs[k]
-        made.append(validate(one))
-    return made
+        configs.append(validate(one))
+    return configs
 
 
 def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
-    made = {}
+    optimizers = {}
     for player in ("critic", "generator"):
         factory = instantiate(nodes[player])
         if not callable(factory):
             raise ValueError(f"optimizer.{player}: its node lacks _partial_: true")
-        made[player] = factory(getattr(nets, player).parameters())
-    return made
+        optimizers[player] = factory(getattr(nets, player).parameters())
+    return optimizers
 
 
 def _fixed_noise(
@@ -247,7 +247,7 @@ def _fixed_noise(
     *,
     random: torch.Generator,
 ) -> Latent:
-    """The noise of evaluators and pictures; labels are those of the held-out samples, in turn.
+    """Draw the noise of metrics and plots, with the labels of the held-out samples in turn.
 
     So a held-out and a generated sample in the same row have the same label.
     """
@@ -262,8 +262,8 @@ def _fixed_noise(
 def _player(
     network: nn.Module, x: Tensor, y: Tensor | None, *, dtype: torch.dtype | None
 ) -> Player:
-    by_row = not has_batch_statistics(network) and is_per_sample(network, x, y)
-    return Player(network, by_row, dtype)
+    per_sample = not has_batch_statistics(network) and is_per_sample(network, x, y)
+    return Player(network, per_sample, dtype)
 
 
 def _facts(
@@ -273,7 +273,7 @@ def _facts(
     precision: str,
     summaries: Mapping[str, Summary],
 ) -> dict[str, Any]:
-    """What a run's summary says of how it was made."""
+    """Return the facts about a run for its summary."""
     return {
         "seed": seed,
         "device": device_name(device),
@@ -285,6 +285,6 @@ def _facts(
 
 
 def _seeds(seed: int, names: tuple[str, ...]) -> dict[str, int]:
-    """Independent seeds, one for each use of randomness."""
+    """Derive independent seeds, one for each use of randomness."""
     words = np.random.SeedSequence(seed).generate_state(len(names))
     return dict(zip(names, map(int, words), strict=True))

@@ -1,7 +1,7 @@
 """From a run directory back to objects: the engine to continue, the generator to draw from.
 
-A run directory may come from a stranger. Checkpoints are read as plain values, and what the saved
-configuration allows itself to call does not count.
+A run directory may come from a stranger. Checkpoints are read as plain values, and targets that
+only the saved configuration allows are refused.
 """
 
 from __future__ import annotations
@@ -44,17 +44,16 @@ def rebuild_engine(
     allow: Sequence[str] = (),
     places: Mapping[str, Any] | None = None,
 ) -> Engine | StackedEngine:
-    """Build the engine of a run directory again, as its config.yaml describes it.
+    """Build the engine of a run directory again from its config.yaml.
 
     Args:
         run_dir: of a run.
         steps: replaces its `trainer.steps`.
-        allow: prefixes of targets besides our own. What the saved configuration allows does not
-            count: it may come from a stranger.
-        places: replace what it says of this machine, such as `device` or `dataset.root`.
+        allow: prefixes of targets besides our own; those in the saved configuration do not count.
+        places: replacements of keys about the machine, such as `device` or `dataset.root`.
 
     Raises:
-        ValueError: it is no run directory, or as of `build`.
+        ValueError: it is not a run directory, or `build` refuses it.
     """
     config = saved_config(run_dir)
     config["allow_targets"] = list(allow)
@@ -67,7 +66,7 @@ def rebuild_engine(
 
 
 def resume_states(run_dir: Path, engine: EngineLike) -> list[StateDict]:
-    """Return what a rebuilt engine is to continue from: its last checkpoint that is whole.
+    """Return the states that a rebuilt engine continues from: its last whole checkpoint.
 
     There is one state for each replica, all of one step.
 

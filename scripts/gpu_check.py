@@ -155,7 +155,7 @@ def steps_of(device: str, out: Path, *, wheels: Path, scratch: Path) -> list[Ste
     python, on_gpu = shlex.quote(sys.executable), device != "cpu"
     machine = f"{python} -c {shlex.quote(f'DEVICE = {device!r}{MACHINE}')}"
     modes = ("eager", "cuda_graph") if on_gpu else ("eager",)
-    tests = f"{python} -m pytest tests/test_cuda.py -vv -p no:cacheprovider"
+    tests = f"{python} -m pytest tests/test_cuda.py -v -p no:cacheprovider -o addopts="
     sizes = "--seconds 2 --round 0.3" if on_gpu else "--seconds 0.1 --round 0.02"
     timing = f"{python} scripts/bench.py --device {device} {sizes} --workload"
     workloads, packs = (WORKLOADS, "8 32") if on_gpu else ("gaussians8", "2")

@@ -20,6 +20,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from gan_runner.private_apis import has_avx512_bf16
 from gan_runner.training.device import device_name, tune_malloc
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
@@ -161,7 +162,7 @@ def status(key: str) -> int:
 def machine(device: torch.device) -> dict[str, Any]:
     """Return facts of the machine and its versions, with the speed of a large matrix product."""
     formats = {"fp32": torch.float32}
-    natively = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    natively = device.type == "cuda" or has_avx512_bf16()
     if natively:
         formats["bf16"] = torch.bfloat16
     peaks = {name: peak(device, dtype) for name, dtype in formats.items()}

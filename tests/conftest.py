@@ -1,8 +1,9 @@
-"""What tests share: composing configurations, building trainers, the data beside the project."""
+"""Fixtures of many tests: configurations, engines, real data, a process that forks runs."""
 
 from __future__ import annotations
 
 import atexit
+import copy
 import json
 import os
 import shutil
@@ -12,11 +13,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from gan_runner.builder import build
@@ -24,7 +29,6 @@ from gan_runner.config.compose import config_dir
 from gan_runner.training.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data"
 
 # Small networks and few held-out samples: the arithmetic is the same, only faster.
 TINY = (
@@ -49,25 +53,40 @@ def _seeded() -> None:
 def config() -> Callable[..., DictConfig]:
     """Compose the configuration of a command line."""
 
-    def composed(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
+    return lambda *overrides: copy.deepcopy(_composed(overrides))
 
-    return composed
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    """Compose each command line once a process, within one Hydra that others don't see."""
+    ours = _hydra()  # before the next line: leaving Hydra's context replaces its instance
+    active = GlobalHydra.instance()
+    theirs, active.hydra = active.hydra, ours
+    try:
+        return compose("config", overrides=list(overrides))
+    finally:
+        active.hydra = theirs
+
+
+@cache
+def _hydra() -> Hydra:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return GlobalHydra.instance().hydra
 
 
 @pytest.fixture
-def trainer(config: Callable[..., DictConfig]) -> Callable[..., Engine]:
-    """Build the trainer of a command line, small unless it says otherwise."""
+def engine(config: Callable[..., DictConfig]) -> Callable[..., Engine]:
+    """Build the engine of a command line, small unless it says otherwise."""
     return lambda *overrides: build(config(*TINY, *overrides))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real MNIST and CIFAR-10, where the machine has them."""
-    if not SHARED.is_dir():
-        pytest.skip("the real data sets are not beside the project")
-    return SHARED
+    """Return the folder of the real MNIST and CIFAR-10, which GAN_RUNNER_DATA names."""
+    folder = os.environ.get("GAN_RUNNER_DATA")
+    if not folder:
+        pytest.skip("GAN_RUNNER_DATA names no folder with MNIST and CIFAR-10")
+    return Path(folder).resolve(strict=True)  # a wrong name must not skip
 
 
 class Zygote:
@@ -79,16 +98,16 @@ class Zygote:
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("zygote.py"))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
         )  # fmt: skip
         self.child = 0  # that has not been waited for
 
-    def start(self, cwd: Path, *argv: str, kill_in_save: int = 0) -> None:
+    def start(self, cwd: Path, *argv: str, **options: Any) -> None:
         if self.child:  # a test that failed has left it behind
             self.kill(signal.SIGKILL)
             self.wait()
         out = str(cwd / "output.txt")
-        job = {"argv": argv, "cwd": str(cwd), "out": out, "kill_in_save": kill_in_save}
+        job = {"out": out, **options, "argv": argv, "cwd": str(cwd)}
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         self.child = self._answer("process")
@@ -112,7 +131,7 @@ class Zygote:
         assert line[:1] == [kind], f"{kind} expected from the zygote, not {line}"
         return int(line[1])
 
-    def run(self, cwd: Path, *argv: str, **options: int) -> tuple[int, str]:
+    def run(self, cwd: Path, *argv: str, **options: Any) -> tuple[int, str]:
         self.start(cwd, *argv, **options)
         code = self.wait()
         return code, (cwd / "output.txt").read_text()

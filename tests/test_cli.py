@@ -1,4 +1,7 @@
-"""gan-run and gan-sample as a user meets them: in a process of their own, in an empty folder."""
+"""gan-run and gan-sample as a user meets them: in an empty folder, output and errors apart.
+
+Most run in a fork of a process that has imported everything; those that test the start don't.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Zygote
 from PIL import Image
 
 from gan_runner.config.compose import config_dir
@@ -44,14 +50,38 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100", **more}
 
 
+ZYGOTES: list[Zygote] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _zygote(zygote: Zygote) -> Iterator[None]:
+    ZYGOTES.append(zygote)
+    yield
+    ZYGOTES.clear()
+
+
 def gan(module: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a fork; with environment variables, in a new process."""
     before = set(cwd.rglob("*"))
-    result = subprocess.run(
-        command(module, *arguments), cwd=cwd, env=environment(**env), capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+    if env:
+        result = subprocess.run(
+            command(module, *arguments), cwd=cwd, env=environment(**env), capture_output=True,
+            text=True, timeout=300, check=False,
+        )  # fmt: skip
+    else:
+        result = fork(command(module, *arguments), cwd)
     result.left_behind = set(cwd.rglob("*")) - before  # type: ignore[attr-defined]
     return result
+
+
+def fork(argv: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE ...` in a fork of the zygote."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder) / "out", Path(folder) / "errors"
+        files = {"out": str(out), "errors": str(errors)}
+        ZYGOTES[0].start(cwd, *argv[3:], module=argv[2], **files)
+        code = ZYGOTES[0].wait()
+        return subprocess.CompletedProcess(argv, code, out.read_text(), errors.read_text())
 
 
 def refused(result: subprocess.CompletedProcess[str], words: str, cwd: Path) -> None:

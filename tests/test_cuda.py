@@ -40,23 +40,23 @@ def play(built: Any, iteration: Callable, steps: int) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_a_captured_graph_takes_the_steps_of_eager(
-    trainer: Callable[..., Engine], workload: str
+    engine: Callable[..., Engine], workload: str
 ) -> None:
     command = (*WORKLOADS[workload], *GPU)
-    expected = play(trainer(*command), alternating, 12)
-    found = play(trainer(*command), CUDAGraphStep(alternating), 12)
+    expected = play(engine(*command), alternating, 12)
+    found = play(engine(*command), CUDAGraphStep(alternating), 12)
     for one, other in zip(expected, found, strict=True):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
 
 
 def test_a_graph_is_captured_while_batches_are_read_ahead(
-    trainer: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread that reads ahead pins memory at the moment of the capture."""
     command = ("model.filters=8", *GPU)
-    expected = play(trainer(*command), alternating, 12)
+    expected = play(engine(*command), alternating, 12)
     monkeypatch.setattr(stream, "_fits", lambda x, device: False)
-    built, captured = trainer(*command), CUDAGraphStep(alternating)
+    built, captured = engine(*command), CUDAGraphStep(alternating)
     assert built.stream.ahead is not None
     begin = torch.cuda.graph.__enter__
 
@@ -73,7 +73,7 @@ def test_a_graph_is_captured_while_batches_are_read_ahead(
 
 
 def test_a_run_goes_on_after_a_capture_that_fails(
-    trainer: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """auto meets a loss that reads a number: eager it stays, random numbers included."""
     loss = Objective.critic_loss
@@ -84,18 +84,18 @@ def test_a_run_goes_on_after_a_capture_that_fails(
         return value
 
     monkeypatch.setattr(Objective, "critic_loss", reading)
-    built = trainer(*WORKLOADS["points"], *GPU, "trainer.accelerate=auto", "trainer.steps=60")
+    built = engine(*WORKLOADS["points"], *GPU, "trainer.accelerate=auto", "trainer.steps=60")
     with pytest.warns(UserWarning, match="cuda_graph failed"):
         summary = fit(built, tmp_path)
     assert (summary["status"], summary["accelerate"]["mode"]) == ("completed", "eager")
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
-def test_a_graph_on_another_than_the_current_gpu(trainer: Callable[..., Engine]) -> None:
+def test_a_graph_on_another_than_the_current_gpu(engine: Callable[..., Engine]) -> None:
     """Streams and graphs are made on the current device, or nothing would be captured."""
     command = (*WORKLOADS["points"], "device=cuda:1")
     torch.cuda.manual_seed_all(3)
-    built = trainer(*command)
+    built = engine(*command)
     before = [p.detach().clone() for p in built.nets.generator.parameters()]
     captured = CUDAGraphStep(alternating)
     for _ in range(12):
@@ -108,9 +108,9 @@ def test_a_graph_on_another_than_the_current_gpu(trainer: Callable[..., Engine])
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_the_update_never_waits_for_the_device(
-    trainer: Callable[..., Engine], precision: str
+    engine: Callable[..., Engine], precision: str
 ) -> None:
-    built = trainer("model.filters=8", *GPU, f"trainer.precision={precision}")
+    built = engine("model.filters=8", *GPU, f"trainer.precision={precision}")
     built.step = 0
     built.train_step()  # what libraries set up once may wait
     torch.cuda.set_sync_debug_mode("error")
@@ -122,8 +122,8 @@ def test_the_update_never_waits_for_the_device(
 
 
 @pytest.mark.parametrize("accelerate", ["auto", "eager", "cuda_graph"])
-def test_a_run_on_the_gpu(trainer: Callable[..., Engine], tmp_path: Path, accelerate: str) -> None:
-    built = trainer("model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "trainer.steps=60")
+def test_a_run_on_the_gpu(engine: Callable[..., Engine], tmp_path: Path, accelerate: str) -> None:
+    built = engine("model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "trainer.steps=60")
     summary = fit(built, tmp_path)
     assert summary["status"] == "completed"
     mode = summary["accelerate"]
@@ -135,17 +135,17 @@ def test_a_run_on_the_gpu(trainer: Callable[..., Engine], tmp_path: Path, accele
 
 @pytest.mark.parametrize("accelerate", ["eager", "cuda_graph"])
 def test_a_resumed_run_on_the_gpu(
-    trainer: Callable[..., Engine], tmp_path: Path, accelerate: str
+    engine: Callable[..., Engine], tmp_path: Path, accelerate: str
 ) -> None:
     command = (
         "model.filters=8", *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
         "trainer.checkpoint_every=10",
     )  # fmt: skip
     try:
-        fit(trainer(*command, "trainer.steps=20"), tmp_path / "whole")
-        fit(trainer(*command, "trainer.steps=10"), tmp_path / "cut")
+        fit(engine(*command, "trainer.steps=20"), tmp_path / "whole")
+        fit(engine(*command, "trainer.steps=10"), tmp_path / "cut")
         states = load_latest([tmp_path / "cut"])
-        fit(trainer(*command, "trainer.steps=20"), tmp_path / "cut", resume_from=states)
+        fit(engine(*command, "trainer.steps=20"), tmp_path / "cut", resume_from=states)
     finally:
         torch.use_deterministic_algorithms(False)
     (one,), (other,) = load_latest([tmp_path / "whole"]), load_latest([tmp_path / "cut"])
@@ -154,19 +154,19 @@ def test_a_resumed_run_on_the_gpu(
 
 @pytest.mark.parametrize("accelerate", ["eager", "cuda_graph"])
 def test_steps_are_repeated_on_the_gpu(
-    trainer: Callable[..., Engine], tmp_path: Path, accelerate: str
+    engine: Callable[..., Engine], tmp_path: Path, accelerate: str
 ) -> None:
     """A NaN in the data: the steps up to it are taken again, and the run goes on as it was."""
     command = (*WORKLOADS["points"], *GPU, f"trainer.accelerate={accelerate}", "deterministic=true",
                "trainer.steps=40", "trainer.log_every=30", "trainer.on_diverged=continue")  # fmt: skip
     try:
-        built = trainer(*command)
+        built = engine(*command)
         start = built.stream.state_dict()
         picks = [built.next_batches() for _ in range(17)][-1]
         built.stream.load_state_dict(start)
         built.stream.table.x[picks[-1][0][0], 0] = torch.nan
         summary = fit(built, tmp_path / "ill")
-        fit(trainer(*command[:-3], "trainer.steps=16"), tmp_path / "before")
+        fit(engine(*command[:-3], "trainer.steps=16"), tmp_path / "before")
     finally:
         torch.use_deterministic_algorithms(False)
     assert (summary["status"], summary["health"]["incident"]) == ("completed", 17)
@@ -177,8 +177,8 @@ def test_steps_are_repeated_on_the_gpu(
     assert differences(kept["critic"], before["critic"]) == []
 
 
-def test_replicas_on_the_gpu(trainer: Callable[..., Any], tmp_path: Path) -> None:
-    pack = trainer(
+def test_replicas_on_the_gpu(engine: Callable[..., Any], tmp_path: Path) -> None:
+    pack = engine(
         *WORKLOADS["points"], *GPU, "trainer.replicas=3", "trainer.accelerate=cuda_graph",
         "trainer.steps=12",
     )  # fmt: skip

@@ -61,12 +61,28 @@ SMALL = [
 COUNTER = itertools.count()
 
 
-@settings(
-    max_examples=320, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)  # fmt: skip
-@given(overrides=command_lines)
-def test_a_run_or_a_clear_message(overrides: list[str], scratch: Path) -> None:
+def fuzz(count: int, scratch: Path) -> None:
+    """Try the first command lines that the strategy draws."""
+
+    @settings(max_examples=count, deadline=None, derandomize=True, database=None,
+              suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
+    @given(overrides=command_lines)
+    def each(overrides: list[str]) -> None:
+        run_or_clear_message(overrides, scratch)
+
+    each()
+
+
+def test_a_run_or_a_clear_message(scratch: Path) -> None:
+    fuzz(60, scratch)
+
+
+@pytest.mark.slow
+def test_a_run_or_a_clear_message_of_320_command_lines(scratch: Path) -> None:
+    fuzz(320, scratch)
+
+
+def run_or_clear_message(overrides: list[str], scratch: Path) -> None:
     given_keys = {o.lstrip("+~").partition("=")[0] for o in overrides}
     vision = any(o.startswith("dataset=mnist") for o in overrides)
     small = [o for o in SMALL if o.partition("=")[0] not in given_keys]

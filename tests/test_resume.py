@@ -89,7 +89,10 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("k", range(20))
+KILLS = [pytest.param(k, marks=() if k in (0, 4, 6, 7, 8) else pytest.mark.slow) for k in range(20)]
+
+
+@pytest.mark.parametrize("k", KILLS)
 def test_killed_at_any_instant(
     zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], k: int
 ) -> None:
@@ -122,7 +125,12 @@ def newest(run_dir: Path) -> float:
     return max(times, default=0)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "name", ["SIGINT", "SIGTERM", *(pytest.param(n, marks=SLOW) for n in ("SIGUSR1", "SIGUSR2"))]
+)
 def test_a_signal_saves_and_stops(
     zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], name: str
 ) -> None:
@@ -155,7 +163,9 @@ def test_more_steps_equal_a_longer_run(
     assert all(ours[name] == theirs[name] for name in ("state", "log", "curves", "plots", "end"))
 
 
-@pytest.mark.parametrize("how", ["empty", "truncated", "flipped"])
+@pytest.mark.parametrize(
+    "how", ["flipped", *(pytest.param(how, marks=SLOW) for how in ("empty", "truncated"))]
+)
 def test_a_damaged_checkpoint_is_passed_over(
     zygote: Zygote, tmp_path: Path, uninterrupted: dict[str, Any], how: str
 ) -> None:
@@ -291,18 +301,19 @@ class File:
         self.file.close()
 
 
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=SLOW)])  # each write is slow
 def test_a_full_disk_at_each_write(
-    trainer: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     def build() -> Engine:
-        return trainer(
+        return engine(
             "model.filters=4", "trainer.steps=8", "trainer.log_every=3", "trainer.sample_every=4",
             "trainer.evaluate_every=4", "trainer.checkpoint_every=2",
         )  # fmt: skip
 
     fit(build(), tmp_path / "whole")
     whole = everything(tmp_path / "whole")
-    for fails_at in range(1, 100):
+    for fails_at in range(1, 100, stride):
         run_dir, disk = tmp_path / str(fails_at), None
         with monkeypatch.context() as patch:
             disk = FullDisk(patch, fails_at)
@@ -321,6 +332,7 @@ def test_a_full_disk_at_each_write(
         pytest.fail("the run never ended")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(zygote: Zygote, tmp_path: Path) -> None:
     """A file system of 600 kilobytes, where the machine lets us mount one."""
     disk = tmp_path / "disk"

@@ -6,6 +6,8 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 
@@ -16,9 +18,10 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
-def test_20_000_steps_on_8_gaussians(trainer: Callable[..., Engine], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_20_000_steps_on_8_gaussians(engine: Callable[..., Engine], tmp_path: Path) -> None:
     """Logging, measuring, painting and saving included; the first tenth may still settle."""
-    built = trainer(
+    built = engine(
         "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1", "objective=ns_gan",
         "dataset.n_samples=1000", "trainer.steps=20000", "trainer.evaluate_every=1000",
         "trainer.sample_every=2000", "trainer.checkpoint_every=500",

@@ -1,6 +1,7 @@
 """A process that has imported everything and forks for each command: gan-run without the wait.
 
-Reads jobs as JSON lines: {"argv", "cwd", "out", "kill_in_save"}; answers each with
+Reads jobs as JSON lines: {"argv", "cwd", "out"}, and maybe "errors" (a file of its own for
+standard error), "module" (another command than train), "kill_in_save". It answers each with
 `process NUMBER` and, when that child has ended, `exit CODE` (minus the signal's number if one
 killed it).
 """
@@ -12,13 +13,15 @@ import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import sklearn.datasets  # noqa: F401 - imported for the children
 import torch
 
-from gan_runner import restore, train  # noqa: F401 - load, too, is for the children
+from gan_runner import restore  # noqa: F401 - for the children, too
+from gan_runner.commands import sample  # noqa: F401
 from gan_runner.runs import checkpoint
 
 
@@ -37,12 +40,13 @@ def run(job: dict[str, Any]) -> int:
     os.chdir(job["cwd"])
     out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
-    os.dup2(out, 2)
+    os.dup2(os.open(job["errors"], os.O_WRONLY | os.O_CREAT) if job.get("errors") else out, 2)
+    module = import_module(job.get("module", "gan_runner.train"))
     sys.argv = ["gan-run", *job["argv"]]
     if job.get("kill_in_save"):
         die_in_save(job["kill_in_save"])
     try:
-        train.main()
+        module.main()
     except SystemExit as stop:
         return int(stop.code or 0)
     except BaseException:
@@ -50,6 +54,7 @@ def run(job: dict[str, Any]) -> int:
         return 70
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
     return 0
 
 

@@ -71,7 +71,7 @@ def check_arguments(
         if parameter.kind is parameter.KEYWORD_ONLY
         or (
             parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-            and parameter.default is not inspect._empty
+            and parameter.default is not inspect.Parameter.empty
         )
     }
     hints = _hints(target)
@@ -84,7 +84,7 @@ def check_arguments(
         checked[key], issues = _check_value(value, allow, path, hints.get(key, Any))
         problems += issues
     for key, parameter in keys.items():
-        if parameter.default is inspect._empty and key not in arguments:
+        if parameter.default is inspect.Parameter.empty and key not in arguments:
             problems.append((_join(prefix, key), f"is needed; set {_join(prefix, key)}=VALUE"))
     return checked, problems
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import register_parametrization
 
+from gan_runner.private_apis import AnyBatchNorm, AnyNorm
+
 Norm = Literal["none", "batch", "layer", "instance", "group", "spectral"]
 
 _GROUP = 16  # channels of a group, Wu & He 2018, table 3
@@ -112,13 +114,13 @@ class SpectralNorm(_SpectralNorm):
 
 def has_feature_norm(network: nn.Module) -> bool:
     """True if any layer divides features by their size."""
-    kinds = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    kinds = (AnyNorm, nn.GroupNorm, nn.LayerNorm)
     return any(isinstance(m, kinds) for m in network.modules())
 
 
 def has_batch_norm(network: nn.Module) -> bool:
     """True if any layer mixes the samples of a batch by batch normalisation."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+    return any(isinstance(m, AnyBatchNorm) for m in network.modules())
 
 
 def has_spectral_norm(network: nn.Module) -> bool:

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from gan_runner.core import Provenance, StateDict
+from gan_runner.private_apis import write_summary
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.history import BestTracker
 from gan_runner.runs.read import read_points
@@ -235,7 +236,7 @@ class RunLog:
     def _hparams(self, tag: str, content: HParamsPluginData) -> None:
         metadata = hparams.create_summary_metadata(content)
         value = Summary.Value(tag=tag, metadata=metadata, tensor=hparams.NULL_TENSOR)
-        self._board._get_file_writer().add_summary(Summary(value=[value]))
+        write_summary(self._board, Summary(value=[value]))
 
 
 def _wait_for_a_later_name(run_dir: Path) -> None:

@@ -1,7 +1,7 @@
-"""How an iteration is executed: eagerly, compiled, or as one captured CUDA graph.
+"""Execution of an iteration: eager, compiled, or as one captured CUDA graph.
 
-Each wraps the same functions of `update` from outside and takes the same steps: eager and
-cuda_graph run the same kernels, compile agrees to the rounding of float32.
+Each wraps an order of `step` from outside and takes the same steps: eager and cuda_graph run the
+same kernels, compile agrees to the rounding of float32.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _WARM_UP, _TIMED = 4, 16  # iterations of each candidate of auto
 
 @dataclass
 class Mode:
-    """What was asked for, what is in use, and the speeds that decided it.
+    """The requested mode of execution, the selected one, and the speeds that decided it.
 
     Attributes:
         requested: one of `Accelerate`.
         selected: the mode in use; None while auto is still measuring.
-        speeds: iterations a second of each candidate of auto.
-        stale: whether tensors have been replaced that a captured graph would still use.
+        speeds: iterations per second of each candidate of auto.
+        stale: True once tensors were replaced that a captured graph would still use.
     """
 
     requested: Accelerate
@@ -54,7 +54,7 @@ class Mode:
             self.selected = self.requested
 
     def describe(self) -> dict[str, Any]:
-        """For the summary."""
+        """Return the entries of the summary."""
         return {
             "asked": self.requested,
             "mode": self.selected,
@@ -62,35 +62,35 @@ class Mode:
         }
 
     def state_dict(self) -> StateDict:
-        """A resumed run must not measure again: it would round differently."""
+        """Return the selection: a resumed run that measured again might round differently."""
         return {"chosen": self.selected, "speeds": self.speeds}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Continue where `state` was taken, unless a mode is asked for."""
+        """Continue with the mode of `state`, unless one is requested."""
         if self.requested == "auto":
             self.selected, self.speeds = state["chosen"], dict(state["speeds"])
 
 
-def check_mode(asked: Accelerate, device: torch.device, *, replicas: int) -> None:
-    """Refuse what cannot be.
+def check_mode(requested: Accelerate, device: torch.device, *, replicas: int) -> None:
+    """Refuse a mode that the device or replicas do not allow.
 
     Raises:
         ValueError: with the key and the fix.
     """
-    if asked == "cuda_graph" and device.type != "cuda":
+    if requested == "cuda_graph" and device.type != "cuda":
         raise ValueError(
-            f"trainer.accelerate=cuda_graph needs an NVIDIA GPU, not {device};"
+            f"trainer.accelerate=cuda_graph: needs an NVIDIA GPU, not {device};"
             " set trainer.accelerate=auto"
         )
-    if asked == "compile" and replicas > 1:
+    if requested == "compile" and replicas > 1:
         raise ValueError(
-            "trainer.accelerate=compile does not go with trainer.replicas, which are vectorised;"
+            "trainer.accelerate=compile: does not work with trainer.replicas, which are vectorised;"
             " set trainer.accelerate=auto"
         )
 
 
 class AutoStep:
-    """An iteration in the mode that is asked for, or with auto in the one that proves fastest.
+    """An iteration in the requested mode, or with auto in the fastest one.
 
     auto has one candidate on a CPU, eager: compiling takes longer than it earns there. On a GPU it
     takes some iterations of the run itself with each of eager and cuda_graph, then goes on with the
@@ -113,7 +113,7 @@ class AutoStep:
         self.taken, self.start = 0, 0.0
 
     def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
-        """One iteration."""
+        """Take one iteration."""
         if self.mode.stale:
             self.iterations["cuda_graph"], self.mode.stale = CUDAGraphStep(self.order), False
         if self.mode.selected is None:
@@ -122,16 +122,18 @@ class AutoStep:
         self.taken += 1
         try:
             return self.iterations[name](game, picks)
-        except RuntimeError as error:  # what CUDA raises for what it cannot capture
+        except RuntimeError as error:  # raised by CUDA if it cannot capture
             if self.mode.requested != "auto" or name == "eager":
                 raise
             reason = str(error).partition("\n")[0]
-            warnings.warn(f"trainer.accelerate={name} failed ({reason}); eager it is", stacklevel=2)
+            warnings.warn(
+                f"trainer.accelerate={name} failed ({reason}); falling back to eager", stacklevel=2
+            )
             self.mode.selected = "eager"
         return self.iterations["eager"](game, picks)
 
     def _autotune(self) -> None:
-        """While auto measures: time each candidate over its last iterations, then choose."""
+        """Time each candidate of auto over its last iterations, then choose."""
         if len(self.candidates) == 1:
             self.mode.selected = self.candidates[0]
             return
@@ -157,8 +159,8 @@ class CompiledStep:
     """The iteration with both gradients compiled by torch.compile, each as a whole.
 
     The gradient is `torch.func.grad`: autograd's own cannot be traced through a penalty's second
-    derivative. Random numbers are torch's (`fallback_random`), so that a compiled iteration draws
-    what an eager one draws.
+    derivative. Random numbers are torch's (`fallback_random`), so that a compiled iteration
+    draws the same numbers as an eager one.
     """
 
     def __init__(self, order: Iteration) -> None:
@@ -166,13 +168,13 @@ class CompiledStep:
         self.functions: dict[str, Callable[..., Any]] = {}
 
     def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
-        """One iteration."""
+        """Take one iteration."""
         return self.order(replace(game, differentiate=self.differentiate), picks)
 
     def differentiate(
         self, loss: LossFunction, game: Game, player: PlayerName, *inputs: Any
     ) -> tuple[Logs, Gradients]:
-        """As of `update.differentiate`."""
+        """Return logs and gradients like `game.differentiate`."""
         if player not in self.functions:
             function = grad(partial(_of_weights, loss, game, player), has_aux=True)
             self.functions[player] = torch.compile(
@@ -194,8 +196,8 @@ def _of_weights(
     rest: dict[str, dict[str, Tensor]],
     *inputs: Any,
 ) -> tuple[Tensor, Logs]:
-    """A loss as a function of one player's parameters; everything it reads is an argument."""
-    weights = {name: {**its, **moved} if name == player else its for name, its in rest.items()}
+    """Compute a loss as a function of one player's parameters; all that it reads is an argument."""
+    weights = {name: {**own, **moved} if name == player else own for name, own in rest.items()}
     assert isinstance(game.critic, Player) and isinstance(game.generator, Player)
     critic = game.critic.with_weights(weights["critic"])
     generator = game.generator.with_weights(weights["generator"])
@@ -226,7 +228,7 @@ class CUDAGraphStep:
         self.warm = 0
 
     def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
-        """One iteration."""
+        """Take one iteration."""
         with torch.cuda.device(picks[0][0].device):  # streams and graphs are the current device's
             return self._iteration(game, picks)
 

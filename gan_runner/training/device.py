@@ -1,4 +1,4 @@
-"""The device that a run asks for, and whether it must give the same bits twice."""
+"""The device of a run, its name, determinism and memory allocation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device for auto, cpu, cuda or cuda:N.
+    """Return the device for auto, cpu, cuda or cuda:N.
 
     Raises:
-        ValueError: no such device here.
+        ValueError: this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -29,7 +29,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def set_deterministic(on: bool) -> None:
-    """Use only algorithms that give the same bits twice. A CPU does anyway; a GPU pays for it."""
+    """Use deterministic algorithms only. They cost speed on a GPU and nothing on a CPU."""
     if on:  # cuBLAS reads this when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
@@ -38,7 +38,7 @@ def set_deterministic(on: bool) -> None:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers for mallopt
-_GLIBC = (64 * 2**20, 32 * 2**20)  # what its thresholds grow to by themselves
+_GLIBC = (64 * 2**20, 32 * 2**20)  # the thresholds that glibc reaches by itself
 _KEEP = (2**31 - 1, 2**30)
 
 
@@ -58,7 +58,7 @@ def tune_malloc(on: bool = True) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """What a person would call the device."""
+    """Return a readable name of the device."""
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}"
     return f"cpu, {torch.get_num_threads()} threads"

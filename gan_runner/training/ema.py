@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from gan_runner.private_apis import is_spectral_norm
+
 
 class EMA:
     """Exponential moving average of weights and of batch-norm statistics, in place.
@@ -70,5 +72,5 @@ def spectral_parts(network: nn.Module) -> list[tuple[nn.Module, Tensor]]:
         for module in network.modules()
         if isinstance(module, ParametrizationList)
         for part in module
-        if hasattr(part, "_power_method")
+        if is_spectral_norm(part)
     ]

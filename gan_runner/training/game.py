@@ -1,7 +1,7 @@
 """The game: two players, the losses that they minimise, and the gradients of these losses.
 
 The only place that differentiates. `critic_loss` and `generator_loss` are pure functions of a game
-and tensors. How they are differentiated is `Game.differentiate`: here directly, compiled in
+and tensors. `Game.differentiate` differentiates them: here directly, compiled in
 `accelerate`, for several replicas at once in `replicas`. The order of updates is in `step`.
 """
 
@@ -24,21 +24,21 @@ PlayerName = Literal["critic", "generator"]
 
 
 class Objective(Protocol):
-    """What the update asks of an objective."""
+    """The interface of an objective in training."""
 
     n_critic: int
     constraint: Callable[[nn.Module], None] | None
 
     def set_step(self, step: int) -> None:
-        """Called before each step, outside of what is compiled or captured."""
+        """Set schedules to a step, before it and outside of compiled or captured code."""
         ...
 
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
-        """The critic's loss on a batch of data and one of detached generated samples."""
+        """Return the critic's loss on a batch of data and one of detached generated samples."""
         ...
 
     def generator_loss(self, critic: Any, real: Batch, fake: Batch, generator: Any = None) -> Loss:
-        """The generator's loss on a batch of its samples, compared with one of data."""
+        """Return the generator's loss on a batch of its samples, compared with one of data."""
         ...
 
 
@@ -48,7 +48,7 @@ class Player:
 
     Attributes:
         network: critic or generator.
-        is_per_sample: it promises that no row of its output depends on another row of its input, so
+        is_per_sample: True if each row of the output depends on its own row of the input alone, so
             that batches may be joined; see `core.is_per_sample`.
         dtype: of the convolutions and matrix products inside; None: that of the weights.
         weights: parameters and buffers to use in place of the network's own, by name.
@@ -60,11 +60,11 @@ class Player:
     weights: Mapping[str, Tensor] | None = None
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The network's output, never in half precision: what follows are norms and means."""
+        """Return the output, never in half precision: norms and means follow."""
         return self._call(self.network, self.weights, x, y)
 
     def submodule(self, name: str, *inputs: Tensor | None) -> Any:
-        """A module inside the network by itself, its outputs in float32: see `core.HasHeads`."""
+        """Call a module inside the network, with float32 outputs; see `core.HasHeads`."""
         weights, prefix = self.weights, f"{name}."
         if weights is not None:
             parts = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
@@ -79,7 +79,7 @@ class Player:
             inputs[0].device.type,
             dtype=self.dtype or torch.bfloat16,
             enabled=self.dtype is not None,
-            cache_enabled=False,  # a cast that is kept would outlive a captured graph's memory
+            cache_enabled=False,  # a cached cast would outlive the memory of a captured graph
         ):
             if weights is None:
                 out = network(*inputs)
@@ -90,22 +90,22 @@ class Player:
         return _at_least_float32(out)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """The parameters that a call uses, by name: see `core.HasParameters`."""
+        """Yield the parameters that a call uses, by name: see `core.HasParameters`."""
         for name, parameter in self.network.named_parameters():
             yield name, parameter if self.weights is None else self.weights[name]
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Player:
-        """The same network with other weights."""
+        """Return the same network with other weights."""
         return replace(self, weights=weights)
 
     @cached_property
     def parameters(self) -> list[Tensor]:
-        """What its optimizer moves."""
+        """Return the parameters that its optimizer moves."""
         return list(self.network.parameters())
 
     @cached_property
     def networks(self) -> list[nn.Module]:
-        """The networks that a constraint is applied to."""
+        """Return the networks that a constraint is applied to."""
         return [self.network]
 
     def assign(self, gradients: Gradients) -> None:
@@ -129,20 +129,20 @@ def assign(parameters: Sequence[Tensor], gradients: Gradients) -> None:
 
 
 class PlayerLike(Protocol):
-    """What the update asks of a player: `Player`, or `replicas.StackedPlayer`."""
+    """The interface of `Player` and `replicas.StackedPlayer`."""
 
     @property
     def is_per_sample(self) -> bool:
-        """See `Player`."""
+        """Return True if rows do not depend on each other; see `Player`."""
         ...
 
     @property
     def networks(self) -> Sequence[nn.Module]:
-        """The networks that a constraint is applied to."""
+        """Return the networks that a constraint is applied to."""
         ...
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Scores of samples, or samples of noise."""
+        """Map samples to scores, or noise to samples."""
         ...
 
     def assign(self, gradients: Gradients) -> None:
@@ -151,7 +151,7 @@ class PlayerLike(Protocol):
 
 
 class OptimizerLike(Protocol):
-    """What the update asks of an optimizer."""
+    """The interface of an optimizer in training."""
 
     def step(self) -> Any:
         """Move the parameters by the gradients that they were assigned."""
@@ -178,19 +178,19 @@ def differentiate(
 
 @dataclass(frozen=True, eq=False)
 class Game:
-    """The players, what they minimise, how they descend, and where data and noise come from.
+    """Two players with their losses, their optimizers, and the sources of data and noise.
 
     Attributes:
         critic: the network that scores.
         generator: the network that makes samples.
-        objective: what they minimise.
-        critic_optimizer: of the critic's parameters.
-        generator_optimizer: of the generator's.
+        objective: the losses that they minimise.
+        critic_optimizer: moves the critic's parameters.
+        generator_optimizer: moves the generator's.
         prior: n -> noise for n samples.
-        to_batch: from what the stream hands out to samples, normalised and on the device.
+        to_batch: turns row numbers or rows of the stream into samples on the device, normalised.
         batch_size: samples of a batch.
-        differentiate: how gradients are found.
-        batch_dim: the dimension that runs over the samples of a batch.
+        differentiate: computes the gradients of a loss.
+        batch_dim: the dimension of a batch that counts samples; 1 where replicas are stacked.
     """
 
     critic: PlayerLike

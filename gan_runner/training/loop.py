@@ -20,7 +20,7 @@ from gan_runner.training.schedule import Schedule
 
 
 def fit(
-    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[StateDict] | None = None
+    engine: EngineLike, run_dir: Path | str, *, resume_from: Sequence[StateDict] | None = None
 ) -> dict[str, Any]:
     """Train into a run directory; return the content of its summary.json.
 
@@ -38,6 +38,7 @@ def fit(
             trains into it.
         OSError: something could not be written. The checkpoints written before are intact.
     """
+    run_dir = Path(run_dir)
     folders = [run_dir / run.folder for run in engine.runs]
     with ExitStack() as stack:
         for folder in {run_dir: None, **dict.fromkeys(folders)}:

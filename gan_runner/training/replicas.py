@@ -1,13 +1,13 @@
-"""Several runs of one small model, trained as one: their parameters are stacked.
+"""Replicas: several runs of one small model that train as one, with stacked parameters.
 
 A small network leaves a processor waiting for Python and for memory. `torch.func.vmap` runs K of
 them in the kernels of one, with batched matrix products. Each replica stays a run of its own: seed,
-learning rate, batches, log, measures, checkpoints. Its tensors are views of the stacked ones, so
-nothing is copied when it is looked at.
+learning rate, batches, log, metrics, checkpoints. Its tensors are views of the stacked ones, so
+reading them copies nothing.
 
-A replica takes the steps of a run by itself: from the same weights, batches and noise, the same
-to the rounding of float32. But noise comes from one source for all, so its curves are those of
-one more run from the same distribution, not the curves of that seed alone.
+From the same weights, batches and noise, a replica takes the steps of a single run to the rounding
+of float32. But all replicas draw their noise from one source. So the curves of a replica are those
+of one more run from the same distribution, not the curves of a single run with that seed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from gan_runner.training.run_spec import RunSpec
 
 
 class StackedPlayer:
-    """K players of one architecture as one: each of their tensors lies in one tensor (K, ...).
+    """K players of one architecture, with each tensor stacked into one of shape (K, ...).
 
-    Called with (K, N, ...), it gives (K, N, ...): each network on its own rows.
+    A call maps (K, N, ...) to (K, N, ...): each network sees its own rows.
     """
 
     def __init__(self, players: Sequence[PlayerLike]) -> None:
@@ -62,7 +62,7 @@ class StackedPlayer:
         self.parts = [(slice(None), self.parameters)]
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Each network on its own rows."""
+        """Apply each network to its own rows."""
         call = vmap(lambda weights, *inputs: self.one.with_weights(weights)(*inputs))
         return call(self.weights, x) if y is None else call(self.weights, x, y)
 
@@ -73,14 +73,14 @@ class StackedPlayer:
 
 
 class StackedOptimizer:
-    """The optimizers of K players as one of the same kind, a group for each setting in use.
+    """The optimizers of K players as one of the same class, with a group per distinct setting.
 
-    Gradient methods work number by number, so that stacked parameters take the steps they would
-    take alone.
+    Gradient methods work elementwise, so stacked parameters take the steps that they would take
+    alone.
 
     Args:
-        optimizers: one a replica, each with a single group, alike but for numbers such as `lr`.
-        player: whose parts are set to what the groups move.
+        optimizers: one per replica, each with a single group, equal but for numbers such as `lr`.
+        player: the stacked player; its `parts` become the parameters of the groups.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], player: StackedPlayer) -> None:
@@ -99,7 +99,7 @@ class StackedOptimizer:
         self.stacked: Optimizer = type(optimizers[0])(groups)  # type: ignore[call-arg]
 
     def step(self) -> None:
-        """One step of every replica."""
+        """Take one step of every replica."""
         self.stacked.step()
 
     def sync_views(self) -> None:
@@ -132,7 +132,7 @@ class StackedOptimizer:
 
 
 def _like(value: Any, parameter: Tensor) -> bool:
-    """Whether an entry of an optimizer's state is one number for each of the parameter's."""
+    """Return True if an entry of an optimizer's state has the shape of its parameter."""
     return isinstance(value, Tensor) and value.shape == parameter.shape
 
 
@@ -168,7 +168,7 @@ class StackedEngine:
             critic_optimizer=self.optimizers[0],
             generator_optimizer=self.optimizers[1],
             prior=partial(_stacked_prior, games[0], count),
-            to_batch=partial(_stacked_serve, [engine.stream for engine in engines]),
+            to_batch=partial(_stacked_batches, [engine.stream for engine in engines]),
             batch_size=first.game.batch_size,
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
@@ -232,11 +232,11 @@ def differentiate(
     player: PlayerName,
     *inputs: Any,
 ) -> tuple[Logs, Gradients]:
-    """As of `update.differentiate`, for K games at once: logs (K,), gradients (K, ...)."""
+    """Differentiate K games at once, like `game.differentiate`: logs (K,), gradients (K, ...)."""
 
-    def one(critics: Weights, generators: Weights, *its: Any) -> tuple[Tensor, Logs]:
+    def one(critics: Weights, generators: Weights, *rows: Any) -> tuple[Tensor, Logs]:
         players = critic.one.with_weights(critics), generator.one.with_weights(generators)
-        value = loss(game.with_players(*players), *its)
+        value = loss(game.with_players(*players), *rows)
         return value.total, value.logs
 
     dims = (0, 0, *map(_dims, inputs))
@@ -251,31 +251,31 @@ def differentiate(
 
 
 def _dims(value: Any) -> Any:
-    """The batched dimension of everything in a Batch or a Latent: the first; None for None."""
+    """Return vmap's `in_dims` of a Batch or a Latent: 0 for each tensor, None for None."""
     if isinstance(value, tuple):
         return type(value)(*map(_dims, value))
     return None if value is None else 0
 
 
 def _stack(tensors: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """Stack the k-th tensors of all, and make those views of the stack."""
+    """Stack corresponding tensors, and turn the originals into views of the stacks."""
     stacks = [torch.stack([t.detach() for t in same]) for same in zip(*tensors, strict=True)]
-    for k, mine in enumerate(tensors):
-        for tensor, stack in zip(mine, stacks, strict=True):
+    for k, own in enumerate(tensors):
+        for tensor, stack in zip(own, stacks, strict=True):
             tensor.data = stack[k]
     return stacks
 
 
 def _stacked_prior(game: Game, replicas: int, count: int) -> Latent:
-    """Noise for `count` samples of each replica, (K, N, latent_dim)."""
+    """Draw noise for `count` samples of each replica, (K, N, latent_dim)."""
     return Latent(game.prior(replicas * count).z.unflatten(0, (replicas, count)))
 
 
-def _stacked_serve(streams: Sequence[Stream], *pick: Tensor) -> Batch:
-    """Batches of all replicas, (K, N, ...): at once, where they read the same table."""
+def _stacked_batches(streams: Sequence[Stream], *pick: Tensor) -> Batch:
+    """Return batches of all replicas, (K, N, ...), in one read where they share a table."""
     first = streams[0]
     if all(stream.table is first.table for stream in streams):
         return first.to_batch(*pick)
-    its = zip(streams, *pick, strict=True)
-    xs, ys, _ = zip(*(stream.to_batch(*parts) for stream, *parts in its), strict=True)
+    rows = zip(streams, *pick, strict=True)
+    xs, ys, _ = zip(*(stream.to_batch(*parts) for stream, *parts in rows), strict=True)
     return Batch(torch.stack(xs), None if ys[0] is None else torch.stack(ys))

@@ -1,4 +1,4 @@
-"""Drawing samples from a generator, batch by batch."""
+"""Samples of a generator, drawn batch by batch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gan_runner.core import Latent, fixed_size_slices, forward_without_buffer_up
 
 @torch.no_grad()
 def generate(generator: nn.Module, latent: Latent, *, batch_size: int) -> Tensor:
-    """Samples (N, *shape) for N rows of noise, on the device of the noise.
+    """Return samples (N, *shape) for N rows of noise, on the device of the noise.
 
-    The generator runs in the mode it is in and is left as it was.
+    The generator runs in its present mode; its buffers are left as they were.
     """
-    made = []
+    chunks = []
     for rows, seen in fixed_size_slices(len(latent.z), batch_size):
         y = None if latent.y is None else latent.y[rows]
-        made.append(forward_without_buffer_updates(generator, latent.z[rows], y)[seen:])
-    return torch.cat(made)
+        chunks.append(forward_without_buffer_updates(generator, latent.z[rows], y)[seen:])
+    return torch.cat(chunks)

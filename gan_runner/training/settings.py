@@ -13,28 +13,27 @@ from gan_runner.training.precision import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How long, how often and how fast.
+    """Length, rhythm, precision and execution of a run.
 
     Attributes:
         steps: generator iterations.
         batch_size: samples of a batch.
         precision: of convolutions and matrix products; see `precision.resolve_precision`.
         accelerate: how an iteration is executed; see `accelerate`.
-        replicas: runs with the seeds seed, seed + 1, ... that are trained as one; see `replicas`.
+        replicas: number of runs, with seeds seed, seed + 1, ..., that train as one; see `replicas`.
         replica_lrs: learning rate of each replica, for both players; None: the optimizer's.
-        ema_decay: of the averaged generator; 0 makes it a copy.
+        ema_decay: of the generator's moving average; 0 makes it a copy.
         log_every: steps between points of the curves.
-        evaluate_every: steps between runs of the evaluators.
-        sample_every: steps between pictures.
-        histograms: show those of all weights in TensorBoard, as often.
+        evaluate_every: steps between evaluations of the metrics.
+        sample_every: steps between plots.
+        histograms: write histograms of all weights to TensorBoard with the plots.
         checkpoint_every: steps between checkpoints.
-        num_eval_samples: held-out and generated samples that evaluators see, at most.
-        keep_checkpoints: how many of the regular ones stay on disk; `gan-verify` needs two.
-        checkpoint_metric: the scalar whose best value decides which checkpoint is kept as
-            `best.pt`; auto is `jsd/probe`, and None where that is not measured: then none is kept.
-        on_diverged: what a run does whose health is "diverged": stop at that point, its last
-            checkpoint being one of finite weights; or continue to the last step, saving what there
-            is. `diverged.pt` is written in either case; see `replay`.
+        num_eval_samples: held-out and generated samples that metrics see, at most.
+        keep_checkpoints: number of regular checkpoints that stay on disk; `gan-verify` needs two.
+        checkpoint_metric: tag whose best value selects the checkpoint `best.pt`; auto is
+            `jsd/probe`, or None where that is not measured: then none is kept.
+        on_diverged: stop a run whose health is "diverged", with finite weights in its last
+            checkpoint; or continue to the last step. Both write `diverged.pt`; see `replay`.
     """
 
     steps: Annotated[int, Ge(0)] = 2500
@@ -56,15 +55,15 @@ class Settings:
 
     @property
     def intervals(self) -> tuple[int, ...]:
-        """Steps between all that looks at a run."""
+        """Return the intervals of everything that reads the state of a run."""
         return self.log_every, self.evaluate_every, self.sample_every, self.checkpoint_every
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What made the numbers that training logs: means over the steps since the last point."""
+        """Return the provenance of training's logs: means over the steps since the last point."""
         about = {"reference": "training batches", "generator": "raw"}
         return {**about, "batch": self.batch_size, "window": self.log_every}
 
     def provenance_of_speed(self, device: str) -> dict[str, Any]:
-        """What made the speed of training."""
+        """Return the provenance of the speed of training."""
         return {**self.provenance, "device": device, "better": "higher"}

@@ -16,18 +16,19 @@ from gan_runner.core import Batch, RowIndices
 from gan_runner.training.game import Game, critic_loss, generator_loss
 
 Iteration = Callable[[Game, Sequence[RowIndices]], dict[str, Tensor]]
-"""One generator iteration of a game: from what the stream hands out to what is logged."""
+"""One generator iteration of a game: maps row numbers or rows of the data to logs."""
 
 
-def alternating(game: Game, picks: Iterable[RowIndices]) -> dict[str, Tensor]:
-    """One critic update a batch, then one generator update (WGAN, Algorithm 1).
+def alternating(game: Game, batches: Iterable[RowIndices]) -> dict[str, Tensor]:
+    """Take one critic update per batch, then one generator update (WGAN, Algorithm 1).
 
-    An objective that compares samples with data in the generator's step too is given the last of
-    the critic's batches: no objective costs the stream more than another.
+    An objective that compares samples with data in the generator's step too gets the last of the
+    critic's batches, so that all objectives consume the data equally fast.
 
-    Returns the logs of the generator and of the last critic update, as device tensors.
+    Returns:
+        The logs of the generator and of the last critic update, as device tensors.
     """
-    reals = [game.to_batch(*pick) for pick in picks]
+    reals = [game.to_batch(*batch) for batch in batches]
     for real, fake in zip(reals, _fakes(game, reals), strict=True):
         critic_logs, gradients = game.differentiate(critic_loss, game, "critic", real, fake)
         game.critic.assign(gradients)
@@ -44,10 +45,10 @@ def alternating(game: Game, picks: Iterable[RowIndices]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _fakes(game: Game, reals: Sequence[Batch]) -> list[Batch]:
-    """Generated batches for the critic's steps, during which the generator does not move.
+    """Generate batches for the critic's steps, during which the generator does not move.
 
-    They are made in one pass, unless it mixes the rows of a batch (batch norm). Their labels are
-    those of the data, so that what lies between a real and a generated sample has a label too.
+    One pass makes all of them, unless the generator mixes the rows of a batch (batch norm). Their
+    labels are those of the data, so that a point between a real and a generated sample has a label.
     """
     latents = [game.prior(game.batch_size)._replace(y=real.y) for real in reals]
     if not game.generator.is_per_sample:

@@ -95,9 +95,9 @@ def test_the_table(make: Make, capsys: pytest.CaptureFixture) -> None:
     assert [line.index("0.125 @") + 5 for line in lines[5:6]] == [lines[6].index("3 @") + 1]
 
 
-def test_final_and_best_are_those_of_the_summary(trainer, tmp_path: Path) -> None:
+def test_final_and_best_are_those_of_the_summary(engine, tmp_path: Path) -> None:
     rhythm = ("trainer.log_every=2", "trainer.evaluate_every=4", "trainer.steps=9")
-    summary = fit(trainer(*rhythm, "model.filters=4"), tmp_path / "run")
+    summary = fit(engine(*rhythm, "model.filters=4"), tmp_path / "run")
     (run,) = read_runs([tmp_path / "run"])
     assert run.values.final == summary["final"] and run.values.best == summary["best"]
     assert set(run.provenance) == set(summary["final"])  # every number has a card

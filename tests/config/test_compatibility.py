@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from scenes import context_of
+from eval_contexts import context_of
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -130,11 +130,11 @@ def test_what_is_well_says_nothing() -> None:
     look(nn.Sequential(spectral_norm(nn.Linear(2, 1))), **PENALTY)
 
 
-def test_deterministic_is_asked_of_torch(trainer: Callable[..., object]) -> None:
+def test_deterministic_is_asked_of_torch(engine: Callable[..., object]) -> None:
     try:
-        trainer("deterministic=true")
+        engine("deterministic=true")
         assert torch.are_deterministic_algorithms_enabled()
-        trainer()
+        engine()
         assert not torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)

@@ -87,19 +87,19 @@ def test_critic_norm_follows_from_the_objective(config) -> None:
         assert validate(config(f"objective={objective}"))["model"]["critic"]["norm"] == norm
 
 
-def test_batch_norm_under_a_penalty_is_refused(trainer) -> None:
+def test_batch_norm_under_a_penalty_is_refused(engine) -> None:
     with pytest.raises(
         ValueError, match=r"model\.critic\.norm=batch contradicts .*gradient_penalty"
     ):
-        trainer("model.critic.norm=batch")
-    trainer("model.critic.norm=batch", "objective.critic_terms=null")
+        engine("model.critic.norm=batch")
+    engine("model.critic.norm=batch", "objective.critic_terms=null")
 
 
-def test_no_such_device(trainer) -> None:
+def test_no_such_device(engine) -> None:
     with pytest.raises(ValueError, match=r"device=tpu: should be auto, cpu, cuda or cuda:N"):
-        trainer("device=tpu")
+        engine("device=tpu")
     with pytest.raises(ValueError, match=r"device=cuda:99: this machine has \d+ CUDA devices"):
-        trainer("device=cuda:99")
+        engine("device=cuda:99")
 
 
 def test_user_packages_by_permission(config) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from closed_forms import js
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 from scipy.stats import norm
 
 from gan_runner.core import Batch, DataSpec

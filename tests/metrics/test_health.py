@@ -6,7 +6,7 @@ from math import inf, log, nan, pi, sin, sqrt
 
 import pytest
 import torch
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 
 from gan_runner.core import DataSpec
 from gan_runner.metrics.diversity import Diversity, mean_distance

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -181,8 +181,8 @@ def test_a_module_may_tell_its_constant() -> None:
      (("model.filters=4", "objective=ns_gan"), set())],
     ids=["mlp", "dcgan", "batch norm"],
 )  # fmt: skip
-def test_in_a_run(trainer: Callable[..., Engine], command: tuple[str, ...], tags: set) -> None:
-    built = trainer(*command)
+def test_in_a_run(engine: Callable[..., Engine], command: tuple[str, ...], tags: set) -> None:
+    built = engine(*command)
     fake = built.nets.generator(built.runs[0].noise.z).detach()
     snapshot = Snapshot(
         built.nets, built.runs[0].spec, built.runs[0].heldout, fake, fake, built.runs[0].noise

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from closed_forms import js
+from eval_contexts import context_of, snapshot_of
 from PIL import Image
-from scenes import context_of, snapshot_of
 from torch import nn
 
 from gan_runner.metrics.critic import CriticOnHeldOut

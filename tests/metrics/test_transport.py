@@ -7,7 +7,7 @@ from math import gamma, pi, sqrt
 import numpy as np
 import pytest
 import torch
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 
 from gan_runner.core import Batch, DataSpec
 from gan_runner.data.toy import gaussians8

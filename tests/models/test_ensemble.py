@@ -60,9 +60,9 @@ def test_a_loss_is_the_mean_of_the_critics_losses() -> None:
 
 
 def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
-    trainer: Callable[..., Engine], tmp_path: Path
+    engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    built = trainer(
+    built = engine(
         "dataset=gaussians8", "model=mlp", "model.width=8", "objective=bayesian", "trainer.steps=3",
         "objective.generators=4", "objective.critics=3",
     )  # fmt: skip
@@ -87,7 +87,7 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
             torch.testing.assert_close(samples[k::4], member(noise[k::4]), rtol=1e-4, atol=1e-5)
 
 
-def test_a_member_has_its_own_likelihood(trainer: Callable[..., Engine]) -> None:
+def test_a_member_has_its_own_likelihood(engine: Callable[..., Engine]) -> None:
     """Its gradient is that of a critic alone: not a K-th of it, as of a mean over all."""
     command = (
         "dataset=gaussians8",
@@ -96,7 +96,7 @@ def test_a_member_has_its_own_likelihood(trainer: Callable[..., Engine]) -> None
         "objective=bayesian",
         "objective.generators=1",
     )
-    many, one = (trainer(*command, f"objective.critics={k}") for k in (3, 1))
+    many, one = (engine(*command, f"objective.critics={k}") for k in (3, 1))
     one.nets.critic.load_state_dict(many.nets.critic.members[0].state_dict())
     real = many.stream.to_batch(*many.stream.next())
     fake = type(real)(torch.randn_like(real.x))
@@ -105,14 +105,14 @@ def test_a_member_has_its_own_likelihood(trainer: Callable[..., Engine]) -> None
         torch.testing.assert_close(mine, its)
 
 
-def test_what_is_of_one_critic_is_refused_for_several(trainer: Callable[..., Engine]) -> None:
+def test_what_is_of_one_critic_is_refused_for_several(engine: Callable[..., Engine]) -> None:
     toy = ("dataset=gaussians8", "model=mlp", "model.width=8", "+objective.critics=2")
     with pytest.raises(
         ValueError, match=r"objective\.critics=2 contradicts objective\.critic_terms\."
     ):
-        trainer(*toy, "objective=wgan_gp")
+        engine(*toy, "objective=wgan_gp")
     with pytest.raises(ValueError, match=r"objective\.critics=2 contradicts its average over all"):
-        trainer(*toy, "objective=ragan")
+        engine(*toy, "objective=ragan")
 
 
 class Plus(nn.Module):
@@ -143,9 +143,9 @@ def test_langevin_in_the_energy_of_a_run() -> None:
     assert z.std().item() == pytest.approx(0.5, rel=0.03)
 
 
-def test_langevin_from_the_command(trainer: Callable[..., Engine], tmp_path: Path) -> None:
+def test_langevin_from_the_command(engine: Callable[..., Engine], tmp_path: Path) -> None:
     fit(
-        trainer(
+        engine(
             "dataset=gaussians8", "model=mlp", "model.width=8", "objective=meg", "trainer.steps=2"
         ),
         tmp_path,
@@ -154,8 +154,8 @@ def test_langevin_from_the_command(trainer: Callable[..., Engine], tmp_path: Pat
     assert (plain != moved).any() and (moved == draw(tmp_path, 300, chain=Chain(5, 0.1))).all()
 
 
-def test_codes_are_chosen_one_by_one(trainer: Callable[..., Engine], tmp_path: Path) -> None:
-    built = trainer("objective=infogan", "model.filters=4", "trainer.steps=2")
+def test_codes_are_chosen_one_by_one(engine: Callable[..., Engine], tmp_path: Path) -> None:
+    built = engine("objective=infogan", "model.filters=4", "trainer.steps=2")
     fit(built, tmp_path)
     one, other = draw(tmp_path, 20, code=1), draw(tmp_path, 20, code=2)
     assert (one != other).any() and (one == draw(tmp_path, 20, code=1)).all()

@@ -55,8 +55,8 @@ def test_the_generator_feels_the_critic_through_the_noise() -> None:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_a_run_follows_the_schedule(trainer: Callable[..., Engine], replicas: int) -> None:
-    built = trainer(
+def test_a_run_follows_the_schedule(engine: Callable[..., Engine], replicas: int) -> None:
+    built = engine(
         "dataset=gaussians8", "model=mlp", "model.width=8", "objective=ns_gan", NOISE,
         f"trainer.replicas={replicas}",
     )  # fmt: skip

@@ -140,11 +140,11 @@ def test_noise_information_learns_to_tell_pairs() -> None:
     assert found["same"] > 0.8 > 0.2 > found["other"]
 
 
-def gradient_norms(trainer: Engine, module: str, side: str) -> float:
+def gradient_norms(engine: Engine, module: str, side: str) -> float:
     """Of the loss of one side in a module of the critic or, for "generator", in the generator."""
     torch.manual_seed(3)  # the noise is the same for all
-    game, nets = trainer.game, trainer.nets
-    real = trainer.stream.to_batch(*trainer.stream.next())
+    game, nets = engine.game, engine.nets
+    real = engine.stream.to_batch(*engine.stream.next())
     latent = game.prior(len(real.x))._replace(y=real.y)
     fake = Batch(nets.generator(*latent).detach(), latent.y, latent.z)
     loss = critic_loss if side == "critic" else generator_loss
@@ -155,29 +155,29 @@ def gradient_norms(trainer: Engine, module: str, side: str) -> float:
     return sum(g.norm().item() for (name, _), g in named if name.startswith(module))
 
 
-def test_infogans_information_reaches_q_and_g(trainer: Callable[..., Engine]) -> None:
+def test_infogans_information_reaches_q_and_g(engine: Callable[..., Engine]) -> None:
     """Against the same run without it: Q learns from the critic's loss, G from its own."""
     off = (
         "objective.critic_terms.code_information.categorical=0",
         "objective.critic_terms.code_information.continuous=0",
     )
-    on = trainer("objective=infogan", "model.filters=4")
-    without = trainer("objective=infogan", "model.filters=4", *off)
+    on = engine("objective=infogan", "model.filters=4")
+    without = engine("objective=infogan", "model.filters=4", *off)
     assert gradient_norms(on, "code", "critic") > 0 == gradient_norms(without, "code", "critic")
     off = [term.replace("critic_terms", "generator_terms") for term in off]
-    without, again = (trainer("objective=infogan", "model.filters=4", *o) for o in (off, ()))
+    without, again = (engine("objective=infogan", "model.filters=4", *o) for o in (off, ()))
     one, other, same = (gradient_norms(t, "", "generator") for t in (on, without, again))
     assert abs(one - other) > 0.01 * other > 0 and same == one
 
 
-def test_megs_information_leaves_the_energy_alone(trainer: Callable[..., Engine]) -> None:
+def test_megs_information_leaves_the_energy_alone(engine: Callable[..., Engine]) -> None:
     """In the critic's loss it trains T, and moves no weight of the energy."""
     node = "objective.critic_terms.noise_information"
     on, trained = (
-        trainer("objective=meg", "model.filters=4", f"{node}.train_features={flag}")
+        engine("objective=meg", "model.filters=4", f"{node}.train_features={flag}")
         for flag in ("false", "true")
     )
-    off = trainer(
+    off = engine(
         "objective=meg",
         "model.filters=4",
         f"{node}.weight=0",
@@ -194,11 +194,11 @@ def test_megs_information_leaves_the_energy_alone(trainer: Callable[..., Engine]
     assert gradient_norms(on, "pairs", "critic") > 0 == gradient_norms(off, "pairs", "critic")
 
 
-def test_a_term_of_labels_needs_labels(trainer: Callable[..., Engine]) -> None:
+def test_a_term_of_labels_needs_labels(engine: Callable[..., Engine]) -> None:
     with pytest.raises(
         ValueError, match=r"objective\.critic_terms\.classification needs samples with labels"
     ):
-        trainer("objective=acgan", "model.filters=4", "model.generator.labels=none")
+        engine("objective=acgan", "model.filters=4", "model.generator.labels=none")
 
 
 def test_a_head_needs_features() -> None:
@@ -218,7 +218,7 @@ def test_a_head_needs_features() -> None:
         Objective(critic_loss=losses.logistic_critic, generator_loss=None)
 
 
-def test_what_does_not_fit_together_is_refused(trainer: Callable[..., Engine]) -> None:
+def test_what_does_not_fit_together_is_refused(engine: Callable[..., Engine]) -> None:
     small = ("model.filters=4",)
     for words, overrides in {
         "the critic receives the label that it should predict": ("objective=acgan", "model.critic.labels=projection"),
@@ -232,21 +232,21 @@ def test_what_does_not_fit_together_is_refused(trainer: Callable[..., Engine]) -
         r"objective\.prior\.continuous=-1": ("objective=infogan", "objective.prior.continuous=-1"),
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=words):
-            trainer(*small, *overrides)
+            engine(*small, *overrides)
 
 
-def test_labels_and_codes_together(trainer: Callable[..., Engine]) -> None:
+def test_labels_and_codes_together(engine: Callable[..., Engine]) -> None:
     labels = ("model.generator.labels=embedding", "model.critic.labels=concatenation")
-    built = trainer("objective=infogan", "model.filters=4", *labels)
+    built = engine("objective=infogan", "model.filters=4", *labels)
     (logs,) = built.train_step()
     assert logs["information/categorical"].isfinite()
 
 
-def test_weights_of_zero_are_absence(trainer: Callable[..., Engine]) -> None:
+def test_weights_of_zero_are_absence(engine: Callable[..., Engine]) -> None:
     """Neither computed nor logged, and no reason to leave the critic's norm out."""
     r1 = "+objective.critic_terms.r1={_target_: gan_runner.objectives.penalties.r1, _partial_: true, weight: 0}"
-    one, other = (trainer("objective=ns_gan", "model.filters=4", *more) for more in ((r1,), ()))
+    one, other = (engine("objective=ns_gan", "model.filters=4", *more) for more in ((r1,), ()))
     assert str(one.nets.critic) == str(other.nets.critic) and "BatchNorm" in str(one.nets.critic)
     off = [f"objective.critic_terms.code_information.{k}=0" for k in ("categorical", "continuous")]
-    objective = trainer("objective=infogan", "model.filters=4", *off).game.objective
+    objective = engine("objective=infogan", "model.filters=4", *off).game.objective
     assert not objective.critic_terms and not objective.generator_terms

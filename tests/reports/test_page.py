@@ -355,6 +355,7 @@ def test_rows_sort(study: Path, opened: Callable[..., Page]) -> None:
     assert shown.find("th[data-key=architecture]").get_attribute("aria-sort") == "none"
 
 
+@pytest.mark.slow
 def test_rows_filter(study: Path, opened: Callable[..., Page]) -> None:
     shown = opened(study)
     shown.choose("g_activation", "ReLU")
@@ -371,6 +372,7 @@ def test_rows_filter(study: Path, opened: Callable[..., Page]) -> None:
     assert shown.names == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_everything_follows_the_threshold(study: Path, opened: Callable[..., Page]) -> None:
     shown = opened(study)
     tiles = "return [...document.querySelectorAll('.tile b')].map((b) => +b.textContent)"
@@ -387,6 +389,7 @@ def test_everything_follows_the_threshold(study: Path, opened: Callable[..., Pag
     assert shown.find("#threshold-value").text == "> 2.0"
 
 
+@pytest.mark.slow
 def test_a_row_opens(study: Path, opened: Callable[..., Page]) -> None:
     shown = opened(study)
     button = shown.find("#row-0 .opener")
@@ -406,6 +409,7 @@ def test_a_row_opens(study: Path, opened: Callable[..., Page]) -> None:
     assert shown.run("return Boolean(document.querySelector('.detail'))")
 
 
+@pytest.mark.slow
 def test_the_charts_are_drawn(study: Path, opened: Callable[..., Page]) -> None:
     shown = opened(study)
     assert shown.run("return document.querySelectorAll('#scatter-chart circle').length") == 5
@@ -417,6 +421,7 @@ def test_the_charts_are_drawn(study: Path, opened: Callable[..., Page]) -> None:
     assert found == pytest.approx(0.8, abs=0.01)
 
 
+@pytest.mark.slow
 def test_light_and_dark(study: Path, opened: Callable[..., Page], tmp_path: Path) -> None:
     shown = opened(study, scheme="dark")
     many, corner = shown.colours(tmp_path / "dark.png")
@@ -426,6 +431,7 @@ def test_light_and_dark(study: Path, opened: Callable[..., Page], tmp_path: Path
     assert min(shown.colours(tmp_path / "light.png")[1]) > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["study", "sweep"])
 def test_nothing_is_wider_than_a_phone(
     name: str, request: pytest.FixtureRequest, opened: Callable[..., Page], tmp_path: Path
@@ -438,6 +444,7 @@ def test_nothing_is_wider_than_a_phone(
     assert shown.colours(tmp_path / "phone.png")[0] > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [800, 1000, 1280])
 def test_what_a_row_opens_to_is_in_sight(
     study: Path, opened: Callable[..., Page], width: int
@@ -451,6 +458,7 @@ def test_what_a_row_opens_to_is_in_sight(
     assert shown.run(right % ".details .lists") <= shown.run(right % ".rows-frame")
 
 
+@pytest.mark.slow
 def test_a_sweep_sorts_filters_and_opens(sweep: Path, opened: Callable[..., Page]) -> None:
     shown = opened(sweep)
     shown.find("th[data-key='final jsd/probe'] button").click()

@@ -31,9 +31,9 @@ def test_every_measured_tag_has_one_record_that_agrees_with_its_card(
 ) -> None:
     cfg = config(f"dataset={data}", "model=mlp", "model.width=8", "metrics=full", "plots=none",
                  "objective=gan", "device=cpu", "trainer.steps=1")  # fmt: skip
-    trainer = build(cfg)
-    assert isinstance(trainer, Engine)
-    cards = {tag: card for its in trainer.runs[0].metrics for tag, card in its.provenance.items()}
+    engine = build(cfg)
+    assert isinstance(engine, Engine)
+    cards = {tag: card for its in engine.runs[0].metrics for tag, card in its.provenance.items()}
     assert len(cards) > 10
     assert set(ALL_OF[data]) <= {pattern for tag in cards for pattern in patterns_of(tag)}
     for tag, card in cards.items():
@@ -45,12 +45,12 @@ def test_every_measured_tag_has_one_record_that_agrees_with_its_card(
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_logged_tag_has_one_record(objective: str, config: Callable[..., DictConfig]) -> None:
-    trainer = build(
+    engine = build(
         config(f"objective={objective}", "dataset=digits", "model=dcgan", "metrics=none",
                "plots=none", "device=cpu")
     )  # fmt: skip
     tags = [
-        *trainer.game.objective.tags,
+        *engine.game.objective.tags,
         "grad_norm/critic",
         "speed/steps_per_second",
         "health/state",

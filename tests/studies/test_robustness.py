@@ -135,6 +135,7 @@ def test_steps_follow_the_objective(config: Callable[..., DictConfig], recipe: s
     assert cfg["ns_gan"].trainer.steps == STEPS[recipe] * (5 if recipe.endswith("small") else 1)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_that_of_all_jobs(config: Callable[..., DictConfig]) -> None:
     common = ["experiment=robustness_tiny", "metrics=none", "device=cpu"]
     jobs = [[*common, f"model.seed={s}", "objective=ns_gan"] for s in range(20)]

@@ -16,7 +16,7 @@ import torch
 from conftest import Zygote
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from toys import QUICK, TOY, numbers, reached, statuses, until
+from toy_runs import QUICK, TOY, numbers, reached, statuses, until
 
 from gan_runner.runs.checkpoint import checkpoints
 from gan_runner.sweeps import run_job
@@ -45,6 +45,7 @@ def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 def test_a_launcher_gives_the_numbers_of_one_process(
     launcher: str, swept_plainly: Path, tmp_path: Path
@@ -61,6 +62,7 @@ def test_a_launcher_gives_the_numbers_of_one_process(
     assert len(pids) >= 2
 
 
+@pytest.mark.slow
 def test_twelve_jobs_one_failing_one_killed_one_diverging(tmp_path: Path) -> None:
     """With a worker killed, joblib gives up; there is a table all the same, and it is completed."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
@@ -92,6 +94,7 @@ def test_twelve_jobs_one_failing_one_killed_one_diverging(tmp_path: Path) -> Non
     assert "from step" in (victim / "output.txt").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_workers_save(tmp_path: Path) -> None:
     """The signal reaches the process that conducts the sweep alone, as from a scheduler."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
@@ -112,6 +115,7 @@ def test_ctrl_c_lets_workers_save(tmp_path: Path) -> None:
         assert checkpoints(folder)[-1].name == f"step_{steps_taken:08d}.pt"
 
 
+@pytest.mark.slow
 def test_a_search_returns_to_what_it_has_tried(zygote: Zygote, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     search = (
@@ -127,6 +131,7 @@ def test_a_search_returns_to_what_it_has_tried(zygote: Zygote, tmp_path: Path) -
     assert len(jobs) == 3 and best == min(map(run_job.value_of, jobs)) < inf
 
 
+@pytest.mark.slow
 def test_a_search_minimises(tmp_path: Path, zygote: Zygote) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     search = ("-m", "optimizer.lr=interval(0,1)", "hydra/sweeper=optuna")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Zygote
 from filelock import FileLock
-from toys import QUICK, TOY, end_state, numbers, reached, statuses, until
+from toy_runs import QUICK, TOY, end_state, numbers, reached, statuses, until
 
 from gan_runner.runs.checkpoint import checkpoints
 from gan_runner.sweeps.jobs import job_dir
@@ -41,6 +41,7 @@ def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
     assert end_state(second) == end_state(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
     """The running job is saved, the table printed; the same command again goes on."""
     sweep = ("-m", *TOY, "trainer.steps=400", "seed=0,1", "hydra.sweep.dir=s")
@@ -59,6 +60,7 @@ def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
     assert code == 0 and "2 jobs: 1 interrupted, 1 waiting" in out and "2 jobs: 2 completed" in out
 
 
+@pytest.mark.slow
 def test_a_job_that_another_process_is_at_is_left_alone(zygote: Zygote, tmp_path: Path) -> None:
     taken = job_dir(tmp_path / "s", [*QUICK, "seed=0"])
     taken.mkdir(parents=True)
@@ -71,6 +73,7 @@ def test_a_job_that_another_process_is_at_is_left_alone(zygote: Zygote, tmp_path
     assert code == 0 and out.count("20 steps in") == 1, out
 
 
+@pytest.mark.slow
 def test_a_changed_base_is_noticed(zygote: Zygote, tmp_path: Path) -> None:
     card = tmp_path / "mine" / "trainer" / "short.yaml"
     card.parent.mkdir(parents=True)
@@ -148,6 +151,7 @@ def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Pa
     assert (tmp_path / "s" / "a" / "config.yaml").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_resumed_today_is_not_lost(zygote: Zygote, tmp_path: Path) -> None:
     """A device that is not there and a disk that is not mounted are no reason to start anew."""
     jobs = (*TOY[:5], *TOY[6:], "trainer.steps=400")  # its device is the command's
@@ -166,6 +170,7 @@ def test_what_cannot_be_resumed_today_is_not_lost(zygote: Zygote, tmp_path: Path
     assert code == 0 and "from step" in (folder / "output.txt").read_text(), out
 
 
+@pytest.mark.slow
 def test_a_job_that_is_resumed_by_hand_is_left_alone(zygote: Zygote, tmp_path: Path) -> None:
     folder = job_dir(tmp_path / "s", [*QUICK, "seed=0"])
     sweep = ("-m", *QUICK, "seed=0", "hydra.sweep.dir=s")
@@ -180,6 +185,7 @@ def test_a_job_that_is_resumed_by_hand_is_left_alone(zygote: Zygote, tmp_path: P
     assert zygote.run(tmp_path, *sweep)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_dry_run_never_runs(zygote: Zygote, tmp_path: Path) -> None:
     """Whatever goes wrong before a sweep: Hydra would warn and start it."""
     code, out = zygote.run(tmp_path, "-m", "--dry-run", *QUICK, "trainer.replicas=2", "seed=0,2")
@@ -191,6 +197,7 @@ def test_a_dry_run_never_runs(zygote: Zygote, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
 
 
+@pytest.mark.slow
 def test_older_jobs_do_not_count_in_how_a_sweep_ends(zygote: Zygote, tmp_path: Path) -> None:
     assert zygote.run(tmp_path, "-m", *QUICK, "seed=-1,0", "hydra.sweep.dir=s")[0] == 1
     code, out = zygote.run(tmp_path, "-m", *QUICK, "seed=0", "hydra.sweep.dir=s")

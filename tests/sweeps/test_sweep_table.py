@@ -16,7 +16,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
-from toys import QUICK
+from toy_runs import QUICK
 
 from gan_runner.commands.table import main as table_main
 from gan_runner.sweeps import table

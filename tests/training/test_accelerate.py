@@ -42,13 +42,14 @@ def play(built: Engine, iteration: Callable, steps: int) -> tuple[list[dict], to
     return [{tag: v.item() for tag, v in its.items()} for its in logs], weights(built)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_compiled_equals_eager(trainer: Callable[..., Engine], workload: str) -> None:
+def test_compiled_equals_eager(engine: Callable[..., Engine], workload: str) -> None:
     """Same noise, same losses and weights to the rounding of float32, batch norm included."""
     command = (*WORKLOADS[workload], "objective.n_critic=2", "optimizer=sgd", "optimizer.lr=1e-2")
-    eager, start = trainer(*command), weights(trainer(*command))
+    eager, start = engine(*command), weights(engine(*command))
     expected, after = play(eager, alternating, 3)
-    found, compiled_after = play(trainer(*command), CompiledStep(alternating), 3)
+    found, compiled_after = play(engine(*command), CompiledStep(alternating), 3)
     for one, other in zip(expected, found, strict=True):
         assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
     moved = (after - start).norm()
@@ -56,8 +57,8 @@ def test_compiled_equals_eager(trainer: Callable[..., Engine], workload: str) ->
     assert (compiled_after - after).norm() < 1e-4 * moved
 
 
-def test_auto_is_eager_on_a_cpu_and_says_so(trainer: Callable[..., Engine], tmp_path: Path) -> None:
-    summary = fit(trainer("model.filters=4", "trainer.steps=2"), tmp_path)
+def test_auto_is_eager_on_a_cpu_and_says_so(engine: Callable[..., Engine], tmp_path: Path) -> None:
+    summary = fit(engine("model.filters=4", "trainer.steps=2"), tmp_path)
     assert summary["accelerate"] == {
         "asked": "auto", "mode": "eager", "iterations_per_second": {},
     }  # fmt: skip
@@ -92,9 +93,9 @@ def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pinned.selected == "eager"
 
 
-def test_a_graph_needs_a_gpu(trainer: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"accelerate=cuda_graph needs an NVIDIA GPU, not cpu"):
-        trainer("trainer.accelerate=cuda_graph")
+def test_a_graph_needs_a_gpu(engine: Callable[..., Engine]) -> None:
+    with pytest.raises(ValueError, match=r"accelerate=cuda_graph: needs an NVIDIA GPU, not cpu"):
+        engine("trainer.accelerate=cuda_graph")
 
 
 def test_auto_goes_on_eagerly_where_capturing_fails() -> None:

@@ -40,8 +40,8 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in log]
 
 
-def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
-    summary = fit(trainer(*RHYTHM, "trainer.steps=9"), tmp_path)
+def test_a_run_directory_explains_itself(engine, tmp_path: Path) -> None:
+    summary = fit(engine(*RHYTHM, "trainer.steps=9"), tmp_path)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 4, 6, 8, 9]
@@ -74,28 +74,28 @@ def test_a_run_directory_explains_itself(trainer, tmp_path: Path) -> None:
     assert summary["versions"]["torch"] == torch.__version__
 
 
-def test_zero_steps_build_and_stop(trainer, tmp_path: Path) -> None:
-    summary = fit(trainer("trainer.steps=0"), tmp_path)
+def test_zero_steps_build_and_stop(engine, tmp_path: Path) -> None:
+    summary = fit(engine("trainer.steps=0"), tmp_path)
     assert (summary["status"], summary["steps"], summary["final"]) == ("completed", 0, {})
     assert (tmp_path / "config.yaml").is_file() and (tmp_path / "checkpoints").is_dir()
 
 
 @pytest.mark.parametrize("objective", ["wgan_gp", "ns_gan"])
-def test_the_same_seed_gives_the_same_run(trainer, tmp_path: Path, objective: str) -> None:
+def test_the_same_seed_gives_the_same_run(engine, tmp_path: Path, objective: str) -> None:
     command = (*RHYTHM, "trainer.steps=6", f"objective={objective}")
     for name in ("first", "again"):
-        fit(trainer(*command), tmp_path / name)
-    fit(trainer(*command, "seed=1"), tmp_path / "other")
+        fit(engine(*command), tmp_path / name)
+    fit(engine(*command, "seed=1"), tmp_path / "other")
     assert lines(tmp_path / "first") == lines(tmp_path / "again")
     assert lines(tmp_path / "first") != lines(tmp_path / "other")
 
 
-def test_looking_does_not_change_a_run(trainer, tmp_path: Path) -> None:
+def test_looking_does_not_change_a_run(engine, tmp_path: Path) -> None:
     """Batch norm on both sides: evaluation and pictures must leave its averages alone."""
     command = (*RHYTHM, "trainer.steps=6", "objective=ns_gan")
-    fit(trainer(*command), tmp_path / "often")
+    fit(engine(*command), tmp_path / "often")
     rarely = ("trainer.evaluate_every=100", "trainer.sample_every=100")
-    fit(trainer(*command, *rarely), tmp_path / "rarely")
+    fit(engine(*command, *rarely), tmp_path / "rarely")
     often, seldom = lines(tmp_path / "often"), lines(tmp_path / "rarely")
     for line in seldom:
         del line["health/state"]  # which is judged by what is measured, too
@@ -104,9 +104,9 @@ def test_looking_does_not_change_a_run(trainer, tmp_path: Path) -> None:
     ] == seldom
 
 
-def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_complete_to_its_step(engine, tmp_path: Path) -> None:
     handler = signal.getsignal(signal.SIGINT)
-    built = trainer(*RHYTHM, "trainer.steps=1000")
+    built = engine(*RHYTHM, "trainer.steps=1000")
     iteration, calls = built.iteration, []
 
     def interrupted_in_its_fifth(*args: Any) -> dict[str, torch.Tensor]:
@@ -124,8 +124,8 @@ def test_an_interrupted_run_is_complete_to_its_step(trainer, tmp_path: Path) -> 
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> None:
-    built = trainer(*RHYTHM, "trainer.steps=20")
+def test_a_loss_that_is_not_finite_stops_the_run(engine, tmp_path: Path) -> None:
+    built = engine(*RHYTHM, "trainer.steps=20")
     with torch.no_grad():
         next(built.nets.critic.parameters()).fill_(float("nan"))
     summary = fit(built, tmp_path)
@@ -133,9 +133,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(trainer, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "summary.json").read_text())["final"]["loss/critic"] is None
 
 
-def test_a_diverged_run_keeps_its_good_checkpoints(trainer, tmp_path: Path) -> None:
+def test_a_diverged_run_keeps_its_good_checkpoints(engine, tmp_path: Path) -> None:
     """The losses turn at step 3; points come every 5 steps, checkpoints every 2."""
-    built = trainer(
+    built = engine(
         "model.filters=4", "trainer.steps=20", "trainer.log_every=5", "trainer.checkpoint_every=2"
     )
     iteration = built.iteration
@@ -154,8 +154,8 @@ def test_a_diverged_run_keeps_its_good_checkpoints(trainer, tmp_path: Path) -> N
     assert lines(tmp_path)[-1]["step"] == 4 and lines(tmp_path)[-1]["loss/critic"] is None
 
 
-def test_a_second_signal_stops_at_once(trainer, tmp_path: Path) -> None:
-    built = trainer(*RHYTHM, "trainer.steps=1000")
+def test_a_second_signal_stops_at_once(engine, tmp_path: Path) -> None:
+    built = engine(*RHYTHM, "trainer.steps=1000")
     iteration = built.iteration
 
     def impatient(*args: Any) -> dict[str, torch.Tensor]:
@@ -170,8 +170,8 @@ def test_a_second_signal_stops_at_once(trainer, tmp_path: Path) -> None:
     assert lines(tmp_path)[-1]["step"] == 4
 
 
-def test_a_failing_run_says_so(trainer, tmp_path: Path) -> None:
-    built = trainer(*RHYTHM, "trainer.steps=20")
+def test_a_failing_run_says_so(engine, tmp_path: Path) -> None:
+    built = engine(*RHYTHM, "trainer.steps=20")
     built.iteration = lambda *args: 1 / 0  # type: ignore[assignment,return-value]
     with pytest.raises(ZeroDivisionError):
         fit(built, tmp_path)
@@ -179,9 +179,9 @@ def test_a_failing_run_says_so(trainer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [(), ("dataset=gaussians8", "model=mlp", "model.width=8")])
-def test_pictures_show_samples(trainer, tmp_path: Path, data: tuple[str, ...]) -> None:
+def test_pictures_show_samples(engine, tmp_path: Path, data: tuple[str, ...]) -> None:
     command = (*RHYTHM[:-1], *data, "trainer.steps=4", "trainer.num_eval_samples=128")
-    fit(trainer(*command), tmp_path)
+    fit(engine(*command), tmp_path)
     before, after = (
         np.asarray(Image.open(tmp_path / "samples" / f"step_{step:06d}.png")) for step in (0, 4)
     )

@@ -158,14 +158,14 @@ def test_generating_in_batches_equals_generating_at_once() -> None:
 
 
 def test_without_an_average_measures_and_pictures_are_of_one_generator(
-    trainer: Callable[..., Engine],
+    engine: Callable[..., Engine],
 ) -> None:
     """Its batch norm, too, goes by the batch, as in training."""
-    built = trainer("objective=ns_gan", "model.filters=4", "trainer.ema_decay=0")
+    built = engine("objective=ns_gan", "model.filters=4", "trainer.ema_decay=0")
     for _ in range(3):
         built.train_step()
-    with_running = trainer("objective=ns_gan", "model.filters=4")
-    snapshot, other = (snapshot_of(engine.runs[0], engine.nets) for engine in (built, with_running))
+    with_running = engine("objective=ns_gan", "model.filters=4")
+    snapshot, other = (snapshot_of(each.runs[0], each.nets) for each in (built, with_running))
     assert torch.equal(snapshot.samples_ema, snapshot.samples)
     assert not torch.allclose(other.samples_ema, other.samples, atol=1e-3)
 

@@ -58,19 +58,21 @@ def test_a_cpu_is_known_by_its_name_and_not_by_the_clock(
 
 
 def test_a_resumed_run_keeps_what_auto_has_chosen(
-    monkeypatch: pytest.MonkeyPatch, trainer: Callable[..., Engine], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: True)
-    built = trainer("trainer.precision=auto", "trainer.steps=1", "model.filters=4")
+    built = engine("trainer.precision=auto", "trainer.steps=1", "model.filters=4")
     fit(built, tmp_path)
     monkeypatch.setattr(precision, "_multiplies_bf16", lambda device: False)
     again = rebuild_engine(tmp_path, steps=2)
     assert built.runs[0].facts["precision"] == again.runs[0].facts["precision"] == "bf16"
 
 
-def test_tf32_needs_a_gpu(trainer: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"trainer\.precision=tf32 needs an NVIDIA GPU .* not cpu"):
-        trainer("trainer.precision=tf32")
+def test_tf32_needs_a_gpu(engine: Callable[..., Engine]) -> None:
+    with pytest.raises(
+        ValueError, match=r"trainer\.precision=tf32: needs an NVIDIA GPU .* not cpu"
+    ):
+        engine("trainer.precision=tf32")
 
 
 def test_bfloat16_stays_inside() -> None:
@@ -94,9 +96,9 @@ def test_double_precision_is_kept() -> None:
     assert Player(critic)(torch.rand(2, 1, 8, 8).double()).dtype == torch.float64
 
 
-def test_a_bfloat16_iteration_is_close_to_an_exact_one(trainer: Callable[..., Engine]) -> None:
+def test_a_bfloat16_iteration_is_close_to_an_exact_one(engine: Callable[..., Engine]) -> None:
     def losses(name: str) -> list[float]:
-        built = trainer("model.filters=8", "model.init=he", f"trainer.precision={name}")
+        built = engine("model.filters=8", "model.init=he", f"trainer.precision={name}")
         assert built.runs[0].facts["precision"] == name
         logs = [built.iteration(built.game, built.next_batches()) for _ in range(3)]
         return [its["loss/critic"].item() for its in logs]

@@ -22,15 +22,13 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
 
 
-def iterate_on_meta(
-    trainer: Callable[..., Engine], objective: str, model: str
-) -> dict[str, Tensor]:
+def iterate_on_meta(engine: Callable[..., Engine], objective: str, model: str) -> dict[str, Tensor]:
     """Build a run on the CPU, move it to `meta`, and perform an iteration and a step of the average.
 
     The only function here that knows the training engine.
     """
     sizes = {"mlp": ["model.width=16"], "random": ["model.filters=[4,6]"]}
-    built = trainer(
+    built = engine(
         f"objective={objective}", f"model={model}", *sizes.get(model, ["model.filters=4"]),
         "trainer.accelerate=eager",
     )  # fmt: skip
@@ -55,20 +53,20 @@ def iterate_on_meta(
 
 
 @pytest.mark.parametrize("objective", options("objective"))
-def test_every_objective(trainer: Callable[..., Engine], objective: str) -> None:
-    logs = iterate_on_meta(trainer, objective, "dcgan")
+def test_every_objective(engine: Callable[..., Engine], objective: str) -> None:
+    logs = iterate_on_meta(engine, objective, "dcgan")
     assert {"loss/critic", "loss/generator"} <= set(logs)
     assert {value.device for value in logs.values()} == {META}
 
 
 @pytest.mark.parametrize("model", options("model"))
-def test_every_model(trainer: Callable[..., Engine], model: str) -> None:
-    logs = iterate_on_meta(trainer, "wgan_gp", model)
+def test_every_model(engine: Callable[..., Engine], model: str) -> None:
+    logs = iterate_on_meta(engine, "wgan_gp", model)
     assert {value.device for value in logs.values()} == {META}
 
 
 def test_an_objective_that_forgets_the_device_is_refused(
-    trainer: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a GPU, too, the sum would be right: only the capture would fail."""
     loss = Objective.critic_loss
@@ -79,7 +77,7 @@ def test_an_objective_that_forgets_the_device_is_refused(
 
     monkeypatch.setattr(Objective, "critic_loss", forgetful)
     with pytest.raises(HostWork, match="allocates on the CPU"):
-        iterate_on_meta(trainer, "wgan_gp", "dcgan")
+        iterate_on_meta(engine, "wgan_gp", "dcgan")
 
 
 X = torch.ones(3, device=META)

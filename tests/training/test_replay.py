@@ -63,9 +63,9 @@ def poison(run: Engine, step: int, which: int = 0) -> None:
 @pytest.mark.parametrize("data", [TOY, IMAGES], ids=["points", "images"])
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp"])
 def test_a_constant_generator_is_a_collapse(
-    trainer: Built, tmp_path: Path, data: tuple[str, ...], objective: str
+    engine: Built, tmp_path: Path, data: tuple[str, ...], objective: str
 ) -> None:
-    built = trainer(*data, f"objective={objective}", "trainer.steps=20")
+    built = engine(*data, f"objective={objective}", "trainer.steps=20")
     silence(built.nets.generator)
     summary = fit(built, tmp_path)
     assert states(tmp_path) == {5: 0, 10: 0, 15: 0, 20: 2}
@@ -77,9 +77,9 @@ def test_a_constant_generator_is_a_collapse(
 
 
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp", "hinge", "lsgan", "wgan", "r3gan"])
-def test_a_dead_critic_is_a_stall(trainer: Built, tmp_path: Path, objective: str) -> None:
+def test_a_dead_critic_is_a_stall(engine: Built, tmp_path: Path, objective: str) -> None:
     """Its weights become zero after 12 steps."""
-    built = trainer(*TOY, f"objective={objective}", "trainer.steps=40")
+    built = engine(*TOY, f"objective={objective}", "trainer.steps=40")
     iteration = built.iteration
 
     def killed(*args: Any) -> dict[str, torch.Tensor]:
@@ -97,8 +97,8 @@ def test_a_dead_critic_is_a_stall(trainer: Built, tmp_path: Path, objective: str
 
 
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp", "hinge", "lsgan", "wgan"])
-def test_healthy_runs_are_well(trainer: Built, tmp_path: Path, objective: str) -> None:
-    summary = fit(trainer(
+def test_healthy_runs_are_well(engine: Built, tmp_path: Path, objective: str) -> None:
+    summary = fit(engine(
         *TOY[:3], *TOY[5:], "model.width=32", f"objective={objective}", "trainer.steps=150",
         "optimizer.lr=1e-3", "trainer.batch_size=64",
     ), tmp_path)  # fmt: skip
@@ -115,9 +115,9 @@ EXPLODES = (
 )  # fmt: skip
 
 
-def test_an_exploding_run_is_stopped_while_it_is_finite(trainer: Built, tmp_path: Path) -> None:
+def test_an_exploding_run_is_stopped_while_it_is_finite(engine: Built, tmp_path: Path) -> None:
     """Without a bound on the critic, each player's slope is the other's step."""
-    summary = fit(trainer(*TOY, *EXPLODES, "trainer.steps=1000"), tmp_path)
+    summary = fit(engine(*TOY, *EXPLODES, "trainer.steps=1000"), tmp_path)
     its, final = summary["health"], summary["final"]
     assert summary["status"] == its["state"] == "diverged" and summary["steps"] < 1000
     assert its["since"] == summary["steps"] - 1  # two points in a row
@@ -128,12 +128,12 @@ def test_an_exploding_run_is_stopped_while_it_is_finite(trainer: Built, tmp_path
 
 @pytest.mark.parametrize("objective", ["ns_gan", "wgan_gp"])
 def test_the_first_step_that_is_not_finite_is_kept(
-    trainer: Built, tmp_path: Path, objective: str
+    engine: Built, tmp_path: Path, objective: str
 ) -> None:
     """A NaN in the data, which a batch meets long after the last point of the log."""
     command = (*TOY, f"objective={objective}", "trainer.log_every=40", "trainer.evaluate_every=80",
                "dataset.n_samples=10000")  # fmt: skip
-    built = trainer(*command, "trainer.steps=200")
+    built = engine(*command, "trainer.steps=200")
     step, which = 67, built.game.objective.n_critic - 1
     poison(built, step, which)
     summary = fit(built, tmp_path / "run")
@@ -149,12 +149,12 @@ def test_the_first_step_that_is_not_finite_is_kept(
     assert [bool(x.isnan().any()) for x in batches] == [k == which for k in range(n_critic)]
 
     # The state is that of a run which ended just before, bit for bit.
-    fit(trainer(*command, f"trainer.steps={step - 1}"), tmp_path / "before")
+    fit(engine(*command, f"trainer.steps={step - 1}"), tmp_path / "before")
     whole = load_checkpoint(checkpoint_path(tmp_path / "before", step - 1))
     assert not {key for key in TRAINED if differences(kept[key], whole[key])}
 
     # The critic's loss is not finite on the kept batch, and it is without the NaN.
-    again = trainer(*command)
+    again = engine(*command)
     again.load_state_dicts([kept])
     x, fake = batches[which], again.nets.generator(kept["noise"][which]).detach()
     fine = ~x.isnan().any(dim=1)
@@ -165,16 +165,16 @@ def test_the_first_step_that_is_not_finite_is_kept(
 
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_repeating_steps_changes_nothing_and_repeats_them(
-    trainer: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: int
+    engine: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: int
 ) -> None:
     """A meter that lies: it says at step 15 that 13 was not finite, though all steps are."""
     command = (*TOY, "objective=wgan_gp", "trainer.steps=20", f"trainer.replicas={replicas}")
-    fit(trainer(*command, "trainer.log_every=1"), tmp_path / "plain")
+    fit(engine(*command, "trainer.log_every=1"), tmp_path / "plain")
     with monkeypatch.context() as patch:
         patch.setattr(Meter, "first_nonfinite_step", lambda self, step: 13 if step == 15 else None)
         with pytest.warns(UserWarning, match="step 13 was not finite, but is when it is repeated"):
-            fit(trainer(*command, "trainer.on_diverged=continue"), tmp_path / "lied")
-    again = trainer(*command)
+            fit(engine(*command, "trainer.on_diverged=continue"), tmp_path / "lied")
+    again = engine(*command)
     names = ["."] if replicas == 1 else [f"replica_{k}" for k in range(replicas)]
     kept = [load_checkpoint(diverged_path(tmp_path / "lied" / name)) for name in names]
     for name, its in zip(names, kept, strict=True):
@@ -203,10 +203,10 @@ def test_repeating_steps_changes_nothing_and_repeats_them(
         assert differences(served, its["batches"]) == []
 
 
-def test_of_replicas_only_the_broken_one_is_kept(trainer: Built, tmp_path: Path) -> None:
+def test_of_replicas_only_the_broken_one_is_kept(engine: Built, tmp_path: Path) -> None:
     command = (*TOY, "objective=ns_gan", "trainer.steps=20", "trainer.replicas=3")
-    fit(trainer(*command), tmp_path / "well")
-    pack = trainer(*command)
+    fit(engine(*command), tmp_path / "well")
+    pack = engine(*command)
     poison(pack.engines[1], 7)
     summary = fit(pack, tmp_path / "ill")
     states_ = {name: its["health"]["state"] for name, its in summary["replicas"].items()}
@@ -226,13 +226,13 @@ def test_of_replicas_only_the_broken_one_is_kept(trainer: Built, tmp_path: Path)
     assert text.endswith(f"of step 7: {tmp_path}/ill/replica_1/diverged.pt; 2 of 3 ok")
 
 
-def test_a_diverged_run_may_go_on(trainer: Built, tmp_path: Path) -> None:
+def test_a_diverged_run_may_go_on(engine: Built, tmp_path: Path) -> None:
     """To its last step, and a resumed one to the same end."""
     command = (*TOY, "objective=ns_gan", "trainer.on_diverged=continue", "metrics=full",
                "trainer.checkpoint_every=8", "trainer.keep_checkpoints=9")  # fmt: skip
 
     def poisoned(*more: str) -> Engine:
-        built = trainer(*command, *more)
+        built = engine(*command, *more)
         poison(built, 13)
         return built
 
@@ -256,7 +256,7 @@ def test_a_diverged_run_may_go_on(trainer: Built, tmp_path: Path) -> None:
         assert differences(*kept) == []
 
 
-def test_health_survives_a_resumption(trainer: Built, tmp_path: Path) -> None:
+def test_health_survives_a_resumption(engine: Built, tmp_path: Path) -> None:
     """Cut at each checkpoint, between the evaluations that suspect a collapse and see it."""
     command = (
         *TOY,
@@ -266,7 +266,7 @@ def test_health_survives_a_resumption(trainer: Built, tmp_path: Path) -> None:
     )
 
     def constant(*more: str) -> Engine:
-        built = trainer(*command, *more)
+        built = engine(*command, *more)
         silence(built.nets.generator)
         return built
 
@@ -283,12 +283,12 @@ def test_health_survives_a_resumption(trainer: Built, tmp_path: Path) -> None:
         assert fingerprint(end[0]) == fingerprint(end[1])
 
 
-def test_measures_and_health_leave_training_alone(trainer: Built, tmp_path: Path) -> None:
+def test_measures_and_health_leave_training_alone(engine: Built, tmp_path: Path) -> None:
     """Bit for bit: without any measure, and with all of them at every step."""
     command = (*IMAGES, "objective=ns_gan", "trainer.steps=6")  # batch norm on both sides
-    fit(trainer(*command, "metrics=none", "trainer.log_every=6"), tmp_path / "blind")
+    fit(engine(*command, "metrics=none", "trainer.log_every=6"), tmp_path / "blind")
     fit(
-        trainer(*command, "metrics=full", "trainer.log_every=1", "trainer.evaluate_every=1"),
+        engine(*command, "metrics=full", "trainer.log_every=1", "trainer.evaluate_every=1"),
         tmp_path / "seen",
     )
     one, other = (load_checkpoint(checkpoint_path(tmp_path / n, 6)) for n in ("blind", "seen"))

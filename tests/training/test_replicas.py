@@ -68,7 +68,7 @@ def with_fixed_noise(run: Engine) -> Callable[[int], Latent]:
     ids=["wgan", "sgd", "images", "penalty", "relativistic"],
 )
 def test_a_replica_takes_the_steps_of_a_run(
-    trainer: Callable[..., Any], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., Any], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def halves(*shape: int, device: object = None) -> torch.Tensor:
         return torch.full(shape, 0.5)
@@ -76,10 +76,10 @@ def test_a_replica_takes_the_steps_of_a_run(
     if "objective=wgan_gp" in command:  # eps is drawn from a source that replicas share
         monkeypatch.setattr(torch, "rand", halves)
     lrs = [1e-4, 1e-4, 3e-4]
-    pack = trainer(*command, "trainer.replicas=3", f"trainer.replica_lrs={lrs}")
+    pack = engine(*command, "trainer.replicas=3", f"trainer.replica_lrs={lrs}")
     assert isinstance(pack, StackedEngine)
     alone = [
-        trainer(*command, f"seed={k}", f"optimizer.critic.lr={lr}", f"optimizer.generator.lr={lr}")
+        engine(*command, f"seed={k}", f"optimizer.critic.lr={lr}", f"optimizer.generator.lr={lr}")
         for k, lr in enumerate(lrs)
     ]
     starts = [weights(run) for run in pack.engines]
@@ -116,11 +116,11 @@ def everything(run_dir: Path, step: int) -> list[Any]:
     return found
 
 
-def test_a_pack_resumes_bit_for_bit(trainer: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_pack_resumes_bit_for_bit(engine: Callable[..., Any], tmp_path: Path) -> None:
     command = (*TOY, *RHYTHM, "trainer.replicas=3", "trainer.replica_lrs=[1e-4,1e-3,1e-3]")
-    summary = fit(trainer(*command, "trainer.steps=12"), tmp_path / "whole")
+    summary = fit(engine(*command, "trainer.steps=12"), tmp_path / "whole")
     assert summary["status"] == "completed" and len(summary["replicas"]) == 3
-    fit(trainer(*command, "trainer.steps=8"), tmp_path / "cut")
+    fit(engine(*command, "trainer.steps=8"), tmp_path / "cut")
     # the process died after it had saved one replica's last step, but not the others'
     for k in (1, 2):
         checkpoint_path(tmp_path / "cut" / f"replica_{k}", 8).unlink()
@@ -132,8 +132,8 @@ def test_a_pack_resumes_bit_for_bit(trainer: Callable[..., Any], tmp_path: Path)
     assert verify(tmp_path / "whole") == (8, 12, [])
 
 
-def test_a_replica_is_a_run_directory(trainer: Callable[..., Any], tmp_path: Path) -> None:
-    fit(trainer(*TOY, *RHYTHM, "trainer.replicas=2", "trainer.steps=8"), tmp_path)
+def test_a_replica_is_a_run_directory(engine: Callable[..., Any], tmp_path: Path) -> None:
+    fit(engine(*TOY, *RHYTHM, "trainer.replicas=2", "trainer.steps=8"), tmp_path)
     folder = tmp_path / "replica_1"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["seed"] == 1 and summary["status"] == "completed"
@@ -154,9 +154,9 @@ def test_a_replica_is_a_run_directory(trainer: Callable[..., Any], tmp_path: Pat
 
 
 def test_one_replica_diverges_and_the_others_go_on(
-    trainer: Callable[..., Any], tmp_path: Path
+    engine: Callable[..., Any], tmp_path: Path
 ) -> None:
-    pack = trainer(*TOY, *RHYTHM, "trainer.replicas=3", "trainer.steps=9")
+    pack = engine(*TOY, *RHYTHM, "trainer.replicas=3", "trainer.steps=9")
     with torch.no_grad():
         next(pack.engines[1].nets.critic.parameters()).fill_(float("nan"))
     summary = fit(pack, tmp_path)
@@ -168,8 +168,10 @@ def test_one_replica_diverges_and_the_others_go_on(
     assert torch.isfinite(weights(pack.engines[0])).all()
 
 
-def test_refusals(trainer: Callable[..., Any]) -> None:
+def test_refusals(engine: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"replica_lrs=\[0.1\]: should have trainer.replicas=2"):
-        trainer(*TOY, "trainer.replicas=2", "trainer.replica_lrs=[0.1]")
-    with pytest.raises(ValueError, match=r"accelerate=compile does not go with trainer.replicas"):
-        trainer(*TOY, "trainer.replicas=2", "trainer.accelerate=compile")
+        engine(*TOY, "trainer.replicas=2", "trainer.replica_lrs=[0.1]")
+    with pytest.raises(
+        ValueError, match=r"accelerate=compile: does not work with trainer.replicas"
+    ):
+        engine(*TOY, "trainer.replicas=2", "trainer.accelerate=compile")

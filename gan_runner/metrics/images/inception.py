@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.metrics.fork_rng import fork_rng
+from gan_runner.private_apis import inception_outputs
 
 _NAME = "inception-v3-compat"  # torch-fidelity's
 SIDE = 299  # pixels that it resizes images to, bilinearly on TensorFlow's grid
@@ -58,8 +59,7 @@ class Inception(nn.Module):
         pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         if pixels.shape[1] == 1:
             pixels = pixels.expand(-1, 3, -1, -1)
-        features, logits = self.network._torch_fidelity_forward(pixels)
-        return features, logits
+        return inception_outputs(self.network, pixels)
 
 
 def _checked(weights: str) -> Path:

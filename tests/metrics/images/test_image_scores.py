@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from math import log
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
@@ -247,7 +246,7 @@ def test_samples_that_are_not_finite_have_no_values() -> None:
     assert values and all("_raw" in tag for tag in values)
 
 
-@pytest.mark.skipif("GAN_RUNNER_SLOW" not in os.environ, reason="minutes; set GAN_RUNNER_SLOW=1")
+@pytest.mark.slow
 def test_mnist(shared_data: Path) -> None:
     data = mnist(root=str(shared_data), download=False)
     context = scene_of_data(data, 10_000)

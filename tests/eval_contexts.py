@@ -1,4 +1,4 @@
-"""What measures are tried with: samples by hand instead of a run."""
+"""Contexts and snapshots for metrics and plots: samples by hand instead of a run."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scenes import context_of, snapshot_of
+from eval_contexts import context_of, snapshot_of
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec, EvalContext, Latent, Nets, Snapshot
@@ -320,7 +320,7 @@ def test_curves_by_hand() -> None:
 RHYTHM = (
     "trainer.log_every=2", "trainer.evaluate_every=4", "trainer.sample_every=4", "model.filters=4",
 )  # fmt: skip
-RUNS = {  # those in the plane are in test_looking
+RUNS = {  # those in the plane are in test_metrics_leave_training_alone
     "batch norm and labels": "objective=cgan",
     "spectral norm": "objective=sn_gan",
     "codes": "objective=infogan",
@@ -337,11 +337,11 @@ def trained(run_dir: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", RUNS)
-def test_pictures_do_not_change_a_run(trainer, tmp_path: Path, kind: str) -> None:
+def test_pictures_do_not_change_a_run(engine, tmp_path: Path, kind: str) -> None:
     """They are painted before the first step and after the last."""
     for pictures in ("full", "none"):
         its = (f"plots={pictures}", f"trainer.histograms={pictures == 'full'}", "metrics=none")
-        fit(trainer(*RHYTHM, RUNS[kind], *its, "trainer.steps=4"), tmp_path / pictures)
+        fit(engine(*RHYTHM, RUNS[kind], *its, "trainer.steps=4"), tmp_path / pictures)
     assert trained(tmp_path / "full") == trained(tmp_path / "none")
     shown = {p.parent.name for p in (tmp_path / "full").glob("*/step_000004.png")}
     assert {"samples", "curves", "gradients", "weights", "interpolations", "arithmetic"} <= shown
@@ -350,11 +350,11 @@ def test_pictures_do_not_change_a_run(trainer, tmp_path: Path, kind: str) -> Non
     assert not list((tmp_path / "none").glob("*/step_*.png"))
 
 
-def test_a_resumed_run_paints_the_same_curves(trainer, tmp_path: Path) -> None:
+def test_a_resumed_run_paints_the_same_curves(engine, tmp_path: Path) -> None:
     curves = "plots={curves: {_target_: gan_runner.plots.learning_curves.Curves}}"
     command = (*RHYTHM, "trainer.steps=8", "trainer.checkpoint_every=4")
     for name in ("whole", "resumed"):
-        built = trainer(*command, "plots=none", f"+{curves}")
+        built = engine(*command, "plots=none", f"+{curves}")
         if name == "whole":
             fit(built, tmp_path / name)
             shutil.copytree(tmp_path / "whole", tmp_path / "resumed")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from eval_contexts import context_of
 from omegaconf import DictConfig
-from scenes import context_of
 
 from gan_runner.builder import build
 from gan_runner.commands.sample import draw
@@ -28,10 +28,10 @@ CONDITIONAL = (
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])  # apart, and in one pass
 def test_generated_samples_carry_the_labels_of_the_data(
-    trainer: Callable[..., Engine], norm: str
+    engine: Callable[..., Engine], norm: str
 ) -> None:
     """Otherwise a point between a real and a generated sample had two labels."""
-    built = trainer(*CONDITIONAL, f"model.generator.norm={norm}", "objective.n_critic=2")
+    built = engine(*CONDITIONAL, f"model.generator.norm={norm}", "objective.n_critic=2")
     seen: list[tuple[Batch, Batch]] = []
     critic_loss = built.game.objective.critic_loss
 
@@ -50,8 +50,8 @@ def test_generated_samples_carry_the_labels_of_the_data(
     assert not torch.equal(*different)
 
 
-def test_features_of_a_player_are_those_of_its_network(trainer: Callable[..., Engine]) -> None:
-    critic = trainer(*CONDITIONAL).nets.critic
+def test_features_of_a_player_are_those_of_its_network(engine: Callable[..., Engine]) -> None:
+    critic = engine(*CONDITIONAL).nets.critic
     x, y = torch.randn(4, 1, 8, 8), torch.arange(4)
     expected = critic.features(x, y)
     assert torch.equal(Player(critic).submodule("features", x, y), expected)
@@ -113,9 +113,9 @@ def test_a_class_that_is_rare_leaves_grey_cells() -> None:
 
 
 def test_a_conditional_run_is_sampled_by_label(
-    trainer: Callable[..., Engine], tmp_path: Path
+    engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    built = trainer(*CONDITIONAL, "trainer.steps=2")
+    built = engine(*CONDITIONAL, "trainer.steps=2")
     fit(built, tmp_path)
     in_turn, fives = draw(tmp_path, 300, seed=1), draw(tmp_path, 300, seed=1, label=5)
     same = [k for k in range(300) if (in_turn[k] == fives[k]).all()]
@@ -132,25 +132,26 @@ def test_a_conditional_run_is_sampled_by_label(
 
 
 def test_a_run_without_labels_has_none_to_ask_for(
-    trainer: Callable[..., Engine], tmp_path: Path
+    engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    fit(trainer("model.filters=4", "trainer.steps=1"), tmp_path)
+    fit(engine("model.filters=4", "trainer.steps=1"), tmp_path)
     with pytest.raises(ValueError, match=r"--label 0: .* none: it was trained without them"):
         draw(tmp_path, 1, label=0)
 
 
-def test_labels_of_one_player_alone(trainer: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"model\.critic\.labels: the critic takes labels, .*model\.generator\.labels"):
-        trainer("model.filters=4", "model.critic.labels=projection")
+def test_labels_of_one_player_alone(engine: Callable[..., Engine]) -> None:
+    words = r"model\.critic\.labels: the critic takes labels, .*model\.generator\.labels"
+    with pytest.raises(ValueError, match=words):
+        engine("model.filters=4", "model.critic.labels=projection")
     with pytest.warns(UserWarning, match=r"model\.generator\.labels has no effect"):
-        trainer("model.filters=4", "model.generator.labels=embedding")
+        engine("model.filters=4", "model.generator.labels=embedding")
 
 
 def test_the_fixed_noise_has_the_labels_of_the_held_out_samples(
-    trainer: Callable[..., Engine],
+    engine: Callable[..., Engine],
 ) -> None:
     """So that what lies between the two has one label, as in training."""
-    built = trainer(
+    built = engine(
         *CONDITIONAL, "trainer.num_eval_samples=400"
     )  # more than the 359 that are held out
     y = built.runs[0].heldout.y
@@ -160,9 +161,9 @@ def test_the_fixed_noise_has_the_labels_of_the_held_out_samples(
     )
 
 
-def test_the_average_of_a_spectral_generator_has_its_norm(trainer: Callable[..., Engine]) -> None:
+def test_the_average_of_a_spectral_generator_has_its_norm(engine: Callable[..., Engine]) -> None:
     """The mean of unit vectors is shorter: averaged singular vectors gave norms of 13."""
-    built = trainer(
+    built = engine(
         "dataset=gaussians8", "model=mlp", "model.width=32", "model.generator.norm=spectral",
         "objective=ns_gan", "optimizer.lr=2e-3",
     )  # fmt: skip
@@ -189,13 +190,13 @@ def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) ->
         build(config("model.filters=4", "model.critic.norm=spectral", "trainer.replicas=2"))
 
 
-def test_minibatch_statistics_contradict_a_penalty(trainer: Callable[..., Engine]) -> None:
+def test_minibatch_statistics_contradict_a_penalty(engine: Callable[..., Engine]) -> None:
     with pytest.raises(
         ValueError, match=r"model\.critic\.batch_statistics contradicts objective\."
     ):
-        trainer("model.filters=4", "model.critic.batch_statistics=stddev")
+        engine("model.filters=4", "model.critic.batch_statistics=stddev")
     for seed in range(6):  # a small weight of the statistic must not hide it
-        built = trainer(
+        built = engine(
             "model=mlp", "model.width=64", "model.critic.batch_statistics=stddev", "objective=ns_gan", f"seed={seed}"
         )  # fmt: skip
         assert not built.game.critic.is_per_sample  # real and generated samples are scored apart

@@ -16,10 +16,10 @@ RHYTHM = (
 )  # fmt: skip
 
 
-def test_measuring_everything_leaves_training_bit_identical(trainer, tmp_path: Path) -> None:
+def test_measuring_everything_leaves_training_bit_identical(engine, tmp_path: Path) -> None:
     logs, weights = [], []
     for preset in ("full", "none"):
-        built = trainer(*RHYTHM, f"metrics={preset}", f"plots={preset}")
+        built = engine(*RHYTHM, f"metrics={preset}", f"plots={preset}")
         fit(built, tmp_path / preset)
         lines = (tmp_path / preset / "metrics.jsonl").read_text().splitlines()
         logs.append([json.loads(line) for line in lines])

@@ -1,0 +1,72 @@
+"""Every use of a private name of torch, torchmetrics or Hydra, each with a test that it is there.
+
+Other files call these functions. After an upgrade, tests/test_private_apis.py says which is gone.
+Hydra and the metrics packages are imported inside of the functions: this file has the lowest rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+AnyBatchNorm = nn.modules.batchnorm._BatchNorm
+"""Batch norm of any number of dimensions."""
+
+AnyNorm = nn.modules.batchnorm._NormBase
+"""Batch and instance norm of any number of dimensions."""
+
+
+def has_amx() -> bool:
+    """Return True if the CPU multiplies tiles of bfloat16 (AMX)."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def has_avx512_bf16() -> bool:
+    """Return True if the CPU has AVX512-BF16."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def is_spectral_norm(parametrization: nn.Module) -> bool:
+    """Return True for torch's spectral-norm parametrization, which keeps vectors in buffers."""
+    return hasattr(parametrization, "_power_method")
+
+
+def write_summary(board: Any, summary: Any) -> None:
+    """Write a protocol buffer of TensorBoard's, which `SummaryWriter` has no method for."""
+    board._get_file_writer().add_summary(summary)
+
+
+def inception_outputs(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the features and logits that torchmetrics' Inception computes from uint8 images."""
+    features, logits = network._torch_fidelity_forward(pixels)
+    return features, logits
+
+
+def parse_overrides(words: Sequence[str], *, sweep: bool) -> list[Any]:
+    """Parse a command line's overrides; of a sweep, with the options of its groups in mind."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    loader = _config_loader() if sweep else None
+    return OverridesParser.create(config_loader=loader).parse_overrides(list(words))
+
+
+def combinations(overrides: Sequence[Any]) -> list[list[str]]:
+    """Return the jobs of Hydra's basic sweeper: every combination of the values of a sweep."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    jobs: list[list[str]] = BasicSweeper.split_arguments(list(overrides), None)[0]
+    return jobs
+
+
+def compose_job(config: Any, overrides: Sequence[str]) -> Any:
+    """Compose the configuration of one job of a running sweep."""
+    return _config_loader().load_sweep_config(config, list(overrides))
+
+
+def _config_loader() -> Any:
+    from hydra.core.global_hydra import GlobalHydra
+
+    return GlobalHydra.instance().config_loader()

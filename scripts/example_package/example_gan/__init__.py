@@ -1,0 +1,1 @@
+"""Parts for gan_runner, one of each kind."""

@@ -1,0 +1,87 @@
+"""The private names of other packages that gan_runner uses are there and mean what they did."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.tensorboard import SummaryWriter
+
+from gan_runner import private_apis
+from gan_runner.config.compose import config_dir
+
+PACKAGE = Path(__file__).resolve().parents[1] / "gan_runner"
+
+
+def test_the_processor_answers() -> None:
+    flags = Path("/proc/cpuinfo").read_text()
+    assert private_apis.has_avx512_bf16() == ("avx512_bf16" in flags)
+    assert private_apis.has_amx() == ("amx_tile" in flags)
+
+
+def test_spectral_norm_is_recognised() -> None:
+    layer = spectral_norm(nn.Linear(2, 3))
+    assert private_apis.is_spectral_norm(layer.parametrizations.weight[0])
+    assert not private_apis.is_spectral_norm(nn.Linear(2, 3))
+
+
+def test_norms_have_common_bases() -> None:
+    assert issubclass(nn.BatchNorm2d, private_apis.AnyBatchNorm)
+    assert issubclass(nn.InstanceNorm2d, private_apis.AnyNorm)
+    assert not issubclass(nn.InstanceNorm2d, private_apis.AnyBatchNorm)
+
+
+def test_a_summary_is_written(tmp_path: Path) -> None:
+    with SummaryWriter(str(tmp_path)) as board:
+        private_apis.write_summary(
+            board, Summary(value=[Summary.Value(tag="a/tag", simple_value=1.5)])
+        )
+    (events,) = tmp_path.iterdir()
+    assert b"a/tag" in events.read_bytes()
+
+
+def test_inception_gives_features_and_logits() -> None:
+    image = pytest.importorskip("torchmetrics.image.fid")
+    assert callable(image.NoTrainInceptionV3._torch_fidelity_forward)
+
+
+def test_hydra_splits_and_composes_jobs() -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        overrides = private_apis.parse_overrides(["seed=0,1", "objective=gan"], sweep=True)
+        jobs = private_apis.combinations(overrides)
+        assert jobs == [["seed=0", "objective=gan"], ["seed=1", "objective=gan"]]
+
+
+def private_names(path: Path) -> list[str]:
+    """Attributes and modules with an underscore that belong to something else than the file itself."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr.startswith("_")
+            and not node.attr.startswith("__")
+        ):
+            own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            if not own and node.attr not in {
+                "_replace",
+                "_asdict",
+                "_target_",
+            }:  # a NamedTuple's, which are public
+                names.append(ast.unparse(node))
+        elif isinstance(node, ast.ImportFrom) and "._" in str(node.module):
+            names.append(str(node.module))
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_private_names_stand_in_one_file(path: Path) -> None:
+    assert path.name == "private_apis.py" or private_names(path) == []
