@@ -1,23 +1,22 @@
-"""How fast is this runner? Times its update against a textbook loop, in turn, in one process.
+"""Speed of this runner's update and of a textbook loop, timed in turn in one process.
 
 python scripts/bench.py [--device cpu|cuda] [--workload NAME ...] [--modes MODE ...] [--packs K ...]
                         [--seconds S] [--round S] [--out FILE.json]
 
-Every workload is WGAN-GP with 5 critic steps and batch 64 (the toy: 256). For each it prints
+Every workload is WGAN-GP with 5 critic steps and batch 64 (toy data: 256). The columns are:
 
-  textbook   iterations a second of plain PyTorch as tutorials write it: float32 data through a
+  textbook   iterations per second of plain PyTorch as in tutorials: float32 data from a
              DataLoader, three backward calls, `.item()` every step, default layouts
-  fp32, auto iterations a second of this runner in float32, and as it would run by itself, with
-             their ratios to the textbook loop: the median of rounds in which each has its turn,
-             and for auto the lowest and highest
-  outside    share of a run's time that is not spent in updates: batches, log and checkpoints at
-             the default intervals
-  of peak    FLOP/s of its convolutions and matrix products over that of a large matrix product
-  memory     peak of one iteration, beyond what was there before
+  fp32, auto iterations per second of this runner in float32 and with its default settings.
+             The ratios to the textbook loop are medians over rounds; auto has the range too.
+  outside    share of a run's time outside of updates: batches, log and checkpoints at the
+             default intervals
+  of peak    FLOP/s of the convolutions and matrix products over those of a large matrix product
+  memory     peak memory of one iteration, beyond the memory allocated before it
 
-then what packed replicas gain over runs in sequence, and how cost grows with batch, filters, depth.
-With `--modes`, each workload is timed as the textbook loop and in each of the modes instead.
-`--out` is written after every workload: an interrupted benchmark leaves its finished rows.
+Then follow the speed of stacked replicas and of runs in sequence, and the cost by batch size,
+filters and depth. With `--modes`, each workload is timed in the textbook loop and in each mode
+instead. `--out` is written after every workload, so an interrupted benchmark keeps finished rows.
 """
 
 from __future__ import annotations
@@ -60,10 +59,10 @@ WORKLOADS = {
     "resnet32": ["dataset=image_folder", "+side=32", "model=resnet"],
     "dcgan64": ["dataset=image_folder", "+side=64", "model=dcgan"],
 }
-LARGE = {  # enough arithmetic to fill a GPU; hours on a CPU
+LARGE = {  # enough arithmetic for a GPU; takes hours on a CPU
     "dcgan32_1024": [*WORKLOADS["dcgan32_128"], "trainer.batch_size=1024"],
 }
-WARM_UP = 6  # iterations, of which a CUDA graph is captured in the fourth
+WARM_UP = 6  # iterations; the fourth captures a CUDA graph
 MODES = ("eager", "compile", "cuda_graph")
 CONVOLUTIONAL = tuple(name for name in WORKLOADS if name != "gaussians8")
 GROWTH = {
@@ -74,14 +73,15 @@ GROWTH = {
 
 
 def main() -> None:
+    """Run the workloads of the command line, and write their results to --out."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     everything = [*WORKLOADS, "replicas", "start", "growth"]
     parser.add_argument("--workload", nargs="*", choices=[*LARGE, *everything])
-    parser.add_argument("--modes", nargs="*", choices=MODES, help="compare these, nothing else")
-    parser.add_argument("--packs", nargs="*", type=int, help="numbers of packed replicas")
+    parser.add_argument("--modes", nargs="*", choices=MODES, help="compare only these modes")
+    parser.add_argument("--packs", nargs="*", type=int, help="numbers of stacked replicas")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each contender")
     parser.add_argument("--round", type=float, default=0.5, help="seconds of a contender's turn")
     parser.add_argument("--out", type=Path, default=None)
@@ -101,7 +101,7 @@ def main() -> None:
 def results(
     bench: Bench, options: argparse.Namespace, chosen: Sequence[str]
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield (section, name, value) of everything that was asked for, each once it is measured."""
+    """Yield (section, name, value) of each chosen workload as soon as it is timed."""
     names = [name for name in {**WORKLOADS, **LARGE} if name in chosen]
     if names:
         print(f"\n{'' if options.modes else HEADER}")
@@ -127,7 +127,7 @@ HEADER = (
 
 
 class Bench:
-    """Builds contenders and times them in turn."""
+    """A benchmark that builds contenders and times them in turn."""
 
     def __init__(
         self,
@@ -140,12 +140,12 @@ class Bench:
         self.seconds, self.round = options.seconds, options.round
 
     def times(self, contenders: dict[str, Step], share: float = 1.0) -> dict[str, list[float]]:
-        """Seconds an iteration of each contender, in `share` of the time for each."""
+        """Return seconds per iteration of each contender; each gets `share` of the time."""
         seconds = self.seconds * share
         return interleaved(contenders, seconds, self.device, round_seconds=self.round)
 
     def build(self, name: str, *overrides: str) -> Engine | StackedEngine:
-        """This runner's trainer for a workload."""
+        """Build this runner's engine for a workload."""
         command = [
             *{**WORKLOADS, **LARGE}[name],
             "objective=wgan_gp",
@@ -160,7 +160,7 @@ class Bench:
             return build(compose("config", overrides=command))
 
     def images(self, side: int) -> Path:
-        """Coloured noise to train on: the arithmetic does not depend on what it shows."""
+        """Write a folder of random images; the amount of arithmetic does not depend on them."""
         folder = self.scratch / f"images{side}"
         if not folder.exists():
             folder.mkdir()
@@ -170,9 +170,9 @@ class Bench:
         return folder
 
     def workload(self, name: str) -> dict[str, Any]:
-        """One row of the table."""
+        """Time one workload; print and return the row of the table."""
         fp32, auto = self.build(name, "trainer.precision=fp32"), self.build(name)
-        # A run's precision is the process's: what differs is set before each contender's turn.
+        # Precision flags belong to the process; `stepper` sets them before each turn.
         precise = auto.runs[0].facts["precision"] == "fp32"
         contenders: dict[str, Step] = {
             "textbook": textbook(self.build(name, "trainer.precision=fp32"), self.device),
@@ -213,13 +213,13 @@ class Bench:
         return row
 
     def modes(self, name: str, modes: Sequence[str]) -> dict[str, Any]:
-        """Time the modes of execution beside the textbook loop; a failed mode costs only itself."""
+        """Time the execution modes and the textbook loop; errors of a mode are recorded."""
         eager = self.build(name, "trainer.accelerate=eager")
         precision, errors = eager.runs[0].facts["precision"], {}
         plain = self.build(name, "trainer.precision=fp32")
         contenders: dict[str, Step] = {"textbook": textbook(plain, self.device)}
         for mode in modes:
-            torch.compiler.reset()  # compiled code of other workloads counts against a limit
+            torch.compiler.reset()  # torch limits the number of compiled versions
             try:
                 run = self.build(name, f"trainer.accelerate={mode}")
                 step = stepper(run, precise=precision == "fp32")
@@ -247,11 +247,11 @@ class Bench:
         return row
 
     def packs(self) -> list[int]:
-        """Sizes of packs to measure."""
+        """Return the numbers of replicas to time."""
         return [8, 32] if self.device.type == "cuda" else [2, 4, 8, 16]
 
     def replicas(self, k: int) -> dict[str, Any]:
-        """k runs as one against k in sequence: 8 Gaussians, MLP of 3x64, batch 128."""
+        """Time k stacked runs and k in sequence: 8 Gaussians, MLP of 3x64, batch 128."""
         small = ("model.width=64", "trainer.batch_size=128")
         pack = self.build("gaussians8", *small, f"trainer.replicas={k}")
         runs = [self.build("gaussians8", *small, f"seed={seed}") for seed in range(k)]
@@ -265,14 +265,14 @@ class Bench:
         ratio = speeds["packed"] / speeds["sequence"]
         print(
             f"replicas={k}: packed {speeds['packed']:.2f}, in sequence {speeds['sequence']:.2f} "
-            f"iterations of all a second, ratio {ratio:.2f}",
+            f"iterations of all per second, ratio {ratio:.2f}",
             flush=True,
         )
         rounded = {key: round(speed, 3) for key, speed in speeds.items()}
         return {"replicas": k, "iterations_per_second": rounded, "ratio": round(ratio, 3)}
 
     def growth(self, name: str) -> list[dict[str, Any]]:
-        """Milliseconds an iteration along one axis."""
+        """Return the milliseconds per iteration along one axis of `GROWTH`."""
         print(f"\ncost with {name}:")
         rows = []
         for workload, override in GROWTH[name]:
@@ -281,11 +281,12 @@ class Bench:
             rows.append(
                 {"workload": workload, "set": override, "ms": round(median(times) * 1e3, 2)}
             )
-            print(f"  {workload} {override}: {rows[-1]['ms']:.2f} ms an iteration", flush=True)
+            print(f"  {workload} {override}: {rows[-1]['ms']:.2f} ms per iteration", flush=True)
         return rows
 
 
 def shown(span: list[float]) -> str:
+    """Format a range for the table."""
     return f"{f'{span[0]:.2f}-{span[1]:.2f}':>14s}"
 
 

@@ -1,10 +1,11 @@
-"""Show that two checkouts train alike, bit for bit: losses, metrics and every number of the state.
+"""Compare two checkouts bit for bit: losses, metrics and every number of the training state.
 
     python scripts/bit_identity.py OLD_CHECKOUT [NEW_CHECKOUT]
 
-Each case is trained by both, in a process of its own. Compared are all lines of metrics.jsonl but
-speeds, and all tensors and plain values of the last checkpoint, by content and order; so a key may
-have another name in one of the two. Exit status 1 where a case differs.
+Both checkouts train each case in a process of its own. The script compares all lines of
+metrics.jsonl but speeds, and all tensors and plain values of the last checkpoint. Values are
+compared by content and order, so a key may have been renamed. The exit status is 1 if a case
+differs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ VOLATILE = {"seconds", "mode"}
 
 
 def train(checkout: Path, commands: list[tuple[str, ...]], run_dir: Path) -> None:
-    """Run commands of one checkout, the later ones as continuations of the first."""
+    """Run commands of one checkout; the later ones resume the run of the first."""
     env = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     for i, overrides in enumerate(commands):
         where = f"resume={run_dir}" if i else f"hydra.run.dir={run_dir}"
@@ -49,7 +50,7 @@ def train(checkout: Path, commands: list[tuple[str, ...]], run_dir: Path) -> Non
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """The content of a nested value, leaf by leaf."""
+    """Yield the content of a nested value, leaf by leaf."""
     if isinstance(value, torch.Tensor):
         array = value.detach().contiguous()
         data = array.reshape(-1).view(torch.uint8).numpy().tobytes()
@@ -66,18 +67,18 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def contents(run_dir: Path) -> dict[str, Any]:
-    """The curves and the final state of each run below a directory, timings apart."""
-    found: dict[str, Any] = {}
+    """Return the curves and the final state of each run below a directory, without timings."""
+    runs: dict[str, Any] = {}
     for log in sorted(run_dir.glob("**/metrics.jsonl")):
         folder = log.parent
         last = max((folder / "checkpoints").glob("step_*.pt"))
         state = torch.load(last, map_location="cpu", weights_only=True)["state"]
         points = [json.loads(line) for line in log.read_text().splitlines()]
-        found[str(folder.relative_to(run_dir))] = {
+        runs[str(folder.relative_to(run_dir))] = {
             "points": [{t: v for t, v in p.items() if not t.startswith("speed/")} for p in points],
             "state": list(leaves(state)),
         }
-    return found
+    return runs
 
 
 def main() -> None:
@@ -89,15 +90,15 @@ def main() -> None:
     different = 0
     for name, commands in CASES.items():
         with tempfile.TemporaryDirectory() as scratch:
-            made = []
+            results = []
             for label in ("old", "new"):
                 run_dir = Path(scratch) / label
                 train(getattr(options, label).resolve(), commands, run_dir)
-                made.append(contents(run_dir))
-        same = made[0] == made[1]
+                results.append(contents(run_dir))
+        same = results[0] == results[1]
         different += not same
-        run = next(iter(made[1].values()))
-        size = f"{len(made[1])} run(s), {len(run['points'])} points, {len(run['state'])} values"
+        run = next(iter(results[1].values()))
+        size = f"{len(results[1])} run(s), {len(run['points'])} points, {len(run['state'])} values"
         print(f"{name}: {'the same bits' if same else 'DIFFERENT'} ({size})", flush=True)
     sys.exit(1 if different else 0)
 

@@ -1,8 +1,8 @@
-"""Critics trained to their optimum where the answer is known: two Gaussians, two parallel lines.
+"""Critics trained to their optimum on two problems with a closed form: Gaussians and lines.
 
-Data N(0, 1) with density p against samples N(1, 1) with density q; data (0, Z) against samples
-(theta, Z), Z ~ U[0, 1] (Arjovsky et al. 2017, example 1). `scripts/objectives.py` prints what the
-critics reach beside the closed forms, the tests of the objectives demand it.
+Gaussians: data N(0, 1) with density p, samples N(1, 1) with density q. Lines: data (0, Z), samples
+(theta, Z) with Z ~ U[0, 1] (Arjovsky et al. 2017, example 1). `scripts/objectives.py` prints the
+critics' values next to the closed forms; the tests of the objectives compare them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from gan_runner.objectives.f_divergence import TABLE, Name
 from gan_runner.objectives.losses import jensen_shannon, logistic_critic
 from gan_runner.objectives.objective import Objective
 
-# A grid that both Gaussians live on, and their masses on it:
+# A grid that covers both Gaussians, and their masses on it.
 GRID = torch.linspace(-7, 8, 601, dtype=torch.float64)
 P, Q = (torch.from_numpy(norm.pdf(GRID.numpy(), loc=m)) * (GRID[1] - GRID[0]) for m in (0, 1))
 
 
 def js(shift: float = 1.0) -> float:
-    """Jensen-Shannon divergence of N(0, 1) and N(shift, 1) in nats, by quadrature."""
+    """Compute the Jensen-Shannon divergence of N(0, 1) and N(shift, 1) in nats, by quadrature."""
 
     def integrand(x: float) -> float:
         p, q = norm.pdf(x), norm.pdf(x, loc=shift)
@@ -49,7 +49,7 @@ CLOSED_FORMS: dict[Name, float] = {
 
 
 def minimise(loss: Callable[[nn.Module], Tensor], *, max_iter: int) -> nn.Module:
-    """A small network on the line at the optimum of a loss of it, by L-BFGS."""
+    """Train a small network on the line to the optimum of a loss, by L-BFGS; return it."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0)
@@ -72,9 +72,9 @@ def minimise(loss: Callable[[nn.Module], Tensor], *, max_iter: int) -> nn.Module
 
 
 def variational_scores(name: Name) -> tuple[Tensor, float]:
-    """Scores on the grid at the optimum of an f-divergence's bound, and the bound that they prove.
+    """Return the scores on the grid that maximize an f-divergence's lower bound, and the bound.
 
-    The bound is that on the divergence which the row is named after, as in `variational_bound`.
+    The bound is on the divergence that the row is named after, as in `variational_bound`.
     """
     row = TABLE[name]
 
@@ -87,10 +87,10 @@ def variational_scores(name: Name) -> tuple[Tensor, float]:
 
 
 def discriminator() -> tuple[float, float]:
-    """A discriminator trained on 2,000 quantiles of each Gaussian.
+    """Train a discriminator on 2,000 quantiles of each Gaussian.
 
     Returns:
-        the mean of |D(x) - p / (p + q)| over all 4,000 points, and the value V(D) of the game.
+        The mean of |D(x) - p / (p + q)| over all 4,000 points, and the value V(D) of the game.
     """
     levels = (np.arange(2000) + 0.5) / 2000
     real, fake = (torch.from_numpy(norm.ppf(levels, loc=m))[:, None] for m in (0, 1))
@@ -107,7 +107,7 @@ Z = torch.linspace(0, 1, 64)
 
 
 def line(theta: float) -> Batch:
-    """The line at a distance theta from the data."""
+    """Return the line at distance theta from the data."""
     return Batch(torch.stack([torch.full_like(Z, theta), Z], dim=1))
 
 
@@ -125,7 +125,7 @@ class Net(nn.Module):
 
 
 def at_optimum(objective: Objective, critic: nn.Module, theta: float, *, lr: float) -> float:
-    """Train a critic against a fixed generator; its estimate of the distance at the end."""
+    """Train a critic against a fixed generator; return its final estimate of the distance."""
     optimizer = torch.optim.Adam(critic.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
     for _ in range(300):
@@ -138,7 +138,7 @@ def at_optimum(objective: Objective, critic: nn.Module, theta: float, *, lr: flo
 
 
 def lines_estimate(objective: Objective, theta: float) -> dict[str, float]:
-    """A critic's estimate of the distance between the lines, and what its slope makes of it."""
+    """Return a critic's estimate of the distance between the lines, and the slope metrics."""
     critic = Net()
     estimate = at_optimum(objective, critic, theta, lr=0.02)
     samples = line(theta).x
@@ -150,10 +150,10 @@ def lines_estimate(objective: Objective, theta: float) -> dict[str, float]:
 
 
 def lines_jensen_shannon(objective: Objective, theta: float) -> float:
-    """The bound on the Jensen-Shannon divergence of the lines that a discriminator proves."""
+    """Return a discriminator's lower bound on the Jensen-Shannon divergence of the lines."""
     critic = Net()
     first = next(critic.parameters())
-    nn.init.normal_(first, 0.0, 1 / theta)  # any distance is one to the critic
+    nn.init.normal_(first, 0.0, 1 / theta)  # rescales every distance to 1 for the critic
     at_optimum(objective, critic, theta, lr=0.05)
     with torch.no_grad():
         return jensen_shannon(critic(line(0.0).x), critic(line(theta).x)).item()

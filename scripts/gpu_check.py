@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
-GRACE = 8.0  # seconds between the request to stop and the kill
-LEAST = 5.0  # seconds below which a step is not worth its start
+GRACE = 8.0  # seconds between SIGTERM and SIGKILL
+LEAST = 5.0  # seconds that must be left to start a step
 
 
 @dataclass(frozen=True)
 class Step:
-    """One part of the check: a shell command, and what its output means.
+    """One part of the check: a shell command and a parser of its output.
 
     Attributes:
-        name: its key in the JSON.
-        limit: seconds after which it is stopped.
-        command: for bash.
-        result: from the output to plain values; runs after a failure or a stop as well.
-        open_ended: being stopped at the limit is no failure.
+        name: key of the step in the JSON.
+        limit: seconds after which the step is stopped.
+        command: command line for bash.
+        result: converts the output to plain values; also called after a failure or a stop.
+        open_ended: True if a step that is stopped at the limit has passed.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Step:
 
 
 class Report:
-    """The JSON, rewritten whenever something is known."""
+    """The JSON report, rewritten after every change."""
 
     def __init__(self, path: Path, **facts: Any) -> None:
         self.path, self.facts, self.steps = path, facts, {}
@@ -54,7 +54,7 @@ class Report:
         self.write()
 
     def write(self) -> None:
-        """Replace the file at once, so that a kill leaves the former or the new one."""
+        """Replace the file atomically, so that a kill leaves the old or the new one."""
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps({**self.facts, "steps": self.steps}, indent=2) + "\n")
         partial.replace(self.path)
@@ -85,7 +85,7 @@ def check(steps: Sequence[Step], out: Path, *, budget: float, **facts: Any) -> R
 
 
 def run(step: Step, log: TextIO, *, limit: float) -> dict[str, Any]:
-    """Run one step; it and its children are gone when this returns."""
+    """Run one step, and end it with all of its children; return its entry in the report."""
     log.write(f"\n== {step.name}: {step.command}\n")
     log.flush()
     first, start = log.tell(), time.monotonic()
@@ -108,13 +108,13 @@ def run(step: Step, log: TextIO, *, limit: float) -> dict[str, Any]:
     entry = {"status": status, "rc": rc, "seconds": seconds, "limit": round(limit, 1)}
     try:
         entry["result"] = step.result(output)
-    except (ValueError, LookupError, OSError) as error:  # cut short, or never begun
+    except (ValueError, LookupError, OSError) as error:  # the output is incomplete or missing
         entry["result"] = {"unreadable": f"{type(error).__name__}: {error}"}
     return entry if passed else {**entry, "tail": output.splitlines()[-15:]}
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a step's process group to stop, then kill what is left of it."""
+    """Send SIGTERM to a step's process group, then kill the processes that remain."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
@@ -144,13 +144,13 @@ WORKLOADS = "gaussians8 dcgan32 digits dcgan64 dcgan32_128 dcgan32_1024 resnet32
 
 
 def steps_of(device: str, out: Path, *, wheels: Path, scratch: Path) -> list[Step]:
-    """Return all steps: the cheapest and most informative first.
+    """Return all steps, the cheapest and most informative first.
 
     Args:
         device: "cuda" or "cpu".
-        out: folder of what the check is to leave.
-        wheels: folder of wheels; without it, nothing is installed.
-        scratch: folder of packages and run directories, which nobody needs afterwards.
+        out: folder for the results.
+        wheels: folder of wheels to install; skipped if it does not exist.
+        scratch: folder for temporary packages and run directories.
     """
     python, on_gpu = shlex.quote(sys.executable), device != "cpu"
     machine = f"{python} -c {shlex.quote(f'DEVICE = {device!r}{MACHINE}')}"
@@ -193,7 +193,7 @@ def resume(python: str, device: str, folder: Path, mode: str) -> Step:
 
 
 def bench(name: str, limit: float, command: str, out: Path) -> Step:
-    """Return a step of scripts/bench.py; its result is the file that it keeps writing."""
+    """Return a step of scripts/bench.py; the result is the JSON file that the script writes."""
     file = out / f"{name}.json"
     path = shlex.quote(str(file))
     command = f"rm -f {path} && {command} --out {path}"
@@ -201,7 +201,7 @@ def bench(name: str, limit: float, command: str, out: Path) -> Step:
 
 
 def study(python: str, device: str, folder: Path) -> Step:
-    """Return a piece of the study: as many jobs as fit into the limit."""
+    """Return a step that runs as many jobs of the study as fit into the limit."""
     data = Path(os.environ.get("GAN_RUNNER_DATA", "/nonexistent"))
     dataset = "dataset=digits"
     if (data / "MNIST" / "raw").is_dir():
@@ -222,34 +222,34 @@ def jobs(folder: Path) -> dict[str, Any]:
     """Return the last point of each job's log: its step and speed.
 
     Raises:
-        ValueError: no job has logged anything.
+        ValueError: no job has logged a point.
     """
-    found = {}
+    points = {}
     for log in sorted(folder.rglob("metrics.jsonl")):
         lines = log.read_text().splitlines()
         if lines:
             last = json.loads(lines[-1])
             wanted = ("step", "speed/steps_per_second", "wasserstein/critic")
-            found[log.parent.name] = {key: last.get(key) for key in wanted}
-    if not found:
+            points[log.parent.name] = {key: last.get(key) for key in wanted}
+    if not points:
         raise ValueError("no job has logged a point")
-    return found
+    return points
 
 
 def resumed(output: str) -> dict[str, Any]:
-    """Return whether the repeated steps gave the same bits."""
+    """Return whether the repeated steps gave the same state bit for bit, and the last line."""
     return {"bit_exact": "the same state, bit for bit" in output, **lines_of(1)(output)}
 
 
 def outcomes(output: str) -> dict[str, Any]:
-    """Return each test's outcome from pytest's lines, complete or cut short."""
+    """Count the outcomes in pytest's output, which may be cut short, and list failed tests."""
     lines = re.findall(r"^(tests/\S+(?: \S+)*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)", output, re.M)
     counts = {outcome: sum(o == outcome for _, o in lines) for outcome in {o for _, o in lines}}
     return {**counts, "not_passed": sorted({t for t, o in lines if o in ("FAILED", "ERROR")})}
 
 
 def last_json(output: str) -> Any:
-    """Return the value in the last line."""
+    """Return the JSON value in the last line."""
     return json.loads(output.strip().rpartition("\n")[2])
 
 
@@ -259,7 +259,7 @@ def lines_of(count: int) -> Callable[[str], dict[str, Any]]:
 
 
 def main() -> None:
-    """Run what the environment asks for."""
+    """Run the steps that the environment selects; exit with status 1 unless all passed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the running step is stopped
     with tempfile.TemporaryDirectory(prefix="gpu_check_") as scratch:
         report = check_machine(Path(sys.argv[1]), Path(scratch))
@@ -268,7 +268,7 @@ def main() -> None:
 
 
 def check_machine(out: Path, scratch: Path) -> Report:
-    """Run the steps that the environment chooses."""
+    """Run the steps in STEPS, or all, for DEVICE and within BUDGET seconds."""
     device = os.environ.get("DEVICE", "cuda")
     wheels = Path(os.environ.get("WHEELS", ROOT / "outputs" / "wheels")).resolve()
     steps = steps_of(device, out, wheels=wheels, scratch=scratch)

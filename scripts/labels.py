@@ -1,6 +1,6 @@
-"""Do generated digits look like the label, or cluster by the code, that they were made for?
+"""Agreement of generated digits with their label, and purity with respect to their code.
 
-The judge is the classifier of `score_digits.py`, trained on real digits.
+Samples are classified by the classifier of `score_digits.py`, trained on real digits.
 """
 
 from __future__ import annotations
@@ -33,64 +33,64 @@ CODED = {"infogan": ["objective=infogan"]}
 
 
 def agreement(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Share of the samples that are classified as the label that they were made for."""
+    """Return the share of samples that are classified as the label they were generated for."""
     return float((predicted == labels).mean())
 
 
 def purity(predicted: np.ndarray, codes: np.ndarray) -> float:
-    """Share of the samples in their code's class.
+    """Return the share of samples in the class assigned to their code.
 
-    Each value of the code is assigned the class that is most frequent among its samples, and a
-    class may be assigned to several values.
+    Each code is assigned the most frequent class among its samples; several codes may share a
+    class.
 
     Args:
         predicted: class of each sample, (N,).
-        codes: the value that each was made of, (N,).
+        codes: code of each sample, (N,).
     """
     hits = [np.bincount(predicted[codes == code]).max() for code in np.unique(codes)]
     return float(np.sum(hits) / len(predicted))
 
 
 def measure(budget: list[str], folder: Path) -> dict[str, dict[str, Any]]:
-    """Train every run of `LABELLED` and `CODED`, or read what came of it.
+    """Train every run of `LABELLED` and `CODED`, or read its earlier result.
 
     Args:
-        budget: overrides that all runs share, the data set among them.
-        folder: of the runs; results of the same overrides found there are not made again.
+        budget: overrides that all runs share, including the data set.
+        folder: folder of the runs; existing results of the same overrides are reused.
 
     Returns:
-        by name, `skipped`, a reason; or `share`, that of `agreement` or of `purity`, and
-        `classes`, how many classes the samples fall into.
+        A report by name of the run. It has `skipped`, a reason, or `share`, the agreement or the
+        purity, and `classes`, the number of classes among the samples.
     """
-    found: dict[str, dict[str, Any]] = {}
+    reports: dict[str, dict[str, Any]] = {}
     judge = None
     for name, own in (LABELLED | CODED).items():
         overrides = [*budget, *own]
         run_dir, result = folder / name, folder / name / "result.json"
         if reason := _missing(name, own):
-            found[name] = {"skipped": reason}
+            reports[name] = {"skipped": reason}
             continue
         if result.is_file() and json.loads(result.read_text())["asked"] == overrides:
-            found[name] = json.loads(result.read_text())
+            reports[name] = json.loads(result.read_text())
             continue
         summary = fit(build(composed(overrides)), run_dir)
         judge = judge or classifier_of(digits())
-        found[name] = {
+        reports[name] = {
             "asked": overrides,
             "status": summary["status"],
             "seconds": round(summary["seconds"]["total"], 1),
             **judged(run_dir, judge, coded=name in CODED),
         }
-        atomic_write(result, (json.dumps(found[name], indent=2) + "\n").encode())
-    return found
+        atomic_write(result, (json.dumps(reports[name], indent=2) + "\n").encode())
+    return reports
 
 
 def judged(run_dir: Path, judge: MLPClassifier, *, coded: bool) -> dict[str, Any]:
-    """Agreement, or purity, of `COUNT` samples of a run: labels or codes in turn."""
+    """Return the agreement or purity of `COUNT` samples, with labels or codes in turn."""
     if coded:
         each = COUNT // CLASSES
-        made = [draw(run_dir, each, code=k, seed=k) for k in range(CLASSES)]  # type: ignore[call-arg]
-        samples, asked = np.concatenate(made), np.repeat(np.arange(CLASSES), each)
+        samples_by_code = [draw(run_dir, each, code=k, seed=k) for k in range(CLASSES)]  # type: ignore[call-arg]
+        samples, asked = np.concatenate(samples_by_code), np.repeat(np.arange(CLASSES), each)
     else:
         samples, asked = draw(run_dir, COUNT), np.arange(COUNT) % CLASSES
     predicted = judge.predict(samples.reshape(len(samples), -1))
@@ -99,10 +99,10 @@ def judged(run_dir: Path, judge: MLPClassifier, *, coded: bool) -> dict[str, Any
 
 
 def _missing(name: str, overrides: list[str]) -> str | None:
-    """Why a run cannot be made here."""
+    """Return the reason why a run cannot be trained here; None if it can."""
     objective = overrides[0].removeprefix("objective=")
     if objective not in cards():
-        return f"there is no card conf/objective/{objective}.yaml"
+        return f"conf/objective/{objective}.yaml is missing"
     if name in CODED and "code" not in inspect.signature(draw).parameters:
         return "samples of a given code cannot be drawn"
     return None

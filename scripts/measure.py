@@ -1,4 +1,4 @@
-"""Time, arithmetic, memory and the machine they belong to, for scripts/bench.py."""
+"""Measurements for scripts/bench.py: time, FLOPs, memory, and facts of the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gan_runner.training.replicas import StackedEngine
 Step = Callable[[], object]
 
 
-_LEAST = 7  # rounds
+_LEAST = 7  # smallest number of rounds
 
 
 def interleaved(
@@ -39,10 +39,10 @@ def interleaved(
     *,
     round_seconds: float = 0.5,
 ) -> dict[str, list[float]]:
-    """Seconds an iteration of each, timed in turn so that all see the same machine."""
+    """Return seconds per iteration of each contender, timed in turn on the same machine."""
     chunk, times = {}, {name: [] for name in contenders}
     for name, step in contenders.items():
-        for _ in range(45 if device.type == "cuda" else 0):  # until auto has chosen
+        for _ in range(45 if device.type == "cuda" else 0):  # until the autotuning has ended
             step()
         chunk[name] = max(1, round(round_seconds / timed(step, 1, device)))
     end = time.perf_counter() + seconds * len(contenders)
@@ -53,6 +53,7 @@ def interleaved(
 
 
 def timed(step: Step, count: int, device: torch.device) -> float:
+    """Return the mean seconds per iteration of `count` iterations."""
     synchronise(device)
     start = time.perf_counter()
     for _ in range(count):
@@ -62,13 +63,13 @@ def timed(step: Step, count: int, device: torch.device) -> float:
 
 
 def ratio(textbook: list[float], ours: list[float]) -> list[float]:
-    """How many times as fast, round by round: the median, the lowest and the highest."""
-    rounds = [theirs / mine for theirs, mine in zip(textbook, ours, strict=True)]
+    """Return the median, lowest and highest speed-up over the textbook loop, round by round."""
+    rounds = [other / own for other, own in zip(textbook, ours, strict=True)]
     return [round(of(rounds), 3) for of in (median, min, max)]
 
 
 def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
-    """One iteration of a run, batches and running average included."""
+    """Return a function that runs one iteration, including batches and the running average."""
 
     def step() -> object:
         tune_malloc()
@@ -79,10 +80,10 @@ def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
 
 
 def outside(engine: Engine | StackedEngine, seconds: float, scratch: Path) -> float:
-    """Share of a run at the default intervals that updates do not take, measures apart.
+    """Return the share of a run's time outside of updates, at the default intervals.
 
-    Seconds a step of fetching batches and of the log, and seconds a checkpoint, are taken from a
-    short run; `seconds` are an iteration's.
+    Metrics are not included. The seconds per step of batches and log, and the seconds per
+    checkpoint, come from a short run; `seconds` is the time of an iteration.
     """
     run = engine.runs[0]
     steps = max(2, min(100, round(5 / seconds)))
@@ -102,20 +103,22 @@ SPENT = ("data", "update", "log", "checkpoints", "metrics", "plots")
 
 
 def synchronise(device: torch.device) -> None:
+    """Wait for all work on a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def count_flops(step: Step) -> int:
-    """Of the convolutions and matrix products of one iteration."""
+    """Return the FLOPs of the convolutions and matrix products of one iteration."""
     with Flops() as counter:
         step()
     return counter.total
 
 
 class Flops(TorchDispatchMode):
-    """Adds up what torch's own table says of every operation. Its FlopCounterMode cannot be used:
-    it hooks into modules, which autograd.grad does not allow.
+    """A counter of FLOPs by torch's table of formulas.
+
+    torch's own `FlopCounterMode` hooks into modules, which `autograd.grad` does not allow.
     """
 
     def __init__(self) -> None:
@@ -130,7 +133,10 @@ class Flops(TorchDispatchMode):
 
 
 def peak_memory(step: Step, device: torch.device) -> int | None:
-    """MiB that one iteration needs beyond what is allocated; on a CPU from Linux's own account."""
+    """Return the MiB that one iteration needs beyond the memory allocated before it.
+
+    On a CPU the number comes from Linux's /proc; elsewhere it is None.
+    """
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -138,7 +144,7 @@ def peak_memory(step: Step, device: torch.device) -> int | None:
         step()
         return round((torch.cuda.max_memory_allocated(device) - before) / 2**20)
     try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # hands back what earlier iterations have freed
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # returns freed memory to the system
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before = status("VmRSS")
         step()
@@ -148,12 +154,13 @@ def peak_memory(step: Step, device: torch.device) -> int | None:
 
 
 def status(key: str) -> int:
+    """Return a value of Linux's /proc/self/status, in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What the numbers belong to, with the speed of a large matrix product."""
+    """Return facts of the machine and its versions, with the speed of a large matrix product."""
     formats = {"fp32": torch.float32}
     natively = device.type == "cuda" or has_avx512_bf16()
     if natively:
@@ -175,6 +182,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def processor() -> str:
+    """Return the model name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -183,7 +191,7 @@ def processor() -> str:
 
 
 def peak(device: torch.device, dtype: torch.dtype) -> float:
-    """GFLOP/s of a large matrix product, the best of several."""
+    """Return the best GFLOP/s of twelve large matrix products."""
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     best = min(timed(lambda: a @ b, 1, device) for _ in range(12))
@@ -199,7 +207,7 @@ class First(BaseException): pass
 def first(self, game, picks):
     accelerate.alternating(game, picks)
     raise First(time.time() - start)
-accelerate.Accelerated.__call__ = first
+accelerate.AutoStep.__call__ = first
 sys.argv[1:] = ["trainer.steps=2", f"hydra.run.dir={sys.argv[1]}"]
 try:
     train.main()
@@ -209,7 +217,10 @@ except First as seconds:
 
 
 def start_up() -> dict[str, float]:
-    """Seconds until a command answers, the median of five; of digits, until its first update."""
+    """Return the median seconds until a command answers, and until the first update of a run.
+
+    A command is run five times, the run on the digits three times.
+    """
     answers = {name: ["-m", "gan_runner.train", *args] for name, args in ANSWERS.items()}
     seconds = {}
     print()

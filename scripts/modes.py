@@ -1,6 +1,6 @@
-"""How much of a mixture does each objective find? One small network, one budget, every card.
+"""Modes of a mixture that each objective finds with the same small network and budget.
 
-Modes are counted as `gan_runner.metrics.coverage` counts them, of 2,500 samples.
+Modes are counted in 2,500 samples, as in `gan_runner.metrics.coverage`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ BUDGET = [
     "trainer.steps=4000", "trainer.evaluate_every=1000", "trainer.sample_every=4000",
     "trainer.checkpoint_every=4000",
 ]  # fmt: skip
-RATE = "optimizer.lr=1e-3"  # the published ones are meant for longer training
-NEEDS = {"infogan": ["model.latent_dim=14"]}  # room for its code
+RATE = "optimizer.lr=1e-3"  # published learning rates are for longer training
+NEEDS = {"infogan": ["model.latent_dim=14"]}  # noise large enough for the code
 RATED = ("gan_runner.optim.standard.adam", "gan_runner.optim.standard.rmsprop")
 COUNT = 2500
 ENOUGH = fair(COUNT, 25)
@@ -36,37 +36,38 @@ LAST = ("lipschitz/lower", "wasserstein/per_slope")
 
 
 def cards() -> list[str]:
-    """Names of all objectives."""
+    """Return the names of all objectives."""
     return sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
 
 
 def composed(overrides: list[str]) -> DictConfig:
-    """The configuration of a command line."""
+    """Compose the configuration of a command line."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose("config", overrides=overrides)
 
 
 def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Train an objective from one seed, or read what came of it.
+    """Train an objective from one seed, or read its earlier result.
 
     Args:
-        name: of a card.
-        seed: of the data, the weights and the noise.
-        folder: of this run; a result of the same overrides found there is not made again.
+        name: name of the objective.
+        seed: seed of the data, the weights and the noise.
+        folder: folder of this run; an existing result of the same overrides is reused.
 
     Returns:
-        `skipped`, a reason; or the run's `status`, `coverage` of the averaged generator and of the
-        `raw` one, the last values of `LAST` that the objective has, and how it was made.
+        A report with `skipped`, a reason, or with the run's `status`, `coverage` of the averaged
+        generator and `raw` of the other one. The final values of the tags in `LAST`, steps,
+        seconds, device and versions follow.
     """
     overrides = [*BUDGET, f"objective={name}", f"seed={seed}", *NEEDS.get(name, [])]
     result = folder / "result.json"
-    if composed(overrides).optimizer.critic["_target_"] in RATED:  # others mean another thing by it
+    if composed(overrides).optimizer.critic["_target_"] in RATED:  # others have another scale
         overrides.append(RATE)
-    if result.is_file() and (known := json.loads(result.read_text()))["asked"] == overrides:
-        return known
+    if result.is_file() and (earlier := json.loads(result.read_text()))["asked"] == overrides:
+        return earlier
     try:
         engine = build(composed(overrides))
-    except ValueError as error:  # it asks for labels, pixels or more noise than there is
+    except ValueError as error:  # the objective needs labels, images or more noise
         return {"skipped": str(error)}
     summary = fit(engine, folder)
     report: dict[str, Any] = {
@@ -85,14 +86,14 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def found(samples: np.ndarray) -> Coverage:
-    """What samples find of `dataset=gaussians25`."""
+    """Return the coverage of the modes of `dataset=gaussians25` by samples."""
     spec = gaussians25(n_samples=1, seed=0).spec
     assert spec.modes is not None and spec.mode_std is not None
     return coverage(samples, spec.modes, spec.mode_std, enough=ENOUGH)
 
 
 def row(name: str, reports: Sequence[dict[str, Any]]) -> str:
-    """A line of the table: mean over the seeds, and the range where it is one."""
+    """Return a line of the table: means over the seeds, and ranges for several seeds."""
 
     def cell(key: str, part: str, form: str) -> str:
         return spread([report[part][key] for report in reports], form)
@@ -101,9 +102,9 @@ def row(name: str, reports: Sequence[dict[str, Any]]) -> str:
     cells += [cell("quality", "coverage", ".2f")]
     cells += [cell("modes", "raw", ".1f"), cell("quality", "raw", ".2f")]
     sloped = [report for report in reports if report.get("lipschitz/lower", 0.0) > 0]
-    for tag in LAST:  # a flat critic has no estimate; its summary has that of an earlier step
-        mine = sloped if tag == "wasserstein/per_slope" else reports
-        cells.append(spread([report[tag] for report in mine if tag in report], ".2g"))
+    for tag in LAST:  # skip flat critics: their estimate is that of an earlier step
+        chosen = sloped if tag == "wasserstein/per_slope" else reports
+        cells.append(spread([report[tag] for report in chosen if tag in report], ".2g"))
     cells.append(f"{np.mean([report['seconds'] for report in reports]):.0f}")
     bad = sorted({report["status"] for report in reports} - {"completed"})
     note = f" ({', '.join(bad)} at step {min(r['steps'] for r in reports)})" if bad else ""
@@ -111,10 +112,10 @@ def row(name: str, reports: Sequence[dict[str, Any]]) -> str:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """The mean of the seeds' values; from two on, with the lowest and the highest."""
+    """Format the mean over seeds; with two or more, also the lowest and the highest value."""
     if not values:
         return ""
-    own = "d" if isinstance(values[0], int) else form  # a count has no digits, its mean has
+    own = "d" if isinstance(values[0], int) else form  # a count has no decimals, but its mean has
     if len(values) == 1:
         return f"{values[0]:{own}}"
     low, high = min(values), max(values)

@@ -1,9 +1,9 @@
-"""What the objectives do where the answer is known, on a mixture and with labels: one page.
+"""A page about the objectives: closed forms, modes of a mixture, labels and codes.
 
 python scripts/objectives.py [--only SECTION ...] [--seeds 1] [--out FILE.md]
 
-Sections: forms (seconds), modes (20 minutes a seed on one core) and labels (minutes). Their runs
-are kept in outputs/objectives/ and not repeated, so that a stopped command continues.
+Sections: forms (seconds), modes (20 minutes per seed on one core) and labels (minutes). Finished
+runs are kept in outputs/objectives/ and reused, so that a stopped command can continue.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ LABELS_BUDGET = ["dataset=digits", "model=dcgan", "model.filters=32", "seed=0"]
 
 
 def main() -> None:
+    """Print the sections of the page, and write it to --out."""
     sections = {"forms": forms, "modes": mixture, "labels": digits}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=sections, default=list(sections))
-    parser.add_argument("--seeds", type=int, default=1, help="of the runs on the mixture")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds of the runs on the mixture")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # the tensors are tiny: two threads would only wait for each other
+    torch.set_num_threads(1)  # the tensors are too small for two threads
     parts = [opening(options)]
     for name in options.only:
         parts.append("\n".join(sections[name](options)))
@@ -57,9 +58,9 @@ def main() -> None:
 
 
 def opening(options: argparse.Namespace) -> str:
-    """Title, command, machine and versions."""
-    known = versions()
-    packages = ", ".join(f"{name} {known[name]}" for name in ("python", "torch", "numpy"))
+    """Return the head of the page: title, command, machine and versions."""
+    installed = versions()
+    packages = ", ".join(f"{name} {installed[name]}" for name in ("python", "torch", "numpy"))
     command = "python scripts/objectives.py"
     if set(options.only) != {"forms", "modes", "labels"}:
         command += f" --only {' '.join(options.only)}"
@@ -68,7 +69,7 @@ def opening(options: argparse.Namespace) -> str:
     processor = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
     device = device_name(resolve_device("auto"))
     return prose(f"""
-        # Objectives: what they do where the answer is known
+        # Objectives: trained critics and generators against known answers
 
         Every number on this page comes from `{command}`, on {device}, {processor}; {packages}.
         Seeds are fixed: the same machine gives the same numbers, timings aside.
@@ -79,13 +80,13 @@ def opening(options: argparse.Namespace) -> str:
 
 
 def forms(_: argparse.Namespace) -> Iterator[str]:
-    """Trained critics beside closed forms."""
+    """Yield the section that compares trained critics with closed forms."""
     yield prose("""
         ## Against closed forms
 
-        Data N(0, 1), samples N(1, 1). A critic of two hidden layers maximises the bound of each row
-        of `objectives/fdiv.py` (Nowozin et al. 2016) on a grid from -7 to 8. A bound lies below
-        what it bounds. JS is known by quadrature; `gan` is 2 JS - log 4.
+        Data N(0, 1), samples N(1, 1). A critic of two hidden layers maximizes the lower bound of
+        each row of `objectives/f_divergence.py` (Nowozin et al. 2016) on a grid from -7 to 8. JS is
+        computed by quadrature; `gan` is 2 JS - log 4.
     """)
     yield from header("divergence", "closed form", "the critic's bound", "difference")
     for name, exact in CLOSED_FORMS.items():
@@ -104,33 +105,34 @@ def forms(_: argparse.Namespace) -> Iterator[str]:
 
 
 def lines(lam: float = 2.0) -> Iterator[str]:
-    """Parallel lines at growing distances."""
+    """Yield the table of two parallel lines at growing distances."""
     key = "objective.critic_terms.gradient_penalty.weight"
     wgan_gp = instantiate(modes.composed(["objective=wgan_gp", f"{key}={lam}"]).objective)
     gan = instantiate(modes.composed(["objective=gan"]).objective)
     yield prose(f"""
         Parallel lines (Arjovsky et al. 2017, example 1): data (0, Z), samples (theta, Z), so that
         W1 = theta and JS = log 2 = {log(2):.4f}. A critic is trained by `wgan_gp` with lambda =
-        {lam:g}, a discriminator by `gan`. The two-sided penalty lets the critic be steeper than 1:
-        slope s maximises theta s - lambda (s - 1)^2, at 1 + theta / (2 lambda). The estimate over
-        the steepest slope (`wasserstein/per_slope`) is W1 again.
+        {lam:g}, a discriminator by `gan`. The two-sided penalty allows a critic steeper than 1: the
+        slope s that maximizes theta s - lambda (s - 1)^2 is 1 + theta / (2 lambda). The estimate
+        divided by the steepest slope (`wasserstein/per_slope`) is again W1.
     """)
     expected = "theta (1 + theta / (2 lambda))"
     yield from header("theta = W1", "estimate", expected, "estimate / slope", "JS bound")
     for theta in (0.1, 0.2, 0.5, 1.0, 1.5, 2.0):
         torch.manual_seed(0)
-        found = lines_estimate(wgan_gp, theta)
+        estimates = lines_estimate(wgan_gp, theta)
         jensen = lines_jensen_shannon(gan, theta)
-        values = found["estimate"], theta * (1 + theta / (2 * lam)), found["wasserstein/per_slope"]
+        slope = estimates["wasserstein/per_slope"]
+        values = estimates["estimate"], theta * (1 + theta / (2 * lam)), slope
         yield line(f"{theta:g}", *(f"{value:.4f}" for value in (*values, jensen)))
 
 
 def slopes(probability: float = 0.01) -> Iterator[str]:
-    """Gradients of the generator's two losses where samples are told apart."""
+    """Yield the gradients of the generator's two losses for samples that are told apart."""
     yield prose(f"""
 
-        The slope of the generator's loss in the score, at D(G(z)) = {probability:g}: the saturating
-        loss hardly moves samples that are told apart (Goodfellow et al. 2014, section 3).
+        The slope of the generator's loss in the score, at D(G(z)) = {probability:g}. The saturating
+        loss hardly moves samples that the critic tells apart (Goodfellow et al. 2014, section 3).
     """)
     yield from header("loss", "slope", "by hand")
     losses: list[tuple[str, Callable[[Tensor], Tensor], float]] = [
@@ -147,78 +149,78 @@ def slopes(probability: float = 0.01) -> Iterator[str]:
 
 
 def mixture(options: argparse.Namespace) -> Iterator[str]:
-    """Modes of 25 Gaussians, a line a card."""
+    """Yield the table of modes of 25 Gaussians, one line per objective."""
     reports: dict[str, list[dict[str, Any]]] = {name: [] for name in modes.cards()}
     for seed in range(options.seeds):
-        for name, mine in reports.items():
-            mine.append(modes.measure(name, seed, RUNS / "modes" / name / f"seed_{seed}"))
-            print(f"# {name}, seed {seed}: {mine[-1].get('coverage', mine[-1])}", flush=True)
+        for name, runs in reports.items():
+            runs.append(modes.measure(name, seed, RUNS / "modes" / name / f"seed_{seed}"))
+            print(f"# {name}, seed {seed}: {runs[-1].get('coverage', runs[-1])}", flush=True)
     seeds = "seed 0" if options.seeds == 1 else f"{options.seeds} seeds, mean (lowest to highest)"
     width = modes.composed(modes.BUDGET).model.width
     yield prose(f"""
         ## Modes of 25 Gaussians
 
-        `gan-run objective=CARD {" ".join(modes.BUDGET)} {modes.RATE}`; {seeds}.
+        `gan-run objective=NAME {" ".join(modes.BUDGET)} {modes.RATE}`; {seeds}.
 
-        Every card with the same networks, 3 hidden layers of {width} units, and the same number of
-        generator iterations, whatever they cost. The learning rate is the same for all, but where a
-        card brings an optimizer of another kind, and higher than the published ones, because the
-        budget is small. Every other constant is the card's, and was chosen for other data. So this
-        is how far a card gets in little time; it is no ranking of methods. `gan`, `fgan_gan` and
-        `fgan_jensen_shannon` play one game and differ by rounding: how far apart they end says how
-        little a seed is worth.
+        All objectives use the same networks, 3 hidden layers of {width} units, and the same number
+        of generator iterations, regardless of their cost. The learning rate is the same for all,
+        except for objectives with another kind of optimizer. It is higher than the published ones,
+        because the budget is small. All other constants are the objective's defaults, which were
+        chosen for other data. The table shows the progress in little time; it is not a ranking of
+        methods. `gan`, `fgan_gan` and `fgan_jensen_shannon` play the same game and differ by
+        rounding, so their differences show the variation between seeds.
 
-        Of {modes.COUNT:,} samples of the averaged generator, one is good if it lies within
-        {WITHIN:g} standard deviations of the nearest mode (VEEGAN, Srivastava et al. 2017;
-        PacGAN, Lin et al. 2018). `modes`: those with {modes.ENOUGH} good samples or more, where
-        {modes.COUNT // 25} would be fair. `touched`: those with 1 or more, as these papers count; a
-        uniform blur touches most of them. `good`: the share of good samples; of real data, 98.9%.
-        `raw`: the same of the generator without averaging. `slope` and `W / slope`:
-        `lipschitz/lower` and `wasserstein/per_slope` of the last evaluation. `s`: seconds on one
-        core beside other work.
+        A sample is good if it is within {WITHIN:g} standard deviations of the nearest mode (VEEGAN,
+        Srivastava et al. 2017; PacGAN, Lin et al. 2018). There are {modes.COUNT:,} samples of the
+        averaged generator. `modes` counts the modes with at least {modes.ENOUGH} good samples,
+        where {modes.COUNT // 25} would be fair. `touched` counts those with at least 1, as in these
+        papers; a uniform blur touches most modes. `good` is the share of good samples, 98.9% for
+        real data. `raw` columns use the generator without averaging. `slope` and `W / slope` are
+        `lipschitz/lower` and `wasserstein/per_slope` of the last evaluation. `s` is seconds on one
+        core of a shared machine.
     """)
     names = ("modes", "touched", "good", "raw modes", "raw good", "slope", "W / slope", "s")
     yield from header("objective", *names)
-    for name, mine in reports.items():
-        if "skipped" not in mine[0]:
-            yield modes.row(name, mine)
-    yield from left_out({name: mine[0] for name, mine in reports.items()})
-    made = (report.get("versions", {}) for mine in reports.values() for report in mine)
-    commits = sorted({commit[:7] for its in made if (commit := its.get("git_commit"))})
+    for name, runs in reports.items():
+        if "skipped" not in runs[0]:
+            yield modes.row(name, runs)
+    yield from left_out({name: runs[0] for name, runs in reports.items()})
+    sources = (report.get("versions", {}) for runs in reports.values() for report in runs)
+    commits = sorted({commit[:7] for facts in sources if (commit := facts.get("git_commit"))})
     yield f"\nCommits of the runs: {', '.join(commits) or 'unknown'}."
 
 
 def digits(_: argparse.Namespace) -> Iterator[str]:
-    """Labels and codes."""
+    """Yield the section about labels and codes."""
     yield prose(f"""
         ## Labels and codes on the digits
 
-        `gan-run objective=CARD {" ".join(LABELS_BUDGET)}`.
+        `gan-run objective=NAME {" ".join(LABELS_BUDGET)}`.
 
-        The classifier of `scripts/score_digits.py`, trained on real digits, looks at
-        {labels.COUNT:,} samples, made for all labels or codes in turn. With labels: the share that
-        it classifies as their label. With codes: the purity, the share of samples in the class that
-        is most frequent among those of their code. A generator that ignores its labels reaches
-        about 10%, one that ignores its code the share of the most frequent class.
+        The classifier of `scripts/score_digits.py`, trained on real digits, classifies
+        {labels.COUNT:,} samples, generated for all labels or codes in turn. With labels, `share` is
+        the share of samples classified as their label. With codes, it is the purity: the share of
+        samples in the most frequent class of their code. A generator that ignores labels reaches
+        about 10%; one that ignores its code reaches the share of the most frequent class.
     """)
-    found = labels.measure(LABELS_BUDGET, RUNS / "labels")
+    results = labels.measure(LABELS_BUDGET, RUNS / "labels")
     yield from header("run", "share", "classes found", "s")
-    for name, its in found.items():
-        if "skipped" not in its:
-            share, classes = f"{its['share']:.1%}", str(its["classes"])
-            yield line(f"`{name}`", share, classes, f"{its['seconds']:.0f}")
-    yield from left_out(found)
+    for name, result in results.items():
+        if "skipped" not in result:
+            share, classes = f"{result['share']:.1%}", str(result["classes"])
+            yield line(f"`{name}`", share, classes, f"{result['seconds']:.0f}")
+    yield from left_out(results)
 
 
 def left_out(reports: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """A line for each run that was not made, and why."""
+    """Yield a line with the reason for each run that was skipped."""
     for name, report in reports.items():
         if "skipped" in report:
             yield f"\n`{name}` is left out: {report['skipped']}."
 
 
 def prose(text: str) -> str:
-    """Paragraphs, filled; commands and headings stay on a line."""
+    """Fill the paragraphs of a text; commands and headings stay on one line."""
     paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
     filled = [p if p.startswith(("`gan-run", "#")) else fill(p, 118) for p in paragraphs]
     lead = "\n" if text.startswith("\n\n") else ""
@@ -226,13 +228,13 @@ def prose(text: str) -> str:
 
 
 def header(*names: str) -> Iterator[str]:
-    """The head of a table."""
+    """Yield the head of a Markdown table."""
     yield line(*names)
     yield line(*["---"] * len(names))
 
 
 def line(*cells: str) -> str:
-    """A line of a table."""
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,11 +1,11 @@
-"""Does bfloat16 cost quality? Trains a data set from several seeds in float32 and in bfloat16.
+"""Quality of training in bfloat16 compared with float32, over several seeds.
 
 python scripts/precision.py [--dataset digits] [--seeds 3] [--out FILE.json] [KEY=VALUE ...]
 
-A processor that multiplies bfloat16 uses it (trainer.precision=bf16). On any other it is emulated:
-the inputs, weights, outputs and gradients of convolutions and matrix products are rounded to
-bfloat16 and multiplied in float32, which is what such hardware does, but for the order of sums.
-Finished runs are kept in outputs/precision/ and not repeated.
+Processors with bfloat16 multiplication use it (trainer.precision=bf16); others emulate it. The
+emulation rounds the inputs, weights, outputs and gradients of convolutions and matrix products to
+bfloat16, and multiplies in float32. It differs from the hardware only in the order of sums.
+Finished runs are kept in outputs/precision/ and reused.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ ROUNDED = (torch.conv2d, torch.conv_transpose2d, torch.nn.functional.linear)
 
 
 def main() -> None:
+    """Train all seeds in both precisions and print the classifier scores as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--seeds", type=int, default=3)
@@ -78,17 +79,20 @@ def main() -> None:
 
 
 def config(overrides: list[str]) -> Any:
+    """Compose a configuration."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return compose("config", overrides=overrides)
 
 
 def loaded(overrides: list[str]) -> Dataset:
+    """Load the data set of a configuration."""
     from hydra.utils import instantiate
 
     return instantiate(config(overrides).dataset)
 
 
 def train(overrides: list[str], precision: str, folder: Path, *, emulated: bool) -> None:
+    """Train one run into a folder; bf16 is emulated if `emulated`."""
     emulate = emulated and precision == "bf16"
     name = "fp32" if emulate else precision
     engine = build(config([*overrides, f"trainer.precision={name}"]))
@@ -107,7 +111,7 @@ def train(overrides: list[str], precision: str, folder: Path, *, emulated: bool)
 
 
 class Bfloat16(TorchFunctionMode):
-    """Convolutions and products of numbers that are rounded to bfloat16, in float32."""
+    """A mode in which convolutions and matrix products round to bfloat16, in float32."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -119,7 +123,7 @@ class Bfloat16(TorchFunctionMode):
 
 
 def to_bfloat16(value: Any) -> Any:
-    """Rounded, forwards and, as autograd casts gradients back, backwards."""
+    """Round to bfloat16; autograd rounds the gradient as well, as it casts it back."""
     return value.bfloat16().float() if isinstance(value, Tensor) else value
 
 

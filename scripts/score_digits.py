@@ -1,7 +1,9 @@
-"""How good are the digits of a run? python scripts/score_digits.py RUN_DIR [--count 2000] [--raw]
+"""Classifier score and class shares of the digits that a run generates.
 
-Trains a small classifier on scikit-learn's digits, draws samples from the run, and prints the share
-of each class and the classifier score, with those of held-out real digits beside them.
+python scripts/score_digits.py RUN_DIR [--count 2000] [--raw]
+
+The script trains a small classifier on scikit-learn's digits and draws samples from the run. It
+prints the share of each class and the classifier score, of samples and of held-out real digits.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from gan_runner.metrics.images.scores import classifier_score
 
 
 def main() -> None:
+    """Print the scores of samples and of held-out digits as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--count", type=int, default=2000)
@@ -40,7 +43,7 @@ def main() -> None:
 
 
 def classifier_of(data: Dataset) -> MLPClassifier:
-    """Trained on the labelled training split: to the end where it is small, for 12 epochs else."""
+    """Train a classifier on the training split, for 12 epochs, or 500 if it is small."""
     small = len(data.train.x) < 10_000
     return MLPClassifier(
         (256,), max_iter=500 if small else 12, tol=1e-6, n_iter_no_change=50, random_state=0
@@ -48,12 +51,12 @@ def classifier_of(data: Dataset) -> MLPClassifier:
 
 
 def rows(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Flat pixels in [-1, 1], and labels."""
+    """Return the flat pixels in [-1, 1] and the labels of a batch."""
     return to_unit(batch.x).flatten(1).numpy(), batch.y.numpy()
 
 
 def shares(p: np.ndarray) -> list[float]:
-    """Share of the samples that fall into each class."""
+    """Return the share of the samples in each class, from class probabilities (N, classes)."""
     counts = np.bincount(p.argmax(axis=1), minlength=p.shape[1])
     return [round(float(share), 4) for share in counts / len(p)]
 

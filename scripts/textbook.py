@@ -1,4 +1,4 @@
-"""WGAN-GP as tutorials write it in plain PyTorch: what scripts/bench.py compares us with."""
+"""WGAN-GP as tutorials write it in plain PyTorch: the baseline of scripts/bench.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_runner.training.engine import Engine
 
 
 def textbook(built: Engine, device: torch.device) -> Callable[[], None]:
-    """WGAN-GP as tutorials write it, on the same networks with their default memory layout."""
+    """Return one iteration of textbook WGAN-GP, on the same networks in the default layout."""
     generator = built.nets.generator.to(memory_format=torch.contiguous_format)
     critic = plain_activations(built.nets.critic).to(memory_format=torch.contiguous_format)
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=1e-4, betas=(0.0, 0.9))
@@ -26,7 +26,7 @@ def textbook(built: Engine, device: torch.device) -> Callable[[], None]:
     batches, latent_dim = endless(loader), int(built.nets.generator.latent_dim)
 
     def step() -> None:
-        # what PyTorch does unless it is told otherwise
+        # PyTorch's defaults
         tune_malloc(False)
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
         for _ in range(5):
@@ -59,7 +59,7 @@ def textbook(built: Engine, device: torch.device) -> Callable[[], None]:
 
 
 def plain_activations(network: nn.Module) -> nn.Module:
-    """Put torch's own activations back."""
+    """Replace the package's activations by torch's own."""
     for name, child in network.named_children():
         if hasattr(child, "slope"):
             setattr(network, name, nn.LeakyReLU(child.slope) if child.slope else nn.ReLU())
@@ -69,6 +69,7 @@ def plain_activations(network: nn.Module) -> nn.Module:
 
 
 def endless(loader: DataLoader) -> Iterator[torch.Tensor]:
+    """Yield batches forever."""
     while True:
         for (batch,) in loader:
             yield batch

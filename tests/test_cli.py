@@ -110,8 +110,8 @@ COMPOSITION = {
     "objetive=gan": r"objetive: no such key; did you mean objective\?",
     "model.filtres=3": r"model\.filtres: no such key; did you mean model\.filters\?",
     "nonsense": r"nonsense: not of the form KEY=VALUE",
-    "steps=5": r"steps: no such key; there is trainer\.steps$",
-    "lr=1": r"lr: no such key; there is optimizer\.lr, ",
+    "steps=5": r"steps: no such key; did you mean trainer\.steps\?$",
+    "lr=1": r"lr: no such key; did you mean optimizer\.lr or ",
     "model.width=5": r"model has latent_dim, .*, but model=mlp and mlp_generator have width",
     "metrics.images.network=x": r"metrics has critic, .*, but metrics=images and study have images",
 }
@@ -152,7 +152,7 @@ def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
     result = gan("train", "hydra.run.dir=file/run", cwd=tmp_path)
     refused(
         result,
-        r"cannot write .*file/run \(Not a directory\); name another folder: hydra\.run\.dir=FOLDER",
+        r"cannot write .*file/run \(Not a directory\); set hydra\.run\.dir to another folder",
         tmp_path,
     )
 
@@ -208,7 +208,7 @@ def test_a_run_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
     before = (run_dir / "metrics.jsonl").read_bytes()
     refused(
         gan("train", *QUICK, f"hydra.run.dir={run_dir}", cwd=tmp_path),
-        "holds a run already",
+        "already contains a run",
         tmp_path,
     )
     assert (run_dir / "metrics.jsonl").read_bytes() == before

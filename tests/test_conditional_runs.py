@@ -140,9 +140,10 @@ def test_a_run_without_labels_has_none_to_ask_for(
 
 
 def test_labels_of_one_player_alone(engine: Callable[..., Engine]) -> None:
-    with pytest.raises(ValueError, match=r"the critic asks for labels, .*model\.generator\.labels"):
+    words = r"model\.critic\.labels: the critic takes labels, .*model\.generator\.labels"
+    with pytest.raises(ValueError, match=words):
         engine("model.filters=4", "model.critic.labels=projection")
-    with pytest.warns(UserWarning, match="the critic does not see the labels"):
+    with pytest.warns(UserWarning, match=r"model\.generator\.labels has no effect"):
         engine("model.filters=4", "model.generator.labels=embedding")
 
 
@@ -184,7 +185,7 @@ def test_what_cannot_be_stacked_is_refused(config: Callable[..., DictConfig]) ->
             )
         )
     with pytest.raises(
-        ValueError, match=r"model\.critic\.norm=spectral cannot be trained in replicas"
+        ValueError, match=r"model\.critic\.norm=spectral: not supported with replicas"
     ):
         build(config("model.filters=4", "model.critic.norm=spectral", "trainer.replicas=2"))
 

@@ -189,7 +189,7 @@ REFUSED = {
     "trainer.steps=10": r"has 60 steps; to continue, ask for more: trainer.steps=N",
     "trainer.steps=x": "trainer.steps=x: should be a whole number",
     "trainer.steps=": "trainer.steps=: should be a whole number",
-    "resume=": "resume=: name the directory of a run",
+    "resume=": "resume=: missing value; set it to the directory of a run",
     "allow_targets=calendar.": "allow_targets=calendar.: should be a list",
     "allow_targets=5": "allow_targets=5: should be a list",
 }
@@ -258,7 +258,7 @@ def test_two_processes_never_share_a_run(zygote: Zygote, tmp_path: Path) -> None
     until(lambda: newest(tmp_path / "run"))
     for argv in ((f"resume={tmp_path}/run",), (*COMMAND, f"hydra.run.dir={tmp_path}/run")):
         code, out = other.run(tmp_path / "other", *argv)
-        assert code == 2 and ("another process" in out or "holds a run already" in out)
+        assert code == 2 and ("another process" in out or "already contains a run" in out)
     until(lambda: (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") > 5)
     other.process.stdin.close()
     zygote.kill(signal.SIGTERM)

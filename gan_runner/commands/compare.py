@@ -1,6 +1,6 @@
-"""gan-compare: numbers of several runs side by side, where what made them is alike.
+"""gan-compare: metrics of several runs side by side, if they have the same provenance.
 
-Only files are read, and nothing of torch is imported: see `runs.comparison`.
+The command reads files only and does not import torch; see `runs.comparison`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ WHICH = ("final", "best")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `gan-compare`."""
+    """Run the `gan-compare` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
     try:
         runs = read_runs(options.runs)
         tags = chosen(runs, options.tags)
-        unlike = {tag: what for tag in tags if (what := difference(runs, tag))}
+        unlike = {tag: text for tag in tags if (text := difference(runs, tag))}
         if unlike and not options.unlike:
-            tag, what = next(iter(unlike.items()))
+            tag, text = next(iter(unlike.items()))
             raise ValueError(
-                f"{tag}: {what}; unlike numbers are not put side by side without --unlike"
-                + (f" ({len(unlike)} tags are unlike)" if len(unlike) > 1 else "")
+                f"{tag}: {text}; these runs are not comparable; pass --unlike to compare anyway"
+                + (f" ({len(unlike)} tags differ)" if len(unlike) > 1 else "")
             )
         which = [options.only] if options.only else list(WHICH)
         rows = list(numbers(runs, tags, which))
@@ -47,41 +47,41 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     try:
         print(table(runs, tags, which=which, unlike=unlike), flush=True)
-    except BrokenPipeError:  # whoever reads has seen enough: gan-compare ... | head
+    except BrokenPipeError:  # the reader closed the pipe, as in gan-compare ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
-    """The tags that match, in the order of the alphabet; * stands for anything.
+    """Return the tags that match, sorted by name; * matches any text.
 
-    Without patterns all but losses, norms of gradients and speeds, which are on each run's own
-    scale.
+    Without patterns, return all tags but losses, gradient norms and speeds, whose scale depends on
+    the run.
 
     Raises:
-        ValueError: a pattern matches nothing.
+        ValueError: a pattern matches no tag.
     """
-    known = sorted({tag for run in runs for tag in run.values.final})
+    logged = sorted({tag for run in runs for tag in run.values.final})
     for pattern in patterns:
-        if not any(fnmatchcase(tag, pattern) for tag in known):
-            near = get_close_matches(pattern, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-            raise ValueError(f"--tags {pattern}: no run has it; {hint}")
+        if not any(fnmatchcase(tag, pattern) for tag in logged):
+            near = get_close_matches(pattern, logged, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from: {', '.join(logged)}"
+            raise ValueError(f"--tags {pattern}: not logged by any of these runs; {hint}")
     if not patterns:
-        return [tag for tag in known if record_of(tag).is_comparable]
-    return [tag for tag in known if any(fnmatchcase(tag, pattern) for pattern in patterns)]
+        return [tag for tag in logged if record_of(tag).is_comparable]
+    return [tag for tag in logged if any(fnmatchcase(tag, pattern) for pattern in patterns)]
 
 
 def numbers(
     runs: Sequence[Run], tags: Sequence[str], which: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Each number with its card, which says as well whether it is the final or the best, and when.
+    """Yield {"run", "tag", "value", "provenance"} for each value of the tags.
 
-    A value that is not finite is None.
+    The provenance also contains `which`, "final" or "best", and `step`. A non-finite value is None.
     """
     for tag, run, name in product(tags, runs, which):
-        found = run.at(tag, name)
-        if found is not None:
-            step, value = found
+        step_and_value = run.at(tag, name)
+        if step_and_value is not None:
+            step, value = step_and_value
             provenance = {**run.provenance.get(tag, {}), "which": name, "step": step}
             yield {"run": str(run.path), "tag": tag, "value": value, "provenance": provenance}
 
@@ -93,37 +93,37 @@ def table(
     which: Sequence[str] = WHICH,
     unlike: Mapping[str, str] | None = None,
 ) -> str:
-    """What differs between the configurations, then a line a tag and a column a run.
+    """Return a table: differing configuration keys, then one line per tag; one column per run.
 
     Args:
         runs: the columns.
-        tags: the lines; a number that a run does not have is a dash.
+        tags: the lines; a dash marks a value that a run does not have.
         which: "final", "best" or both.
-        unlike: what differs in the cards of a tag; its line is marked with a star.
+        unlike: {tag: difference in provenance}; these lines are marked with a star.
     """
     unlike = unlike or {}
     labels = [f"{tag} *" if tag in unlike else tag for tag in tags]
     columns = [_column(run, tags, which) for run in runs]
     head = [["", *(run.name for run in runs)], ["", *(run.state for run in runs)]]
-    what = [[key, *values] for key, values in differing([run.config for run in runs]).items()]
+    keys = [[key, *values] for key, values in differing([run.config for run in runs]).items()]
     body = [["", *(column[0] for column in columns)]]
     body += [
         [label, *cells]
         for label, *cells in zip(labels, *(column[1:] for column in columns), strict=True)
     ]
-    lines = aligned([*head, *what, [""] * (len(runs) + 1), *body], gap=3)
-    notes = [f"* {tag}: {what}" for tag, what in unlike.items()]
+    lines = aligned([*head, *keys, [""] * (len(runs) + 1), *body], gap=3)
+    notes = [f"* {tag}: {text}" for tag, text in unlike.items()]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
 def _column(run: Run, tags: Sequence[str], which: Sequence[str]) -> list[str]:
-    """A run's numbers as text, under a heading."""
+    """Return the column of a run: the heading, then one cell per tag."""
     parts = []
     for name in which:
-        found = [run.at(tag, name) for tag in tags]
-        values = [ABSENT if f is None else _number(f[1]) for f in found]
+        cells = [run.at(tag, name) for tag in tags]
+        values = [ABSENT if cell is None else _number(cell[1]) for cell in cells]
         if name == "best":
-            steps = ["" if f is None else f"@ {f[0]:,}" for f in found]
+            steps = ["" if cell is None else f"@ {cell[0]:,}" for cell in cells]
             values = _right(["best", *values])
             parts.append([f"{v} {s}" for v, s in zip(values, _right(["@ step", *steps]),
                                                      strict=True)])  # fmt: skip
@@ -155,15 +155,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gan-compare", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN_DIR",
-        help="directory of a gan-run; one of replicas stands for all of them",
+        help="directory of a gan-run; a directory with replicas adds each replica",
     )  # fmt: skip
     parser.add_argument(
         "--tags", type=lambda text: text.split(","), default=[], metavar="TAG,TAG",
-        help="what to compare, such as jsd/probe or 'images/*' (default: all but losses, norms of"
-        " gradients and speeds)",
+        help="tags to compare, such as jsd/probe or 'images/*' (default: all but losses, gradient"
+        " norms and speeds)",
     )  # fmt: skip
     parser.add_argument(
-        "--unlike", action="store_true", help="even where cards differ; such lines are marked"
+        "--unlike", action="store_true", help="compare even if provenance differs; mark those lines"
     )
     only = parser.add_mutually_exclusive_group()
     for which in WHICH:
@@ -171,8 +171,8 @@ def _parser() -> argparse.ArgumentParser:
             f"--{which}", action="store_const", dest="only", const=which,
             help=f"{which} values only (default: both)",
         )  # fmt: skip
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers there as well")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the same, each with its card")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the values as CSV")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write provenance, as JSON")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What gan-run says of a run on the terminal: before it, after it, and how it fares."""
+"""Terminal output of the commands: warnings, the result of a run, and its health."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def plain_warnings(program: str) -> None:
-    """From now on a warning is one line, shown once, however many replicas it holds for."""
+    """Print each distinct warning from now on as one line on stderr, once."""
     shown: set[str] = set()
 
     def show(message: Warning | str, *_: Any) -> None:
@@ -22,52 +22,54 @@ def plain_warnings(program: str) -> None:
 
 
 def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
-    """Print how a run ended, and what to do with it."""
+    """Print the status, health and last samples of a run, and commands to continue with."""
     first = run_dir / next(iter(summary.get("replicas", {".": None})))
-    pictures = sorted((first / "samples").glob("step_*.png"))
+    images = sorted((first / "samples").glob("step_*.png"))
     seconds = summary["seconds"]["total"]
-    if pictures and _shows_pictures():
+    if images and _supports_images():
         from gan_runner.plots.samples import image_to_ansi
 
-        print(image_to_ansi(pictures[-1], width=80, share=0.3))
+        print(image_to_ansi(images[-1], width=80, share=0.3))
     print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
     print(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:
         print(f"  executed    {_mode(summary['accelerate'])}")
-    if pictures:
-        print(f"  samples     {pictures[-1]}")
+    if images:
+        print(f"  samples     {images[-1]}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")
     print(f"  more        gan-sample {first} --count 100 --out samples.png")
 
 
 def _mode(mode: Mapping[str, Any]) -> str:
-    """How the iterations were executed and, where auto measured, why."""
+    """Return the execution mode and, after an autotuning, the speed of each mode."""
     speeds = [f"{name} {speed}" for name, speed in mode["iterations_per_second"].items()]
-    measured = f", the fastest of {', '.join(speeds)} iterations a second" if speeds else ""
-    return f"{mode['mode']}{measured}"
+    reason = f", the fastest of {', '.join(speeds)} iterations per second" if speeds else ""
+    return f"{mode['mode']}{reason}"
 
 
-def _shows_pictures() -> bool:
+def _supports_images() -> bool:
     return sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def health(summary: Mapping[str, Any], run_dir: Path) -> str:
-    """How a run fares and since when, in a line; of several replicas, those that are not well.
+    """Return the health of a run as one line, "ok" or the state, its first step and its reason.
+
+    Replicas that are not ok are listed by name.
 
     Args:
-        summary: of the run, or of a pack.
-        run_dir: that it describes.
+        summary: summary of a run, or of several replicas.
+        run_dir: directory of that run.
     """
     runs = summary.get("replicas", {"": summary})
-    ill = {name: its["health"] for name, its in runs.items() if its["health"]["state"] != "ok"}
-    texts = [f"{name} {_illness(its, run_dir / name)}".lstrip() for name, its in ill.items()]
-    if texts and len(ill) < len(runs):
-        texts.append(f"{len(runs) - len(ill)} of {len(runs)} ok")
+    states = {name: run["health"] for name, run in runs.items() if run["health"]["state"] != "ok"}
+    texts = [f"{name} {_problem(state, run_dir / name)}".lstrip() for name, state in states.items()]
+    if texts and len(states) < len(runs):
+        texts.append(f"{len(runs) - len(states)} of {len(runs)} ok")
     return "; ".join(texts) or "ok"
 
 
-def _illness(its: Mapping[str, Any], run_dir: Path) -> str:
-    text = f"{its['state']} since step {its['since']:,} ({its['because']})"
-    if its["incident"] is None:
+def _problem(state: Mapping[str, Any], run_dir: Path) -> str:
+    text = f"{state['state']} since step {state['since']:,} ({state['because']})"
+    if state["incident"] is None:
         return text
-    return f"{text}; batch and weights of step {its['incident']:,}: {run_dir / 'diverged.pt'}"
+    return f"{text}; batch and weights of step {state['incident']:,}: {run_dir / 'diverged.pt'}"

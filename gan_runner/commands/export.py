@@ -1,4 +1,4 @@
-"""gan-export: a generator's weights as safetensors, for publication."""
+"""gan-export: write a generator's weights as safetensors, for publication."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gan_runner.runs.tensors import save_safetensors
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `gan-export`."""
+    """Run the `gan-export` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(prog="gan-export", description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
     parser.add_argument("--out", type=Path, default=Path("generator.safetensors"))
-    parser.add_argument("--raw", action="store_true", help="the generator without averaging")
+    parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
     parser.add_argument(
-        "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
+        "--allow", action="append", default=[], metavar="PREFIX", help="as in gan-sample"
     )
     options = parser.parse_args(arguments)
     plain_warnings("gan-export")
@@ -36,16 +36,17 @@ def main(arguments: list[str] | None = None) -> None:
 def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] = ()) -> None:
     """Write the generator of a run's last checkpoint as a safetensors file.
 
-    Its metadata, all strings: `generator`, the configuration node as JSON; `shape`, of a sample as
-    JSON; `n_classes`, the labels that it was trained with; `weights`, "average" or "raw".
+    The metadata values are strings. `generator` is the configuration node and `shape` the shape of
+    a sample, both as JSON. `n_classes` is the number of labels that the generator was trained with;
+    `weights` is "average" or "raw".
 
     Raises:
-        ValueError: no such run, no checkpoint in it, a target that is not allowed, or `out` is a
+        ValueError: the run or its checkpoint is missing, a target is not allowed, or `out` is a
             directory.
-        OSError: it could not be written.
+        OSError: the file cannot be written.
     """
     if out.exists() and not out.is_file():
-        raise ValueError(f"--out {out}: is no file; name one that ends in .safetensors")
+        raise ValueError(f"--out {out}: is not a file; choose a name that ends in .safetensors")
     players = load(run_dir, raw=raw, device="cpu", allow=allow)
     generator, spec = players.generator, players.spec
     node = saved_config(run_dir)["model"]["generator"]

@@ -1,4 +1,4 @@
-"""gan-report: one HTML file that shows a study or a sweep and needs no network."""
+"""gan-report: write one HTML file that shows a study or a sweep and works offline."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gan_runner.sweeps.jobs import read_jobs
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `gan-report`."""
+    """Run the `gan-report` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(prog="gan-report", description=__doc__)
-    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="of a sweep or a study")
+    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="a sweep or study")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: SWEEP_DIR/report.html")
     options = parser.parse_args(arguments)
     out = options.out or options.sweep_dir / "report.html"
     try:
         if out.is_dir():
-            raise ValueError(f"--out {out}: is a directory; name a file in it")
-        if jobs := read_jobs(options.sweep_dir):  # as far as they have come
-            with suppress(OSError):  # a directory that may only be read
+            raise ValueError(f"--out {out}: is a directory; choose a file in it")
+        if jobs := read_jobs(options.sweep_dir):  # unfinished jobs included
+            with suppress(OSError):  # a read-only directory
                 conclude(options.sweep_dir, jobs)
         atomic_write(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
     except (ValueError, OSError) as error:

@@ -1,6 +1,6 @@
-"""One run from the command line: a new one, or the continuation of one.
+"""One run from the command line, new or resumed.
 
-Hydra composes the configuration; errors of the user become a `UsageError` here.
+Hydra composes the configuration; this module turns errors of the user into `UsageError`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """Train one run, or one job of a sweep; return its summary.
 
     Raises:
-        UsageError: the configuration, the data or the machine does not allow it, or it diverged.
-        Interrupted: a signal ended it; all up to that step is on disk.
+        UsageError: the configuration, the data or the machine does not allow the run, or the run
+            diverged.
+        Interrupted: a signal ended the run; everything up to that step is on disk.
     """
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
         engine = build(cfg)
         if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
-            warnings.warn("this recipe is of a sweep, and this one run of it; add -m", stacklevel=1)
+            advice = "add -m to run all of its jobs"
+            warnings.warn(f"this experiment defines a sweep; {advice}", stacklevel=1)
         for one in engine.runs:
             one.hyperparameters = {**hyperparameters(cfg), "seed": one.facts["seed"]}
         check_new(run_dir)
@@ -55,11 +57,14 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def resume(arguments: Sequence[str]) -> dict[str, Any]:
-    """Continue a run from its last whole checkpoint, to the same end as if it had never stopped.
+    """Continue a run from its last valid checkpoint, to the same result as without the stop.
 
-    Besides `resume=RUN_DIR`, `trainer.steps=N` may ask for more steps than the run had, and
-    `allow_targets=[...]` must repeat the prefixes that the run needs. Everything else would make it
-    another run.
+    Besides `resume=RUN_DIR`, `trainer.steps=N` may raise the number of steps, and
+    `allow_targets=[...]` must repeat the prefixes that the run needs. Any other override would
+    change the run and is rejected.
+
+    Raises:
+        UsageError: an override is not allowed or invalid, or as in `run`.
     """
     values = {key: value for key, _, value in (a.partition("=") for a in arguments)}
     allowed = {"resume", "trainer.steps", "allow_targets"}
@@ -69,7 +74,7 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
             USAGE_ERROR,
         )
     if not values["resume"]:
-        raise UsageError("resume=: name the directory of a run", USAGE_ERROR)
+        raise UsageError("resume=: missing value; set it to the directory of a run", USAGE_ERROR)
     steps, allow = values.get("trainer.steps"), values.get("allow_targets", "[]")
     if steps is not None and not steps.isdecimal():
         raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
@@ -88,7 +93,14 @@ def resume_run(
     steps: int | None = None,
     places: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Continue a run directory, to more steps than it had if `steps` says so; see `resume`."""
+    """Continue the run in a directory, up to `steps` if given; see `resume`.
+
+    Args:
+        run_dir: directory of the run.
+        allow: prefixes of targets that the run may name besides our own.
+        steps: new number of steps; None keeps that of the run.
+        places: values of `MACHINE_KEYS`, such as the device, that replace those of the run.
+    """
     try:
         engine = rebuild_engine(run_dir, steps=steps, allow=allow, places=places)
         states = resume_states(run_dir, engine)
@@ -99,7 +111,7 @@ def resume_run(
 
 
 def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
-    """Print what is about to be trained, and where."""
+    """Print the command, seed, data, networks, device and directory of a run that starts."""
     run = engine.runs[0]
     seeds = [one.facts["seed"] for one in engine.runs]
     print(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
@@ -113,7 +125,7 @@ def _fit(
     try:
         summary = fit(engine, run_dir, resume_from=resume_from)
     except OSError as error:
-        advice = f"free some space, then gan-run resume={run_dir}"
+        advice = f"free some space, then run gan-run resume={run_dir}"
         raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
     except ValueError as error:
         raise UsageError(str(error), USAGE_ERROR) from error
@@ -121,6 +133,6 @@ def _fit(
     if summary["status"] == "interrupted":
         raise Interrupted(summary["signal"], f"continue with gan-run resume={run_dir}")
     if summary["status"] == "diverged":
-        advice = "trainer.on_diverged=continue would go on"
+        advice = "set trainer.on_diverged=continue to train on regardless"
         raise UsageError(f"{health(summary, run_dir)}; {advice}", FAILURE)
     return summary

@@ -1,4 +1,4 @@
-"""gan-sample: draw from the generator of a finished (or interrupted) run."""
+"""gan-sample: draw samples from the generator of a finished or interrupted run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gan_runner.training.sampling import generate
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `gan-sample`."""
+    """Run the `gan-sample` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
     plain_warnings("gan-sample")
     try:
@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
         _write(samples, options.out)
     except MemoryError:
-        print(f"gan-sample: --count {options.count}: too many for this memory", file=sys.stderr)
+        problem = "does not fit into memory; choose a smaller number"
+        print(f"gan-sample: --count {options.count}: {problem}", file=sys.stderr)
         sys.exit(2)
     except (ValueError, OSError) as error:
         print(f"gan-sample: {error}", file=sys.stderr)
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class Chain(NamedTuple):
-    """How long a Langevin chain is, and its step size."""
+    """Number of steps and step size of a Langevin chain."""
 
     steps: int
     step_size: float
@@ -77,31 +78,31 @@ def draw(
     chain: Chain | None = None,
     allow: Sequence[str] = (),
 ) -> np.ndarray:
-    """Samples of a run's last checkpoint.
+    """Draw samples from the generator of a run's last checkpoint.
 
-    The k-th sample depends on the seed and k alone, not on how many are drawn.
+    The k-th sample depends on the seed and k alone, not on the number of samples.
 
     Args:
-        run_dir: of `gan-run`.
-        count: how many; only the result must fit into memory, not one batch of that size.
-        seed: of the noise.
-        raw: draw from the generator as it stood, not from its running average.
+        run_dir: directory of a `gan-run`.
+        count: number of samples; the result must fit into memory, a batch of that size need not.
+        seed: seed of the noise.
+        raw: draw from the generator's last weights instead of their running average.
         device: auto, cpu, cuda or cuda:N.
-        label: that all samples are made for; None: 0, 1, 2 ... in turn. For a generator that takes
-            labels.
-        code: value of the categorical code of all samples; None: random. For InfoGAN.
-        chain: Langevin sampling in the energy that the critic is; None: noise as it is drawn.
+        label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
+        code: value of InfoGAN's categorical code in all samples; None: random.
+        chain: Langevin sampling of the noise in the energy -f(G(z)); None: noise from the prior.
         allow: prefixes of targets that the run may name besides our own; see `signature.ALLOWED`.
 
     Returns:
         (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
 
     Raises:
-        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+        ValueError: the run or its checkpoint is missing, a target is not allowed, or `chain` or
+            `code` does not fit the run.
     """
     players = load(run_dir, raw=raw, device=device, allow=allow)
     if chain is not None and categories(players.objective.prior):
-        raise ValueError("--langevin: this run's noise holds a code, which the steps would destroy")
+        raise ValueError("--langevin: would overwrite the code in this run's noise; omit it")
     latents = _with_code(players.latents(seed, label), players.objective, code)
     samples = np.empty((count, *players.spec.shape), dtype=np.float32)
     for start, latent in zip(range(0, count, CHUNK), latents, strict=False):
@@ -115,13 +116,13 @@ def draw(
 def _with_code(
     latents: Iterator[Latent], objective: Objective, code: int | None
 ) -> Iterator[Latent]:
-    """Noise with its categorical code set to one value."""
+    """Set the categorical code of all noise to one value."""
     if code is None:
         return latents
     count = categories(objective.prior)
     if not 0 <= code < count:
-        known = f"0 to {count - 1}" if count else "none: it was trained without them"
-        raise ValueError(f"--code {code}: the codes of this generator are {known}")
+        advice = f"should be 0 to {count - 1}" if count else "this generator has no codes; omit it"
+        raise ValueError(f"--code {code}: {advice}")
     one_hot = torch.eye(count)[code].expand(CHUNK, -1)
     return (Latent(torch.cat([one_hot.to(z), z[:, count:]], dim=1), y) for z, y in latents)
 
@@ -129,13 +130,16 @@ def _with_code(
 def _follow(
     chain: Chain, players: TrainedModel, latent: Latent, *, seeds: tuple[int, ...]
 ) -> Latent:
-    """The noise at the end of Langevin chains in the energy -f(G(z)): see `optim.langevin`."""
+    """Return the noise at the end of Langevin chains in the energy -f(G(z)).
+
+    See `optim.langevin`.
+    """
 
     def energy(z: Tensor) -> Tensor:
         scores = players.critic(players.generator(z, latent.y), latent.y)
         return -ensemble_mean(scores, len(z))
 
-    own = np.random.SeedSequence(seeds).generate_state(1)  # not that of the noise it begins with
+    own = np.random.SeedSequence(seeds).generate_state(1)  # differs from the seed of the noise
     random = torch.Generator().manual_seed(int(own[0]))
     z = langevin(energy, latent.z, steps=chain.steps, step_size=chain.step_size, random=random)
     return latent._replace(z=z)
@@ -158,9 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=100, help="samples (default: 100)")
     parser.add_argument(
         "--out", type=Path, default=Path("samples.png"),
-        help="FILE.png: a picture; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
+        help="FILE.png: an image; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     parser.add_argument(
         "--label", type=int, default=None,
         help="class of the samples, for a run with labels (default: all in turn)",
@@ -174,13 +178,13 @@ def _parser() -> argparse.ArgumentParser:
         help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy -f(G(z))",
     )  # fmt: skip
     parser.add_argument(
-        "--step-size", type=float, default=0.01, metavar="A", help="of those (default: 0.01)"
+        "--step-size", type=float, default=0.01, metavar="A", help="Langevin step (default: 0.01)"
     )
-    parser.add_argument("--raw", action="store_true", help="the generator without averaging")
+    parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="PREFIX",
-        help="prefixes of packages besides our own that the run's networks may come from",
+        help="prefix of a package, besides our own, that the run's networks may come from",
     )  # fmt: skip
     return parser
 

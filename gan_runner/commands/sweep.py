@@ -1,4 +1,4 @@
-"""`gan-run -m`: all jobs of a sweep, its cost before them and its table after them."""
+"""`gan-run -m`: the cost of a sweep, all of its jobs, then its table."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from gan_runner.sweeps.run_job import run_job as run_or_resume
 
 
 def sweep(arguments: Sequence[str], app: Callable[[], Any]) -> None:
-    """Run all jobs of a multirun; with --dry-run tell their cost only, as a study always does.
+    """Run all jobs of a multirun; with --dry-run, print their cost and stop.
+
+    A study prints its cost in either case.
 
     Args:
-        arguments: of the command line.
+        arguments: arguments of the command line.
         app: Hydra's application, which reads `sys.argv`.
     """
     if {"--cfg", "-c"} & set(arguments):
-        raise UsageError("--cfg: shows one job; leave out -m", USAGE_ERROR)
+        raise UsageError("--cfg: shows a single job; omit -m", USAGE_ERROR)
     dry = "--dry-run" in arguments
     rest = [argument for argument in arguments if argument != "--dry-run"]
     sys.argv[1:] = multirun.sweep_arguments(with_saved_config(rest))
@@ -35,21 +37,21 @@ def sweep(arguments: Sequence[str], app: Callable[[], Any]) -> None:
 
 
 def run_job(cfg: DictConfig) -> float:
-    """Run, resume or skip one job of a sweep; return the value that a search minimises."""
+    """Run, resume or skip one job of a sweep; return the value that a search minimizes."""
     from gan_runner.commands.run import run
 
     return run_or_resume(cfg, start=run, resume=_resume_job)
 
 
 def _announce(config: DictConfig, *rest: Any, dry: bool) -> None:
-    if dry or "study" in config:  # most sweeps need no torch in the process that conducts them
+    if dry or "study" in config:  # other sweeps run without torch in the main process
         from gan_runner.studies import cost
 
         cost.announce(config, *rest, dry=dry)
 
 
 def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
-    """Continue a job of a sweep with the device and the place of the data that `cfg` names."""
+    """Continue a job of a sweep with the `MACHINE_KEYS` of `cfg`, such as the device."""
     from gan_runner.commands.run import resume_run
 
     places = {key: OmegaConf.select(cfg, key) for key in MACHINE_KEYS}

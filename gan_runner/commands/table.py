@@ -1,4 +1,4 @@
-"""gan-table: the table of a sweep, and of its study, from files alone."""
+"""gan-table: print and write the table of a sweep and of its study; it reads files only."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from gan_runner.sweeps.table import terminal_table, write_table
 
 
 def main() -> None:
-    """Entry point of `gan-table`: the table of a sweep, and of its study, from files alone."""
+    """Run the `gan-table` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(
         prog="gan-table",
-        description="Print the table of a sweep and write it as sweep.csv and sweep.md; of a study,"
-        " also its own table or picture.",
+        description="Print the table of a sweep and write it as sweep.csv and sweep.md; a study"
+        " adds its own table or plot.",
     )
     parser.add_argument("sweep_dir", type=Path)
     folder = parser.parse_args().sweep_dir
     try:
         jobs = read_jobs(folder)
         if not jobs and not (folder / FILE).is_file():
-            raise ValueError(f"{folder} is not the directory of a sweep (it has no job)")
+            raise ValueError(f"{folder} is not the directory of a sweep (it contains no job)")
         if jobs:
             write_table(folder, jobs)
             print(terminal_table(jobs))
-        if said := conclude(folder, jobs):
-            print(said)
+        if conclusion := conclude(folder, jobs):
+            print(conclusion)
     except (ValueError, OSError) as error:
         print(f"gan-table: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""The text of `gan-run --help`, and what to make of a command line before Hydra reads it."""
+"""The text of `gan-run --help`, and edits of a command line before Hydra reads it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _HYDRA_KEYS = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra.job.
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Return True for --help without other flags, which Hydra would have to read."""
+    """Return whether --help is given without other flags, which Hydra would have to parse."""
     flags = {argument for argument in arguments if argument.startswith("-")}
     return bool(flags) and flags <= {"--help", "-h"}
 
 
 def usage(arguments: Sequence[str]) -> str:
-    """Return the text of --help: the template in conf/config.yaml, filled in.
+    """Return the text of --help: the template in conf/config.yaml with its fields substituted.
 
-    Hydra would fill it in as well, but first lists some sixty groups of its own, which takes half a
-    second; with flags besides --help, such as --config-dir, it still does.
+    Hydra would substitute them too, but takes half a second to list about sixty groups of its own.
+    With flags besides --help, such as --config-dir, Hydra prints the text.
     """
     overrides = [argument for argument in arguments if not argument.startswith("-")]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -39,10 +39,10 @@ def usage(arguments: Sequence[str]) -> str:
 
 
 def with_saved_config(arguments: Sequence[str]) -> list[str]:
-    """Let `--config-path RUN_DIR` be relative to the current folder, and its run directory clean.
+    """Make the folder in `--config-path RUN_DIR` absolute, and add the Hydra keys that it lacks.
 
-    Hydra takes a relative path from the package's folder, and Hydra's own keys in conf/config.yaml
-    are not part of a run's configuration.
+    Hydra resolves a relative path against the package's folder. A run's saved configuration does
+    not contain the Hydra keys of conf/config.yaml, which keep Hydra's files out of run directories.
     """
     for i, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
@@ -52,7 +52,7 @@ def with_saved_config(arguments: Sequence[str]) -> list[str]:
         if here < len(arguments):
             path = os.path.abspath(value if equals else arguments[here])
             if not os.path.isdir(path):
-                raise UsageError(f"{flag} {path}: no such directory", USAGE_ERROR)
+                raise UsageError(f"{flag} {path}: the directory does not exist", USAGE_ERROR)
             word = [path if here != i else f"{flag}={path}"]
             return [*arguments[:here], *word, *arguments[here + 1 :], *_HYDRA_KEYS]
     return list(arguments)

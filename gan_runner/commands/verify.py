@@ -1,7 +1,7 @@
-"""gan-verify: prove that a run can be resumed, by doing it.
+"""gan-verify: check that a resumed run repeats the original bit for bit.
 
-Trains again from the last checkpoint but one to the last, in a temporary directory, and compares
-every weight, every optimizer state, every random state and the log in between, bit for bit.
+The command trains again from the second-to-last checkpoint to the last, in a temporary directory.
+It compares all weights, optimizer states, random states and the log in between, bit for bit.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from gan_runner.training.loop import fit
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `gan-verify`."""
+    """Run the `gan-verify` command; exit with 1 if the states differ, with 2 on a user's error."""
     parser = argparse.ArgumentParser(prog="gan-verify", description=__doc__.partition("\n")[0])
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
     parser.add_argument(
-        "--allow", action="append", default=[], metavar="PREFIX", help="as of gan-sample"
+        "--allow", action="append", default=[], metavar="PREFIX", help="as in gan-sample"
     )
     options = parser.parse_args(arguments)
     plain_warnings("gan-verify")
@@ -50,16 +50,16 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
     """Repeat a run between its last two checkpoints.
 
     Returns:
-        The step of either, and the names of the entries of the state that differ.
+        The steps of both checkpoints, and the names of the state's entries that differ.
 
     Raises:
         ValueError: the run has fewer than two checkpoints.
-        CorruptCheckpoint: one of them cannot be read.
+        CorruptCheckpoint: a checkpoint cannot be read.
     """
     one = run_dir / "replica_0" if holds_replicas(run_dir) else run_dir
     steps = [_step(path) for path in checkpoints(one)[-2:]]
     if len(steps) < 2:
-        saved_config(run_dir)  # says so if it is no run at all
+        saved_config(run_dir)  # raises if this is not a run directory
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
     again = rebuild_engine(run_dir, steps=steps[1], allow=allow)
     names = [run.folder for run in again.runs]
@@ -71,7 +71,7 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
         scratch = Path(name)
         fit(again, scratch, resume_from=first)
         states = [load_checkpoint(checkpoint_path(scratch / name, steps[1])) for name in names]
-    different = [differences(mine, other) for mine, other in zip(last, states, strict=True)]
+    different = [differences(old, new) for old, new in zip(last, states, strict=True)]
     return steps[0], steps[1], sorted({name for names in different for name in names})
 
 

@@ -1,4 +1,4 @@
-"""Combinations across the axes that contradict themselves: refused or warned about, and why."""
+"""Checks of the combination of objective, model and optimizer: errors and warnings."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def check(
     settings: Settings,
     metrics: Sequence[Metric],
 ) -> Settings:
-    """Look at everything that was built, before anything is trained.
+    """Check that the parts of a run fit together, before it is trained.
 
     Returns:
-        The settings, with `checkpoint_metric` decided.
+        The settings, with `checkpoint_metric` resolved from "auto".
 
     Raises:
-        ValueError: for a contradiction; what is merely unwise is warned about.
+        ValueError: two parts contradict each other; an unwise combination only gives a warning.
     """
     _check_labels(objective, nets)
     _check_heads(objective)
@@ -54,7 +54,7 @@ def check(
             f"{settings.steps}: only the first and the last step are saved",
             stacklevel=2,
         )
-    provenances = [its for metric in metrics for its in metric.provenance.items()]
+    provenances = [entry for metric in metrics for entry in metric.provenance.items()]
     measured = {
         tag for tag, provenance in provenances if record_of(tag, provenance).better != "neither"
     }
@@ -62,32 +62,36 @@ def check(
 
 
 def check_replicas(nets: Sequence[Nets], precision: str) -> None:
-    """Look at the networks of several runs that are to be trained as one.
+    """Check that the networks of several runs can be stacked and trained together.
 
     Raises:
-        ValueError: they cannot be stacked.
+        ValueError: the networks cannot be stacked.
     """
     for player in ("generator", "critic"):
-        first, *others = (getattr(its, player) for its in nets)
+        first, *others = (getattr(pair, player) for pair in nets)
         if any(str(other) != str(first) for other in others):
             raise ValueError(
                 f"trainer.replicas={len(nets)}: the {player}s differ in architecture, but replicas"
-                " are one network with several weights; give all the same (model.seed=N)"
+                " are one network with several weights; fix the architecture (model.seed=N)"
             )
         if any(isinstance(m, nn.Conv2d) for m in first.modules()) and precision == "bf16":
             raise ValueError(
-                f"trainer.precision=bf16 does not work with trainer.replicas={len(nets)} and"
+                f"trainer.precision=bf16: not supported with trainer.replicas={len(nets)} and"
                 " convolutions; set trainer.precision=fp32"
             )
         if has_spectral_norm(first):
             raise ValueError(
-                f"model.{player}.norm=spectral cannot be trained in replicas: torch's power"
+                f"model.{player}.norm=spectral: not supported with replicas, because torch's power"
                 " iteration works on one network at a time; set trainer.replicas=1"
             )
 
 
 def check_features(objective: Objective, critic: nn.Module) -> None:
-    """Raise a ValueError where terms need a last hidden layer that the critic does not show."""
+    """Check that the critic has a module `features` if terms or heads need its last hidden layer.
+
+    Raises:
+        ValueError: the module is needed but missing.
+    """
     wanted = [*objective.needing("features"), *(f"heads.{name}" for name in objective.heads)]
     if wanted and not hasattr(critic, "features"):
         raise ValueError(
@@ -97,17 +101,17 @@ def check_features(objective: Objective, critic: nn.Module) -> None:
 
 
 def _check_labels(objective: Objective, nets: Nets) -> None:
-    """Both players must know the label, or the scores of generated samples have none."""
+    """Check that generator and critic take labels, or do without, as the objective needs."""
     generator, critic = (getattr(n, "n_classes", 0) for n in (nets.generator, nets.critic))
     if critic and not generator:
         raise ValueError(
-            "the critic asks for labels, but the generator has none to give; set"
+            "model.critic.labels: the critic takes labels, but the generator does not; set"
             " model.generator.labels=embedding or conditional_norm, or model.critic.labels=none"
         )
     for term in objective.needing("labels"):
         if critic:
             raise ValueError(
-                f"objective.{term}: the critic is told the label that it is to find; set"
+                f"objective.{term}: the critic receives the label that it should predict; set"
                 " model.critic.labels=none"
             )
         if not generator:
@@ -117,35 +121,35 @@ def _check_labels(objective: Objective, nets: Nets) -> None:
             )
     if generator and not critic and not objective.needing("labels"):
         warnings.warn(
-            "the critic does not see the labels that the generator is given, so they will mean"
-            " nothing; set model.critic.labels=projection or concatenation",
+            "model.generator.labels has no effect, because the critic does not take labels; set"
+            " model.critic.labels=projection or concatenation",
             stacklevel=3,
         )
 
 
 def _check_heads(objective: Objective) -> None:
-    """A term's network must be there, and be made for the code that the noise holds."""
+    """Check that each term has its head, and that the head fits the code in the noise."""
     for name in ("classifier", "code", "pairs"):
         for term in objective.needing(f"head {name}"):
             if name not in objective.heads:
                 raise ValueError(
-                    f"objective.{term} needs a network objective.heads.{name}, as the cards acgan,"
-                    " infogan and meg have one"
+                    f"objective.{term} needs a network; set objective.heads.{name}, as in"
+                    " objective=acgan, infogan or meg"
                 )
     if objective.needing("head code"):
         values = categories(objective.prior)
         code = {"categorical": values, "continuous": code_dim(objective.prior) - values}
         for key, default in (("categorical", 10), ("continuous", 2)):
-            its = getattr(objective.heads["code"], "keywords", {}).get(key, default)
-            if code[key] != its:
+            size = getattr(objective.heads["code"], "keywords", {}).get(key, default)
+            if code[key] != size:
                 raise ValueError(
-                    f"objective.heads.code.{key}={its}: the code of objective.prior has"
+                    f"objective.heads.code.{key}={size}: the code of objective.prior has"
                     f" {code[key]}; make them equal"
                 )
     if objective.heads and objective.constraint is not None:
         raise ValueError(
-            "objective.constraint bounds all weights of the critic, those of objective.heads too,"
-            " which could then not be fitted; set objective.constraint=null"
+            "objective.constraint bounds all weights of the critic, including those of"
+            " objective.heads, which could then not be fitted; set objective.constraint=null"
         )
 
 
@@ -156,34 +160,34 @@ def _check_ensemble(objective: Objective) -> None:
     parts += ["its average over all scores" for s in scores if getattr(s, "func", s) in averaging]
     if objective.critics > 1 and parts:
         raise ValueError(
-            f"objective.critics={objective.critics} contradicts {parts[0]}, which is of one critic;"
-            " set objective.critics=1"
+            f"objective.critics={objective.critics} contradicts {parts[0]}, which needs a single"
+            " critic; set objective.critics=1"
         )
 
 
 def _check_penalty(term: str, critic: nn.Module) -> None:
     if has_batch_norm(critic):
         raise ValueError(
-            f"model.critic.norm=batch contradicts {term}: it is defined sample by sample, and batch"
-            " norm makes each score depend on the whole batch; set model.critic.norm=none or layer"
+            f"model.critic.norm=batch contradicts {term}, which is defined per sample: batch norm"
+            " makes each score depend on the whole batch; set model.critic.norm=none or layer"
         )
     if has_batch_statistics(critic):
         raise ValueError(
-            f"model.critic.batch_statistics contradicts {term}: it is defined sample by sample, and"
+            f"model.critic.batch_statistics contradicts {term}, which is defined per sample:"
             " minibatch statistics make each score depend on the whole batch; set"
             " model.critic.batch_statistics=none"
         )
-    if term == "objective.constraint":  # which takes no gradient, unlike every such term
+    if term == "objective.constraint":  # unlike the other terms, it does not take a gradient
         return
     if any(p.dtype in {torch.float16, torch.bfloat16} for p in critic.parameters()):
         raise ValueError(
-            f"the critic's weights are in half precision, which contradicts {term}: the norm of a"
-            " gradient and its derivative need float32; keep the critic in float32"
+            f"{term} contradicts the critic's half-precision weights: the norm of a gradient and"
+            " its derivative need float32; keep the critic in float32"
         )
     if any(isinstance(module, nn.ELU) for module in critic.modules()):
         warnings.warn(
-            f"ELU has a kink in its derivative, which {term} differentiates once more: Gulrajani et"
-            " al. 2017 could not train such critics; softplus(2x + 2)/2 - 1 is a smooth relative",
+            f"ELU has a kink in its derivative, which {term} differentiates again: Gulrajani et al."
+            " 2017 could not train such critics; use softplus(2x + 2)/2 - 1, which is smooth",
             stacklevel=3,
         )
 
@@ -195,14 +199,14 @@ def _check_constraint(
     if has_spectral_norm(critic):
         name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(
-            f"objective.constraint={name} contradicts the critic's spectral norm: that"
-            " divides by the norm of the very weights that the constraint bounds, so that it has no"
-            " effect; set objective.constraint=null or the critic's norm to none"
+            f"objective.constraint={name} contradicts the critic's spectral norm, which divides by"
+            " the norm of the bounded weights, so that the constraint has no effect; set"
+            " objective.constraint=null or the critic's norm to none"
         )
     if getattr(function, "undone_by_norms", False) and has_feature_norm(critic):
         raise ValueError(
-            "model.critic.norm contradicts objective.constraint: a norm divides by the size of what"
-            " the bounded weights make, so that they bound nothing; set model.critic.norm=none"
+            "model.critic.norm contradicts objective.constraint: a norm rescales the outputs of the"
+            " bounded weights, so that the constraint has no effect; set model.critic.norm=none"
         )
     if function is not clip_weights:
         return
@@ -211,13 +215,17 @@ def _check_constraint(
     if momentum > 0:
         warnings.warn(
             f"optimizer.critic has momentum ({momentum}), with which clipped critics train unstably"
-            " (Arjovsky et al. 2017, section 4); WGAN's own is optimizer=rmsprop",
+            " (Arjovsky et al. 2017, section 4); set optimizer=rmsprop, as in the WGAN paper",
             stacklevel=3,
         )
 
 
 def _check_order(player: str, optimizer: Optimizer) -> None:
-    """The alternating update gives an optimizer one gradient: one that asks for more is lost."""
+    """Check that an optimizer needs one gradient per step, all that an alternating update has.
+
+    Raises:
+        ValueError: the optimizer's `step` requires a closure.
+    """
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(
@@ -227,15 +235,18 @@ def _check_order(player: str, optimizer: Optimizer) -> None:
 
 
 def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> Settings:
-    """Decide what best.pt is chosen by: what the user names, else the first that is measured."""
+    """Set the metric that selects best.pt: the user's, or the first computed one that may.
+
+    Raises:
+        ValueError: the run does not log the user's metric.
+    """
     checkpoint_metric = settings.checkpoint_metric
     if checkpoint_metric == "auto":
         return replace(settings, checkpoint_metric=deciding(measured))
-    known = {*measured, *objective.tags, *_ALWAYS_LOGGED}
-    if checkpoint_metric is not None and checkpoint_metric not in known:
+    logged = {*measured, *objective.tags, *_ALWAYS_LOGGED}
+    if checkpoint_metric is not None and checkpoint_metric not in logged:
         raise ValueError(
-            f"trainer.checkpoint_metric={checkpoint_metric} is nothing that this run could be"
-            " best by, as are"
-            f" {', '.join(sorted(known))}"
+            f"trainer.checkpoint_metric={checkpoint_metric} is not logged by this run; choose one"
+            f" of: {', '.join(sorted(logged))}"
         )
     return settings

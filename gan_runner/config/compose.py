@@ -1,4 +1,4 @@
-"""From overrides to a composed configuration, outside of a command line."""
+"""Composition of a configuration from overrides, without a command line."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from omegaconf import DictConfig
 
 
 def config_dir() -> Path:
-    """Return the folder of the configuration groups: in an installed package or in a checkout.
+    """Return the folder of the configuration groups, in an installed package or a checkout.
 
     Raises:
-        FileNotFoundError: the package is neither.
+        FileNotFoundError: neither location has a conf/config.yaml.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "config.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"no conf/config.yaml in {package} or beside it")
+    raise FileNotFoundError(f"no conf/config.yaml in {package} or {package.parent}")
 
 
 def compose(*overrides: str) -> DictConfig:
-    """Compose a configuration as `gan-run` does with the same words.
+    """Compose a configuration as `gan-run` does with the same arguments.
 
     Args:
         overrides: "GROUP=OPTION" and "KEY=VALUE", such as "dataset=gaussians8".

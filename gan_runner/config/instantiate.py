@@ -1,6 +1,6 @@
-"""From the nodes of a model to its networks, with what the objective adds to them.
+"""Networks from the nodes of a model, with the heads that the objective adds.
 
-The only place that instantiates a node of a configuration, which by then has been checked.
+This is the only module that instantiates configuration nodes; they have been checked before.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from gan_runner.objectives.objective import Objective
 
 
 def instantiate(node: ConfigTree, *args: Any) -> Any:
-    """Instantiate a checked node; errors of the target come as they were raised."""
+    """Instantiate a checked node; re-raise errors of the target unchanged.
+
+    Raises:
+        ValueError: the target lacks a positional argument.
+    """
     try:
         return hydra.utils.instantiate(node, *args, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__ or error
-        if isinstance(cause, TypeError):  # the node lacks what its target takes by position
+        if isinstance(cause, TypeError):  # the target lacks a positional argument
             raise ValueError(
                 f"{node['_target_']} cannot be called ({cause}); is _partial_: true missing?"
             ) from error
@@ -37,8 +41,8 @@ def instantiate(node: ConfigTree, *args: Any) -> Any:
 def networks(
     model: ConfigTree, objective: Objective, spec: DataSpec, seeds: Mapping[str, int]
 ) -> Nets:
-    """Both players and the generator's average, from the nodes `generator` and `critic`."""
-    torch.manual_seed(seeds["generator"])  # apart: one's size leaves the other's weights be
+    """Build both players and the generator's EMA from the nodes `generator` and `critic`."""
+    torch.manual_seed(seeds["generator"])  # a seed each: sizes do not affect other networks
     generator = generator_of(model["generator"], objective, spec)
     torch.manual_seed(seeds["critic"])
     critic = critic_of(model["critic"], objective, spec)
@@ -49,22 +53,22 @@ def networks(
 
 
 def generator_of(node: ConfigTree, objective: Objective, spec: DataSpec) -> nn.Module:
-    """Instantiate a generator's node for data of some shape, or a mixture of generators."""
+    """Build a generator, or a mixture of generators, for samples as in `spec`."""
     members = [instantiate(node, spec) for _ in range(objective.generators)]
     return members[0] if len(members) == 1 else ensemble.Generator(members)
 
 
 def critic_of(node: ConfigTree, objective: Objective, spec: DataSpec) -> nn.Module:
-    """Instantiate a critic's node for data of some shape, or an ensemble of critics."""
+    """Build a critic, or an ensemble of critics, for samples as in `spec`."""
     members = [instantiate(node, spec) for _ in range(objective.critics)]
     return members[0] if len(members) == 1 else ensemble.Critic(members)
 
 
 def add_heads(critic: nn.Module, objective: Objective, *, latent_dim: int, spec: DataSpec) -> None:
-    """Add the networks that an objective wants on the critic's last hidden layer.
+    """Add an objective's heads on the critic's last hidden layer.
 
     Raises:
-        ValueError: the critic does not show that layer, or has a part of such a name.
+        ValueError: the critic has no module `features`, or has a module with the name of a head.
     """
     compatibility.check_features(objective, critic)
     if not objective.heads:
@@ -75,20 +79,21 @@ def add_heads(critic: nn.Module, objective: Objective, *, latent_dim: int, spec:
     for name, make in objective.heads.items():
         if hasattr(critic, name):
             raise ValueError(
-                f"objective.heads.{name}: the critic has a part of that name; rename it"
+                f"objective.heads.{name}: the critic has a module of that name; rename the head"
             )
         critic.add_module(name, make(width, latent_dim, spec))
 
 
 def latent_dim_of(generator: nn.Module) -> int:
-    """Size of the noise that a generator takes."""
+    """Return the size of the noise that a generator takes."""
     return int(generator.latent_dim)  # type: ignore[arg-type]  # every generator has one
 
 
 def set_memory_format(nets: Nets, device: torch.device, dtype: torch.dtype | None) -> None:
-    """Channels last, which convolutions are fastest in, but for a critic in float32 on a CPU.
+    """Set channels-last memory format, except for a float32 critic on a CPU.
 
-    There the weights' gradients, most of all those of a penalty, are faster with channels first.
+    Convolutions are fastest with channels last. In float32 on a CPU, weight gradients, above all
+    those of a penalty, are faster with channels first.
     """
     first = device.type == "cpu" and dtype is None
     nets.critic.to(memory_format=torch.contiguous_format if first else torch.channels_last)

@@ -1,7 +1,7 @@
-"""The signature is the schema: checks a tree of `_target_` nodes against what their targets accept.
+"""The signature is the schema: a tree of `_target_` nodes is checked against their signatures.
 
-Works on plain dictionaries. Nothing is called here; what is imported lies below the allowed
-prefixes, so a stranger's configuration cannot name `torch.load` or `os.system`.
+The checks work on plain dictionaries and call no target. They import only from the allowed
+prefixes, so a configuration from others cannot name `torch.load` or `os.system`.
 """
 
 from __future__ import annotations
@@ -25,38 +25,46 @@ _DIRECTIVES = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 ConfigTree = dict[str, Any]
 Problem = tuple[str, str]
-"""Where and what: a dotted key with its value, and what is wrong with it."""
+"""A dotted key, with its value, and the description of the problem."""
 
 
 def check(
-    tree: ConfigTree, *, allow: Sequence[str] = (), at: str = ""
+    tree: ConfigTree, *, allow: Sequence[str] = (), prefix: str = ""
 ) -> tuple[ConfigTree, list[Problem]]:
     """Check every `_target_` node below `tree`, and convert its values to the declared types.
 
     Args:
         tree: nested dictionaries; a node with `_target_` names a class or function.
         allow: prefixes of targets besides `ALLOWED`.
-        at: dotted key of the tree, for messages.
+        prefix: dotted key of the tree, for messages.
 
     Returns:
-        A converted copy, and all problems found: targets that are refused or missing, keys that the
-        target does not have, keys that it needs, values of the wrong type or range.
+        A converted copy, and all problems: refused and missing targets, unknown keys, missing
+        required keys, and values of the wrong type or range.
     """
     if "_target_" not in tree:
-        return _check_children(tree, allow, at)
+        return _check_children(tree, allow, prefix)
     try:
         target = locate(tree["_target_"], allow)
     except ValueError as error:
-        return tree, [(f"{_join(at, '_target_')}={tree['_target_']}", str(error))]
-    given = {key: value for key, value in tree.items() if key not in _DIRECTIVES}
-    checked, problems = check_arguments(target, given, allow=allow, at=at)
+        return tree, [(f"{_join(prefix, '_target_')}={tree['_target_']}", str(error))]
+    arguments = {key: value for key, value in tree.items() if key not in _DIRECTIVES}
+    checked, problems = check_arguments(target, arguments, allow=allow, prefix=prefix)
     return {**{k: tree[k] for k in tree if k in _DIRECTIVES}, **checked}, problems
 
 
 def check_arguments(
-    target: Callable[..., Any], given: ConfigTree, *, allow: Sequence[str] = (), at: str = ""
+    target: Callable[..., Any],
+    arguments: ConfigTree,
+    *,
+    allow: Sequence[str] = (),
+    prefix: str = "",
 ) -> tuple[ConfigTree, list[Problem]]:
-    """Check arguments by name against a signature; positional parameters are the builder's."""
+    """Check named arguments against a signature; the builder passes the positional parameters.
+
+    Returns:
+        A copy of the arguments, converted to the declared types, and all problems.
+    """
     keys = {
         name: parameter
         for name, parameter in inspect.signature(target).parameters.items()
@@ -68,31 +76,32 @@ def check_arguments(
     }
     hints = _hints(target)
     checked, problems = {}, []
-    for key, value in given.items():
-        path = _join(at, key)
+    for key, value in arguments.items():
+        path = _join(prefix, key)
         if key not in keys:
-            problems.append((path, f"no such key{suggestion(key, keys, at)}"))
+            problems.append((path, f"no such key{suggestion(key, keys, prefix)}"))
             continue
-        checked[key], found = _check_value(value, allow, path, hints.get(key, Any))
-        problems += found
+        checked[key], issues = _check_value(value, allow, path, hints.get(key, Any))
+        problems += issues
     for key, parameter in keys.items():
-        if parameter.default is inspect.Parameter.empty and key not in given:
-            problems.append((_join(at, key), f"is needed; set {_join(at, key)}=VALUE"))
+        if parameter.default is inspect.Parameter.empty and key not in arguments:
+            problems.append((_join(prefix, key), f"is needed; set {_join(prefix, key)}=VALUE"))
     return checked, problems
 
 
 def locate(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
-    """The class or function that a dotted name stands for, if its home is allowed.
+    """Import the class or function of a dotted name, if its module is allowed.
 
     Raises:
-        ValueError: the name is outside the allowed prefixes, or there is nothing there.
+        ValueError: the name or the target's own module is outside the allowed prefixes, or the name
+            cannot be imported.
     """
     prefixes = (*ALLOWED, *allow)
     if not str(name).startswith(prefixes):
         raise ValueError(
-            "targets outside gan_runner, torch.nn and torch.optim are refused; if you trust it,"
-            f" allow it: gan-run 'allow_targets=[{str(name).partition('.')[0]}.]',"
-            f" other commands --allow {str(name).partition('.')[0]}."
+            "targets outside gan_runner, torch.nn and torch.optim are refused; if you trust this"
+            f" one, pass 'allow_targets=[{str(name).partition('.')[0]}.]' to gan-run,"
+            f" --allow {str(name).partition('.')[0]}. to other commands"
         )
     module_name, _, attribute = name.rpartition(".")
     try:
@@ -110,16 +119,16 @@ def locate(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
     return target
 
 
-def suggestion(word: str, known: Mapping[str, Any] | Sequence[str], at: str = "") -> str:
-    """`; did you mean X?` with the nearest known word, else a list of what there is."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+def suggestion(word: str, valid: Mapping[str, Any] | Sequence[str], prefix: str = "") -> str:
+    """Return `; did you mean X?` with the nearest valid word, else the list of valid words."""
+    near = get_close_matches(word, list(valid), n=1, cutoff=0.6)
     if near:
-        return f"; did you mean {_join(at, near[0])}?"
-    return f"; there are: {', '.join(known)}" if known else ""
+        return f"; did you mean {_join(prefix, near[0])}?"
+    return f"; choose one of: {', '.join(valid)}" if valid else ""
 
 
 def targets(tree: Any) -> Iterator[str]:
-    """Every `_target_` below a tree, in dictionaries and in lists."""
+    """Yield every `_target_` below a tree, in dictionaries and in lists."""
     if isinstance(tree, dict) and "_target_" in tree:
         yield tree["_target_"]
     for value in _children(tree).values():
@@ -133,12 +142,12 @@ def _children(tree: Any) -> dict[Any, Any]:
 
 
 def _check_children(
-    tree: Any, allow: Sequence[str], at: str, hint: Any = Any
+    tree: Any, allow: Sequence[str], prefix: str, hint: Any = Any
 ) -> tuple[dict[Any, Any], list[Problem]]:
     checked, problems = {}, []
     for key, child in _children(tree).items():
-        checked[key], found = _check_value(child, allow, _join(at, str(key)), hint)
-        problems += found
+        checked[key], issues = _check_value(child, allow, _join(prefix, str(key)), hint)
+        problems += issues
     return checked, problems
 
 
@@ -146,9 +155,9 @@ def _check_value(
     value: Any, allow: Sequence[str], path: str, hint: Any = Any
 ) -> tuple[Any, list[Problem]]:
     if isinstance(value, dict) and "_target_" in value:
-        return check(value, allow=allow, at=path)
+        return check(value, allow=allow, prefix=path)
     if isinstance(value, str) and "${" in value:
-        return value, [(f"{path}={value}", "holds an interpolation, which could name anything")]
+        return value, [(f"{path}={value}", "is an interpolation, which could name any target")]
     if any(True for _ in targets(value)) or _interpolates(value):
         checked, problems = _check_children(value, allow, path, _item_hint(hint))
         return (checked if isinstance(value, dict) else list(checked.values())), problems
@@ -160,14 +169,14 @@ def _check_value(
 
 
 def _interpolates(value: Any) -> bool:
-    """Whether a container holds a string that would be resolved once more: see `_check_value`."""
+    """Return whether a container has a string that would be interpolated; see `_check_value`."""
     if isinstance(value, str):
         return "${" in value
     return any(_interpolates(child) for child in _children(value).values())
 
 
 def _item_hint(hint: Any) -> Any:
-    """The type of a mapping's values, also where the mapping may be None."""
+    """Return the type of a mapping's values, also of an optional mapping; else Any."""
     for option in (hint, *get_args(hint)):
         arguments = get_args(option)
         if isinstance(get_origin(option), type) and issubclass(get_origin(option), Mapping):
@@ -181,14 +190,14 @@ def _validate(value: Any, hint: Any) -> Any:
     except PydanticSchemaGenerationError:
         return value
     if isinstance(value, bool) and _numeric(adapter):  # pydantic would take true for 1
-        adapter.validate_python("")
+        adapter.validate_python("")  # raises the error of a value that is not a number
     return adapter.validate_python(value)
 
 
 def _numeric(adapter: TypeAdapter[Any]) -> bool:
     try:
         schema = adapter.json_schema(mode="validation")
-    except PydanticInvalidForJsonSchema:  # a function, a tensor: no number in any case
+    except PydanticInvalidForJsonSchema:  # a function or a tensor is not a number
         return False
     options = schema.get("anyOf", [schema])
     kinds = {option.get("type") for option in options}
@@ -209,9 +218,9 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # a stranger's class with names that only its type checker knows
+    except (NameError, TypeError):  # a user's class with annotations for type checkers only
         return {}
 
 
-def _join(at: str, key: str) -> str:
-    return f"{at}.{key}" if at else key
+def _join(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key

@@ -1,4 +1,4 @@
-"""From a composed configuration to a plain tree in which everything has been checked."""
+"""Conversion of a composed configuration to a plain tree of checked values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
 
 
 def validate(cfg: DictConfig) -> ConfigTree:
-    """The configuration as a plain tree: resolved, checked against signatures, without helper keys.
+    """Return the configuration as a plain tree: resolved, checked, and without helper keys.
 
     Raises:
-        ValueError: with every problem found, a line each.
+        ValueError: lists every problem, one per line.
     """
     try:
         tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -32,21 +32,21 @@ def validate(cfg: DictConfig) -> ConfigTree:
         raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
     except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    # Constants of the objective's paper: by now in the nodes that they are defaults of.
+    # Constants of the objective's paper are already interpolated into the nodes that use them.
     tree.pop("paper_defaults", None)
-    tree.pop("study", None)  # of all jobs together; a run by itself does not know it
+    tree.pop("study", None)  # describes all jobs together, not a single run
     allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)
     groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
     top, problems = signature.check_arguments(_top_level, {**tree, **{key: {} for key in groups}})
     for name, group in groups.items():
-        top[name], found = signature.check(group, allow=allow, at=name)
-        problems += found
-    order, found = signature.check_arguments(
-        _order, {"order": tree["optimizer"].get("order", "alternating")}, at="optimizer"
+        top[name], issues = signature.check(group, allow=allow, prefix=name)
+        problems += issues
+    order, issues = signature.check_arguments(
+        _order, {"order": tree["optimizer"].get("order", "alternating")}, prefix="optimizer"
     )
-    problems += found
+    problems += issues
     if problems:
         sources = _sources(OmegaConf.to_container(cfg, resolve=False))
         raise ValueError(
@@ -63,7 +63,11 @@ _NODES = (
 
 
 def _check_nodes(tree: ConfigTree) -> None:
-    """Each of the parts that a run is built from must say what it is."""
+    """Check that each part of a run has a `_target_`.
+
+    Raises:
+        ValueError: a part is missing, or does not name a target.
+    """
     for path in _NODES:
         node: Any = tree
         for key in path.split("."):
@@ -90,15 +94,15 @@ def _top_level(
     plots: dict[str, Any],
     health: dict[str, Any],
 ) -> None:
-    """The keys of conf/config.yaml, as a signature to check against."""
+    """Declare the keys of conf/config.yaml as a signature to check against."""
 
 
 def _order(*, order: Order) -> None:
-    """The order of updates, which an optimizer names for both players."""
+    """Declare the order of updates, which an optimizer group names for both players."""
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What runs are compared by: the choices of the groups, and what the command line overrides."""
+    """Return the group choices and the values of overridden keys, for TensorBoard's HParams."""
     hydra = HydraConfig.get()
     choices = {g: option for g, option in hydra.runtime.choices.items() if "/" not in g and option}
     keys = [override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task]
@@ -106,9 +110,10 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
 
 
 def follows_seed(config: ConfigTree, cfg: DictConfig) -> ConfigTree:
-    """A checked configuration in which what repeats the seed says so, as each replica has its own.
+    """Restore `${seed}` in a checked configuration wherever a key copies the seed.
 
-    Otherwise a pack that is built again would draw all its data sets from the first seed.
+    Each replica has its own seed. Without the interpolations, replicas that are rebuilt from the
+    saved configuration would all draw their data from the first seed.
     """
     config = deepcopy(config)
     for path, source in _sources(OmegaConf.to_container(cfg, resolve=False)).items():
@@ -120,7 +125,11 @@ def follows_seed(config: ConfigTree, cfg: DictConfig) -> ConfigTree:
 
 
 def _choose_critic_norm(tree: ConfigTree, allow: list[str]) -> None:
-    """A critic's norm is batch; another, or none, where a part of the objective needs that."""
+    """Replace a critic norm of "auto" or "batch_or_layer" by one that suits the objective.
+
+    The norm is "batch" unless a part of the objective needs per-sample scores. "auto" then becomes
+    "none" and "batch_or_layer" becomes "layer". A constraint that norms would undo gives "none".
+    """
     critic, parts = tree["model"]["critic"], list(tree["objective"].values())
     instead = {"auto": "none", "batch_or_layer": "layer"}.get(str(critic.get("norm")))
     if instead is not None:
@@ -133,7 +142,7 @@ def _choose_critic_norm(tree: ConfigTree, allow: list[str]) -> None:
 
 
 def _in_use(value: Any) -> Any:
-    """Without the nodes that a weight of 0 switches off."""
+    """Return a copy without the nodes that a weight of 0 disables."""
     if isinstance(value, dict):
         kept = {key: child for key, child in value.items() if not _is_off(child)}
         return {key: _in_use(child) for key, child in kept.items()}
@@ -152,23 +161,23 @@ def _marked(name: str, mark: str, allow: list[str]) -> bool:
 
 
 def _without_helpers(value: Any) -> Any:
-    """Drop the keys that only served interpolations, so that a saved value is a used value."""
+    """Drop keys that exist only for interpolations, so that every saved value is in use."""
     if not isinstance(value, dict) or "_target_" in value:
         return value
     return {key: _without_helpers(child) for key, child in value.items() if isinstance(child, dict)}
 
 
-def _sources(raw: Any, at: str = "") -> dict[str, str]:
-    """For each key that merely repeats another (`lr: ${..lr}`): that other key."""
-    found = {}
+def _sources(raw: Any, prefix: str = "") -> dict[str, str]:
+    """Return {key: source} for the keys that copy another key, such as `lr: ${..lr}`."""
+    sources = {}
     for key, value in raw.items() if isinstance(raw, dict) else ():
-        path = f"{at}.{key}" if at else str(key)
+        path = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, str) and (match := _INTERPOLATION.match(value)):
             dots, name = match.groups()
             base = path.split(".")[: -len(dots)] if dots else []
-            found[path] = ".".join([*base, name])
-        found |= _sources(value, path)
-    return found
+            sources[path] = ".".join([*base, name])
+        sources |= _sources(value, path)
+    return sources
 
 
 def _message(where: str, what: str, sources: Mapping[str, str]) -> str:

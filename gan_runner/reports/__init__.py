@@ -1,1 +1,1 @@
-"""Reports: one HTML file that shows what run directories hold. They read files, never objects."""
+"""Reports: one HTML file about the runs in a folder, from files alone."""

@@ -1,4 +1,4 @@
-"""Learning curves of a run, thin enough to be part of a page."""
+"""Learning curves of a run, thinned for an HTML page."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Curve = tuple[list[float], list[float]]
 def read_curves(
     path: Path, *, tags: int, points: int, first: Iterable[str] = ()
 ) -> dict[str, Curve]:
-    """The curves of a metrics.jsonl; {} where there is none.
+    """Return {tag: curve} of a metrics.jsonl; {} where the file is missing.
 
     Args:
-        path: of the file; lines that are not whole JSON objects with a step are skipped.
-        tags: how many curves at most.
-        points: of a curve at most.
-        first: tags that come before all others.
+        path: the file; lines that are not JSON objects with a step are skipped.
+        tags: largest number of curves.
+        points: largest number of points of a curve.
+        first: tags that precede all others.
     """
     curves: dict[str, Curve] = {}
     for line in try_points(path):
         step = number(line.get("step"))
         for tag, value in line.items() if step is not None else ():
-            known = number(value) if tag != "step" and not isinstance(value, str) else None
-            if step is not None and known is not None:
+            finite = number(value) if tag != "step" and not isinstance(value, str) else None
+            if step is not None and finite is not None:
                 steps, values = curves.setdefault(tag, ([], []))
                 steps.append(step)
-                values.append(known)
+                values.append(finite)
     chosen = in_order(curves, list(first))[:tags]
     return {tag: thin(*curves[tag], points=points) for tag in chosen}
 
 
 def thin(steps: Sequence[float], values: Sequence[float], *, points: int) -> Curve:
-    """At most `points` of a curve's points, its first, its last and its extremes among them.
+    """Return at most `points` points of a curve, including the first, the last and the extremes.
 
-    The curve is cut into equal stretches; of each the lowest and the highest point stay, so that a
-    spike of a single step is still seen.
+    The inner points are split into equal intervals. The lowest and the highest point of each
+    interval remain, so that a spike of a single step stays visible.
     """
     if len(steps) <= points:
         return [*steps], [_short(value) for value in values]
@@ -56,15 +56,15 @@ def thin(steps: Sequence[float], values: Sequence[float], *, points: int) -> Cur
 
 
 def _short(value: float) -> float:
-    """Four significant digits are more than a screen shows."""
+    """Round to four significant digits, more than a screen shows."""
     return float(f"{value:.4g}")
 
 
 def in_order(tags: Iterable[str], first: Sequence[str] = ()) -> list[str]:
-    """Tags in the order in which people look at them.
+    """Sort tags by importance; speeds are omitted.
 
-    The first of each group, then the second ones, and so on; measures before losses, what describes
-    the raw generator or a single class at the end; timings never.
+    The first tag of each group comes first, then the second ones, and so on, with metrics before
+    losses. Tags of the raw generator or of a single class come last.
     """
     groups: dict[str, list[str]] = {}
     for tag in sorted(tags):
@@ -79,5 +79,5 @@ def in_order(tags: Iterable[str], first: Sequence[str] = ()) -> list[str]:
 
 
 def is_measure(tag: str) -> bool:
-    """Whether a tag says something of the samples, not of how training goes."""
+    """Return whether a tag is a metric of the samples as a whole, not of training."""
     return not record_of(tag).is_training and not is_detail(tag)

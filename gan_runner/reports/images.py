@@ -1,4 +1,4 @@
-"""Sample grids as data URIs, small enough that a page may hold hundreds."""
+"""Sample grids as data URIs, small enough for hundreds in one page."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-_WIDTHS = (480, 360, 240, 160)  # pixels: the first at which the picture fits its budget
+_WIDTHS = (480, 360, 240, 160)  # pixels; the first width within the budget is used
 _QUALITIES = (82, 60, 40)
-_PIXELS = 50_000_000  # a file that claims more is no sample grid
+_PIXELS = 50_000_000  # a larger image is not a sample grid
 
 
 def latest(run_dir: Path) -> Path | None:
-    """The last picture of samples that a run has left."""
-    found = {path: path.stem.removeprefix("step_") for path in run_dir.glob("samples/step_*.png")}
-    steps = {path: int(step) for path, step in found.items() if step.isdecimal()}
+    """Return the path of the newest sample grid of a run; None where there is none."""
+    names = {path: path.stem.removeprefix("step_") for path in run_dir.glob("samples/step_*.png")}
+    steps = {path: int(step) for path, step in names.items() if step.isdecimal()}
     return max(steps, key=steps.__getitem__, default=None)
 
 
 def data_uri(path: Path, *, most: int) -> str | None:
-    """A picture as a WebP data URI of at most about `most` bytes; None where it cannot be read.
+    """Return an image as a WebP data URI of about `most` bytes at most; None if unreadable.
 
-    It loses quality first and size then, never samples.
+    Quality is reduced first, then the width; the image is never cropped.
     """
     try:
         with Image.open(path, formats=["PNG"]) as file:
             if file.width * file.height > _PIXELS:
                 return None
-            picture = _without_idle_colours(file.convert("RGB"))
+            image = _without_idle_colours(file.convert("RGB"))
     except (OSError, ValueError, SyntaxError):
         return None
     content = b""
     for width in _WIDTHS:
-        shown = _at_most(picture, width)
+        shown = _at_most(image, width)
         for quality in _QUALITIES:
             content = _webp(shown, quality)
             if len(content) <= most:
@@ -46,21 +46,21 @@ def _uri(content: bytes) -> str:
     return "data:image/webp;base64," + base64.b64encode(content).decode()
 
 
-def _webp(picture: Image.Image, quality: int) -> bytes:
+def _webp(image: Image.Image, quality: int) -> bytes:
     content = io.BytesIO()
-    picture.save(content, format="webp", quality=quality, method=4)
+    image.save(content, format="webp", quality=quality, method=4)
     return content.getvalue()
 
 
-def _at_most(picture: Image.Image, width: int) -> Image.Image:
-    if picture.width <= width:
-        return picture
-    height = max(1, round(picture.height * width / picture.width))
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+def _at_most(image: Image.Image, width: int) -> Image.Image:
+    if image.width <= width:
+        return image
+    height = max(1, round(image.height * width / image.width))
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _without_idle_colours(picture: Image.Image) -> Image.Image:
-    """Grey where all three channels agree: a third of the bytes to look at."""
-    red, green, blue = picture.split()
+def _without_idle_colours(image: Image.Image) -> Image.Image:
+    """Return one channel if all three are equal, which leaves a third of the bytes to encode."""
+    red, green, blue = image.split()
     same = not ImageChops.difference(red, green).getbbox()
-    return red if same and not ImageChops.difference(red, blue).getbbox() else picture
+    return red if same and not ImageChops.difference(red, blue).getbbox() else image

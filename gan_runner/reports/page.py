@@ -1,4 +1,4 @@
-"""gan-report: one HTML file that shows a study or a sweep and needs no network."""
+"""gan-report: one HTML file that shows a study or a sweep and works offline."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FOR_THE_TEMPLATE = {"sections", "labels", "interval", "facts", "progress", "tit
 
 
 def render(folder: Path) -> str:
-    """The page of a study (where there is a study.json) or of any other sweep.
+    """Return the HTML page of a study, a folder with a study.json, or of any other sweep.
 
     Raises:
-        ValueError: there is neither.
+        ValueError: the folder is neither.
     """
     is_study = (folder / "study.json").exists()
     content = study.content(folder) if is_study else sweep.content(folder)
@@ -46,13 +46,13 @@ def render(folder: Path) -> str:
 
 
 def as_script(content: Any) -> str:
-    """JSON that stays inside a script element whatever strings it holds."""
+    """Return JSON that is safe inside a script element: <, > and & are escaped."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
 def _without(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the scripts need: the rest is in the page as text."""
+    """Return the content that the scripts need; the template renders the rest as text."""
     kept = {key: value for key, value in content.items() if key not in _FOR_THE_TEMPLATE}
     return kept | {"noun": content["noun"]}
 
@@ -62,10 +62,10 @@ def _joined(names: tuple[str, ...]) -> str:
 
 
 def _asset(name: str) -> str:
-    """A file beside this one; line ends as browsers hash them."""
+    """Return the text of a file of this package, with line ends as browsers hash them."""
     return (files(__package__) / name).read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _hash(text: str) -> str:
-    """What the page's content security policy allows to run: this text and no other."""
+    """Return the hash by which the content security policy allows this text alone."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""What a page shows of one run: its state, its numbers, its last samples, its curves."""
+"""One run on a page: status, facts, last samples and curves."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from gan_runner.reports.images import data_uri, latest
 from gan_runner.runs.read import POINTS, SUMMARY, try_json
 from gan_runner.studies.study_files import number
 
-_PICTURES = 10 << 20  # bytes of all pictures; as text in the page a third more
-_PICTURE = 120 << 10  # bytes of one, at most
-_NUMBERS = 250_000  # in all curves
+_PICTURES = 10 << 20  # bytes of all images; base64 adds a third
+_PICTURE = 120 << 10  # largest number of bytes of one image
+_NUMBERS = 250_000  # numbers in all curves
 _TAGS = 16  # curves of a run
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much of a page each of many runs may take.
+    """Share of a page's size that each run may take.
 
     Attributes:
-        runs: on the page.
+        runs: number of runs on the page.
     """
 
     runs: int
 
     @property
     def picture(self) -> int:
-        """Bytes."""
+        """Return the largest number of bytes of an image."""
         return min(_PICTURE, _PICTURES // max(1, self.runs))
 
     @property
     def points(self) -> int:
-        """Of a curve."""
+        """Return the largest number of points of a curve."""
         return min(100, max(24, _NUMBERS // (2 * _TAGS * max(1, self.runs))))
 
 
 def inside(folder: Path, relative: str) -> Path | None:
-    """A path in a file that others wrote, if it stays within the folder; else None."""
+    """Resolve a path from an untrusted file; return None if it leaves the folder."""
     try:
         path = (folder / relative).resolve()
         return path if relative and path.is_relative_to(folder.resolve()) else None
@@ -56,13 +56,13 @@ def show(
     budget: Budget,
     tags: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """One run as plain JSON values.
+    """Return one run as plain JSON values.
 
     Args:
-        folder: of the study or sweep; nothing outside it is read.
-        cells: the run's line in its CSV file.
-        label: which of a row's runs it is.
-        budget: of the page.
+        folder: directory of the study or sweep; files outside it are not read.
+        cells: the run's line in the CSV file.
+        label: name of the run among those of its row.
+        budget: limits on images and curves.
         tags: curves that come first.
     """
     run_dir = inside(folder, cells.get("run_dir", ""))
@@ -85,28 +85,31 @@ def show(
 
 
 def health(run_dir: Path) -> str:
-    """The state that a run's summary.json tells, where it tells one."""
-    told = (try_json(run_dir / SUMMARY) or {}).get("health")
-    return str(told.get("state", "")) if isinstance(told, dict) else ""
+    """Return the health state in a run's summary.json; empty where there is none."""
+    state = (try_json(run_dir / SUMMARY) or {}).get("health")
+    return str(state.get("state", "")) if isinstance(state, dict) else ""
 
 
 def facts(cells: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What is worth reading about a run, as names and texts."""
-    found = [("status", cells.get("status", "") or "missing"), ("health", cells.get("health", ""))]
+    """Return the main facts of a run as pairs of name and text."""
+    entries = [
+        ("status", cells.get("status", "") or "missing"),
+        ("health", cells.get("health", "")),
+    ]
     score, spread = number(cells.get("score")), number(cells.get("score_std"))
     if score is not None:
-        found.append(("score", f"{score:.3f}" + (f" \u00b1 {spread:.3f}" if spread else "")))
+        entries.append(("score", f"{score:.3f}" + (f" \u00b1 {spread:.3f}" if spread else "")))
     for name in ("steps", "generator_parameters", "critic_parameters"):
         count = number(cells.get(name))
-        found.append((name.replace("_", " "), "" if count is None else f"{count:,.0f}"))
+        entries.append((name.replace("_", " "), "" if count is None else f"{count:,.0f}"))
     seconds = number(cells.get("seconds"))
-    found.append(("duration", "" if seconds is None else duration(seconds)))
-    found += [("error", cells.get("error", "")), ("directory", cells.get("run_dir", ""))]
-    return [(name, text) for name, text in found if text]
+    entries.append(("duration", "" if seconds is None else duration(seconds)))
+    entries += [("error", cells.get("error", "")), ("directory", cells.get("run_dir", ""))]
+    return [(name, text) for name, text in entries if text]
 
 
 def duration(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds."""
+    """Format seconds as hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

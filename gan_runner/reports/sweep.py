@@ -1,4 +1,4 @@
-"""A sweep as the content of a page: a run a row, what its overrides vary and what it reached."""
+"""A sweep as the content of a page: one row per run, with its varied overrides and values."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Line = dict[str, str]
 _RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
 _ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
 _OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
-_VALUES = 6  # of a run, shown as columns; opening the row shows all
-_CHOICES = 24  # more different texts than this are searched for, not chosen from
+_VALUES = 6  # values of a run shown as columns; the opened row shows all
+_CHOICES = 24  # a column with more distinct texts has no filter
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """Everything that the page of a sweep shows, as plain JSON values.
+    """Return the content of the page of a sweep, as plain JSON values.
 
-    Without a sweep.csv, the runs are the directories below that hold a summary.json.
+    Without a sweep.csv, the runs are the directories below that contain a summary.json.
 
     Raises:
-        ValueError: there is no run.
+        ValueError: the folder contains no run.
     """
     lines = [_spread(line) for line in read_rows(folder / "sweep.csv")] or list(_found(folder))
     if not lines:
         raise ValueError(
-            f"{folder} holds neither study.json nor sweep.csv nor runs; name the directory of a"
-            " sweep or a study"
+            f"{folder} contains neither study.json nor sweep.csv nor runs; choose the directory of"
+            " a sweep or a study"
         )
-    made = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
-    shared = {key: lines[0].get(key, "") for key in made if len(_values(lines, key)) == 1}
-    columns = _columns(lines, [key for key in made if key not in shared])
+    overrides = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
+    shared = {key: lines[0].get(key, "") for key in overrides if len(_values(lines, key)) == 1}
+    columns = _columns(lines, [key for key in overrides if key not in shared])
     budget = Budget(len(lines))
     done = [line.get("status") for line in lines].count("completed")
     return {
@@ -72,7 +72,7 @@ def _is_value(key: str) -> bool:
 
 
 def _spread(line: Mapping[str, str]) -> Line:
-    """A line whose `overrides`, if it has that column, have columns of their own."""
+    """Add a column for each override in a line's `overrides`, if it has that column."""
     try:
         words = shlex.split(line.get("overrides", ""))
     except ValueError:
@@ -84,7 +84,7 @@ def _spread(line: Mapping[str, str]) -> Line:
 
 
 def _found(folder: Path) -> Iterable[Line]:
-    """Lines made of the summaries of the runs below a folder."""
+    """Yield a line for each run in or below a folder that has a summary."""
     paths = [folder / SUMMARY, *folder.glob(f"*/{SUMMARY}")]
     for path in sorted(paths, key=lambda path: natural(path.parent.name)):
         summary = try_json(path)
@@ -103,7 +103,7 @@ def _found(folder: Path) -> Iterable[Line]:
 
 
 def _columns(lines: Sequence[Line], varied: Sequence[str]) -> list[dict[str, Any]]:
-    """The place, what varies, the status, the seconds, and the values that people look at first."""
+    """Return the columns: place, varied overrides, status, seconds and the main values."""
     tags = [key.removeprefix("final ") for key in _keys(lines) if key.startswith("final ")]
     measures = [tag for tag in in_order(tags, default_columns()) if is_measure(tag)]
     values = [f"final {tag}" for tag in measures[:_VALUES]]
@@ -114,7 +114,10 @@ def _columns(lines: Sequence[Line], varied: Sequence[str]) -> list[dict[str, Any
 
 
 def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
-    """Numbers where all its values are, and a filter where there is a choice."""
+    """Return a column: numeric if all values are, and with a filter if texts repeat.
+
+    A filter offers 2 to `_CHOICES` different texts.
+    """
     values = _values(lines, key) - {""}
     numbers = all(number(value) is not None for value in values)
     label = key.removeprefix("final ")
@@ -145,8 +148,8 @@ def _row(
 
 
 def _numbers(line: Line, kind: str) -> list[tuple[str, float]]:
-    """The values of a kind by tag, without the steps at which the best ones were."""
+    """Return (tag, value) for the columns of a kind, "final " or "best ", without the steps."""
     keys = [key for key in line if key.startswith(kind) and not key.startswith("best step ")]
-    found = {key.removeprefix(kind): number(line[key]) for key in keys}
-    tags = in_order([tag for tag, value in found.items() if value is not None])
-    return [(tag, value) for tag in tags if (value := found[tag]) is not None]
+    values = {key.removeprefix(kind): number(line[key]) for key in keys}
+    tags = in_order([tag for tag, value in values.items() if value is not None])
+    return [(tag, value) for tag in tags if (value := values[tag]) is not None]

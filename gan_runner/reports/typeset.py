@@ -1,4 +1,4 @@
-"""Numbers as a printed page writes them."""
+"""Numbers in print typography."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _RAISED = str.maketrans(
 
 
 def typeset(text: str) -> str:
-    """A number or an interval with true minus signs, and powers of ten instead of an exponent."""
-    mantissa, found, exponent = text.partition("e")
-    if not found:
+    """Return a number or an interval with minus signs, and with powers of ten for exponents."""
+    mantissa, has_exponent, exponent = text.partition("e")
+    if not has_exponent:
         return text.replace("-", _MINUS)
     return f"{mantissa.replace('-', _MINUS)} \u00d7 10{str(int(exponent)).translate(_RAISED)}"

@@ -1,7 +1,7 @@
-"""Checkpoints on disk: whole or not there, with a checksum inside, the last few and the best.
+"""Checkpoints on disk: written atomically, with a checksum; the newest few and the best are kept.
 
-A checkpoint is what `torch.save` makes of {"format", "checksum", "state"}. The checksum is of the
-contents, not of the bytes of the file, so it also tells whether two runs are in the same state.
+A checkpoint is a `torch.save` file of {"format", "checksum", "state"}. The checksum covers the
+contents, not the bytes of the file, so equal checksums mean that two runs are in the same state.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class _Hash(Protocol):
 
 
 class CorruptCheckpoint(Exception):
-    """A checkpoint that cannot be read, or whose contents are not what was written."""
+    """A checkpoint that cannot be read, or whose contents do not match the checksum."""
 
 
 def checkpoint_path(run_dir: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """Return the path of the checkpoint of a step."""
     return run_dir / "checkpoints" / f"step_{step:08d}.pt"
 
 
 def best_path(run_dir: Path) -> Path:
-    """Where the best checkpoint lies."""
+    """Return the path of the best checkpoint."""
     return run_dir / "checkpoints" / "best.pt"
 
 
 def checkpoints(run_dir: Path) -> list[Path]:
-    """The regular checkpoints of a run, oldest first."""
+    """Return the paths of the regular checkpoints of a run, oldest first."""
     return sorted((run_dir / "checkpoints").glob("step_*.pt"))
 
 
@@ -52,7 +52,7 @@ def save_checkpoint(path: Path, state: StateDict) -> None:
     """Write a checkpoint: to a temporary file, flushed to the disk, then renamed.
 
     Args:
-        path: holds, at any instant, all of it or what it held before.
+        path: file to replace atomically; a crash leaves the old contents or the new ones.
         state: nested dictionaries and lists of tensors and plain values.
     """
     content = io.BytesIO()
@@ -67,7 +67,7 @@ def prune(run_dir: Path, *, keep: int) -> None:
 
 
 def _own(value: Any) -> Any:
-    """A state whose tensors own their memory: of a view, torch would save all that it views."""
+    """Clone views: `torch.save` would write their whole storage."""
     if isinstance(value, Tensor):
         whole = value.untyped_storage().nbytes() == value.numel() * value.element_size()
         return value if whole else value.clone()
@@ -77,10 +77,10 @@ def _own(value: Any) -> Any:
 
 
 def load_checkpoint(path: Path) -> StateDict:
-    """Read a checkpoint: plain values and tensors, on the CPU; nothing is executed.
+    """Read plain values and tensors onto the CPU, without executing code from the file.
 
     Raises:
-        CorruptCheckpoint: with the reason.
+        CorruptCheckpoint: the file cannot be read, has another format, or fails its checksum.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -94,12 +94,12 @@ def load_checkpoint(path: Path) -> StateDict:
 
 
 def load_latest(run_dirs: Sequence[Path]) -> list[StateDict]:
-    """The newest step of which every one of some runs has a whole checkpoint: those checkpoints.
+    """Read each run's checkpoint of the newest step for which all runs have a valid one.
 
-    Warns of each newer one that is damaged.
+    Warns about each newer checkpoint that is corrupt.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the runs have no such step.
     """
     names = [{path.name for path in checkpoints(run_dir)} for run_dir in run_dirs]
     common = sorted(set.intersection(*names))
@@ -116,30 +116,31 @@ def load_latest(run_dirs: Sequence[Path]) -> list[StateDict]:
 
 
 def checksum(state: StateDict) -> str:
-    """SHA-256 of names, types, shapes and bytes of everything in a state."""
+    """Return the SHA-256 of the names, types, shapes and bytes of all entries of a state."""
     digest = hashlib.sha256()
     _absorb(digest, state)
     return digest.hexdigest()
 
 
 def fingerprint(state: StateDict) -> str:
-    """The checksum of what training depends on and results in: all of a state but its timings."""
+    """Return the checksum of a state without timings and execution mode, which may differ."""
     return checksum({key: value for key, value in state.items() if key not in _VOLATILE})
 
 
-def differences(ours: Any, theirs: Any, at: str = "") -> list[str]:
-    """Names of the entries in which two states differ, bit for bit."""
+def differences(ours: Any, theirs: Any, prefix: str = "") -> list[str]:
+    """Return the dotted names of the entries in which two states differ, bit for bit."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        keys = [k for k in {**ours, **theirs} if not (at == "" and k in _VOLATILE)]
-        found = [
-            differences(ours.get(k), theirs.get(k), f"{at}.{k}" if at else str(k)) for k in keys
+        keys = [k for k in {**ours, **theirs} if not (prefix == "" and k in _VOLATILE)]
+        nested = [
+            differences(ours.get(k), theirs.get(k), f"{prefix}.{k}" if prefix else str(k))
+            for k in keys
         ]
-        return [name for names in found for name in names]
-    return [] if checksum({"": ours}) == checksum({"": theirs}) else [at]
+        return [name for names in nested for name in names]
+    return [] if checksum({"": ours}) == checksum({"": theirs}) else [prefix]
 
 
 def _absorb(digest: _Hash, value: Any) -> None:
-    """Feed a value to a hash, each part with its kind and length: none runs into another."""
+    """Feed a value to a hash; each part's type and length delimit it from the next part."""
     if isinstance(value, Tensor):
         array = value.detach().cpu().contiguous()
         _absorb(digest, [str(array.dtype), list(array.shape)])

@@ -1,8 +1,7 @@
-"""What the files of run directories say: their numbers, what made them, how they differ.
+"""Runs read from their files: metrics, the provenance of each, and differences between runs.
 
-config.yaml, provenance.json, metrics.jsonl and, of runs that have ended, summary.json. Final and
-best values follow from the points, so that a run that was killed, or that is still training, has
-them.
+The files are config.yaml, provenance.json, metrics.jsonl and, once a run has ended, summary.json.
+Final and best values are computed from the points, so killed and unfinished runs have them too.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ _WIDEST = 36  # characters of a value of the configuration
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What the files of a run directory say.
+    """A run as its files describe it.
 
     Attributes:
-        path: of the directory.
-        name: by which it differs from the others.
-        config: dotted keys and values of its configuration.
-        provenance: what made each number, by tag.
-        values: final and best of each tag.
-        state: how far it is, in words.
+        path: run directory.
+        name: path relative to the folder that all compared runs share.
+        config: dotted keys and values of the configuration.
+        provenance: {tag: provenance of the metric}.
+        values: final and best value of each tag.
+        state: status and number of steps, for display.
     """
 
     path: Path
@@ -42,14 +41,14 @@ class Run:
     state: str
 
     def provenance_of(self, tag: str) -> dict[str, Any]:
-        """What made a number, as dotted keys; a loss is made by its objective, too."""
+        """Return a tag's provenance as dotted keys; that of a loss includes the objective."""
         provenance = flat(self.provenance.get(tag, {}))
         if record_of(tag).depends_on_objective:
             provenance |= {k: v for k, v in self.config.items() if k.startswith("objective.")}
         return provenance
 
     def at(self, tag: str, which: str) -> tuple[int, float | None] | None:
-        """Step and value of a tag, final or best; None where there is none."""
+        """Return the step and value of a tag, final or best; None where the tag has none."""
         if which == "best":
             best = self.values.best.get(tag)
             return None if best is None else (int(best["step"]), best["value"])
@@ -59,15 +58,15 @@ class Run:
 
 
 def holds_replicas(run_dir: Path) -> bool:
-    """Whether a run directory is that of a pack, whose runs lie in folders of it."""
+    """Return whether a run directory contains replicas, each in a folder of its own."""
     return (run_dir / "replica_0").is_dir()
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """The runs in some directories; one that holds replicas stands for all of them.
+    """Read runs from directories; a directory with replicas yields one run for each replica.
 
     Raises:
-        ValueError: one is no run directory, or a file in it cannot be read.
+        ValueError: a path is not a run directory, or a file in it cannot be read.
     """
     paths = [part for path in paths for part in _replicas(path)]
     whole = [path.resolve() for path in paths]
@@ -79,8 +78,8 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 def _replicas(path: Path) -> list[Path]:
     if not holds_replicas(path):
         return [path]
-    found = path.glob("replica_*")
-    return sorted(found, key=lambda p: (len(p.name), p.name))  # replica_10 comes after replica_9
+    folders = path.glob("replica_*")
+    return sorted(folders, key=lambda p: (len(p.name), p.name))  # replica_10 after replica_9
 
 
 def _read(path: Path, name: str) -> Run:
@@ -94,48 +93,48 @@ def _read(path: Path, name: str) -> Run:
     return Run(path, name, flat(config), provenances, values, state)
 
 
-def flat(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
-    found: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to one with dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
+    entries: dict[str, Any] = {}
     for key, value in tree.items():
-        path = f"{at}.{key}" if at else str(key)
-        found |= flat(value, path) if isinstance(value, Mapping) else {path: value}
-    return found
+        path = f"{prefix}.{key}" if prefix else str(key)
+        entries |= flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return entries
 
 
 def difference(runs: Sequence[Run], tag: str) -> str:
-    """The first key in which the cards of a tag differ, and its values; empty if they are alike."""
+    """Describe the first key in which a tag's provenance differs; empty if all runs agree."""
     having = [run for run in runs if tag in run.values.final]
     provenances = [run.provenance_of(tag) for run in having]
     for key in dict.fromkeys(key for provenance in provenances for key in provenance):
         for run, provenance in zip(having, provenances, strict=True):
             both = (provenances[0].get(key), provenance.get(key))
             if both[0] != both[1]:
-                first, mine = (_text(key, value) for value in both)
-                return f"{key} is {first} in {having[0].name}, {mine} in {run.name}"
+                first, second = (_text(key, value) for value in both)
+                return f"{key} is {first} in {having[0].name}, {second} in {run.name}"
     return ""
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The keys in which configurations differ, and the values as text.
+    """Return {key: values as text} for the keys in which configurations differ.
 
-    Of keys with the same last name and the same values, such as seed and dataset.seed, only the
-    first of the shallowest is named. What a node is made by stands for the node.
+    Keys with the same leaf name and values, such as seed and dataset.seed, appear once: the first
+    of the shallowest. `node._target_` appears as `node`.
     """
-    found: dict[str, list[str]] = {}
+    rows: dict[str, list[str]] = {}
     for key in sorted(dict.fromkeys(k for c in configs for k in c), key=lambda k: k.count(".")):
         texts = [_text(key, config[key]) if key in config else ABSENT for config in configs]
         if len({*texts}) == 1 or key.endswith("._partial_"):
             continue
         shown = key.removesuffix("._target_")
         last = shown.rpartition(".")[2]
-        if not any(k.rpartition(".")[2] == last and texts == t for k, t in found.items()):
-            found[shown] = texts
-    return found
+        if not any(k.rpartition(".")[2] == last and texts == t for k, t in rows.items()):
+            rows[shown] = texts
+    return rows
 
 
 def _text(key: str, value: Any) -> str:
-    """A value of a configuration or a card, short; of a target the end, which tells it apart."""
+    """Return a value as short text; of a `_target_`, the last two names of its dotted path."""
     text = "nothing" if value is None else str(value)
     if key.endswith("_target_"):
         text = ".".join(text.split(".")[-2:])

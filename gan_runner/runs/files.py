@@ -1,4 +1,4 @@
-"""Atomic writes: a crash, a kill or a full disk leaves the old file or the new one, whole."""
+"""Atomic writes: a crash, a kill or a full disk leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from uuid import uuid4
 
 
 def atomic_write(path: Path, data: bytes, *, shared: bool = False) -> None:
-    """Write to a temporary file beside `path`, flush it to the disk, then rename it.
+    """Write to a temporary file in the folder of `path`, flush it to the disk, then rename it.
 
     Args:
-        path: of the file.
-        data: all of it.
-        shared: whether several processes may write this file; the last one counts.
+        path: file to replace.
+        data: its new contents.
+        shared: whether several processes may write this file; the last one wins.
 
     Raises:
-        OSError: nothing has changed at `path`.
+        OSError: the write failed; `path` is unchanged.
     """
     with atomic_path(path, shared=shared) as partial, partial.open("wb") as file:
         file.write(data)
@@ -26,13 +26,13 @@ def atomic_write(path: Path, data: bytes, *, shared: bool = False) -> None:
 
 @contextmanager
 def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A temporary path to write to, which becomes `path` at the end, flushed to the disk.
+    """Yield a temporary path; at the end, flush that file to the disk and rename it to `path`.
 
-    What one process alone writes has one temporary name, so that what a kill leaves is written
-    over by the next attempt. What is shared has a name of its own each time.
+    A file that one process writes has a fixed temporary name, so that the next attempt overwrites
+    the leftover of a killed one. A shared file gets a new temporary name each time.
 
     Args:
-        path: untouched if anything is raised.
+        path: file to replace; unchanged if the body raises.
         shared: whether several processes may write this file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Make writes, or a folder's renames, survive a power cut, where the system lets us."""
+    """Make a file's writes or a folder's renames survive a power cut, where the system can."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -62,5 +62,5 @@ def _flush(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where results that take long are kept: GAN_RUNNER_CACHE, or ~/.cache/gan_runner."""
+    """Return the folder of cached results: GAN_RUNNER_CACHE, or ~/.cache/gan_runner."""
     return Path(os.environ.get("GAN_RUNNER_CACHE") or "~/.cache/gan_runner").expanduser()

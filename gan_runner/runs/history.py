@@ -1,6 +1,6 @@
-"""What a run's record is made of: the points of its curves, their final and best values.
+"""Final and best values of the curves of a run.
 
-Nothing here needs torch, so that commands that only read files answer at once.
+This module does not import torch, so that commands that only read files start fast.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from gan_runner.runs.tags import record_of
 
 
 class BestTracker:
-    """The final and the best value of every curve, as points come in.
+    """The final and the best value of every curve, updated point by point.
 
     Args:
-        provenance: what made the numbers, by tag; see `runs_tags.record_of`.
+        provenance: {tag: provenance}; `runs.tags.record_of` reads the direction from it.
 
     Attributes:
         final: the last value of each tag; None where it is not finite.
-        final_steps: when that was.
-        best: {"value": v, "step": n} of each tag that had a finite value, and of which more or less
-            is better.
+        final_steps: the step of each final value.
+        best: {"value": v, "step": n} of each tag that had a finite value and has a direction of
+            improvement.
     """
 
     def __init__(self, provenance: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -34,7 +34,7 @@ class BestTracker:
         self._peaks: dict[str, float] = {}
 
     def note(self, point: Point) -> None:
-        """Take in one point; None is never the best."""
+        """Update the values with one point; None is never the best."""
         for tag, value in point.items():
             if tag == "step":
                 continue
@@ -43,10 +43,10 @@ class BestTracker:
                 self.best[tag] = {"value": value, "step": point["step"]}
 
     def _is_best(self, tag: str, value: float) -> bool:
-        """Less is better where more is not; an estimate's rise is the critic's learning.
+        """Return whether a value is the best so far, by the direction of the tag's record.
 
-        What counts of a critic's estimate of a distance is the lowest positive value since the
-        highest; distances that need no critic are simply better when they are lower.
+        A critic's estimate of a distance first rises while the critic learns. The best estimate is
+        therefore the lowest positive value after the highest one.
         """
         record = record_of(tag, self.provenance.get(tag))
         estimate = record.kind == "estimate"

@@ -1,4 +1,4 @@
-"""The directory of a new run: that it is one, and that a refused run leaves none behind."""
+"""Checks of a run directory's layout, and removal of the folders of a rejected run."""
 
 from __future__ import annotations
 
@@ -7,42 +7,45 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_were_here: tuple[Path, ...] = ()  # what a refused run must not take away; see `note_folders`
+_were_here: tuple[Path, ...] = ()  # folders that a rejected run must keep; see `note_folders`
 
 
 def check_new(run_dir: Path) -> None:
-    """Hydra has made the directory; see that it can be written to and that it holds no run.
+    """Check that the directory, which Hydra has created, is writable and contains no run.
 
     Raises:
-        ValueError: it holds one.
-        OSError: it cannot be written to.
+        ValueError: it contains a run.
+        OSError: it is not writable.
     """
     probe = run_dir / ".writable"
     probe.touch()
     probe.unlink()
     if (run_dir / "config.yaml").exists():
-        raise ValueError(f"{run_dir} holds a run already; name another with hydra.run.dir=FOLDER")
+        raise ValueError(f"{run_dir} already contains a run; set hydra.run.dir to another folder")
 
 
 def note_folders(arguments: Sequence[str]) -> None:
-    """Before Hydra makes the run directory: the deepest known folder above it, and those in it."""
+    """Record the folders that exist before Hydra creates the run directory.
+
+    These are the deepest existing folder above the run directory, and the folders in it.
+    """
     global _were_here
-    given = [a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("hydra.run.dir=")]
-    known, interpolated, _ = (given[-1] if given else "outputs").partition("${")
-    path = Path(os.path.abspath(known.rpartition("/")[0] if interpolated else known))
+    values = [a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("hydra.run.dir=")]
+    fixed, interpolated, _ = (values[-1] if values else "outputs").partition("${")
+    path = Path(os.path.abspath(fixed.rpartition("/")[0] if interpolated else fixed))
     deepest = next(folder for folder in (path, *path.parents) if folder.is_dir())
     _were_here = (deepest, *(folder for folder in deepest.iterdir() if folder.is_dir()))
 
 
 def remove_if_empty(run_dir: Path) -> None:
-    """A refused run leaves nothing behind: not its directory, nor those made on the way to it."""
+    """Remove the empty directory of a rejected run, and the empty parents created for it."""
     path = Path(os.path.abspath(run_dir))
     for folder in (path, *path.parents):
         if folder in _were_here or not (_were_here and folder.is_relative_to(_were_here[0])):
             return
         try:
             folder.rmdir()
-        except OSError:  # not empty, or not there
+        except OSError:  # not empty, or missing
             return
 
 
@@ -55,10 +58,10 @@ def check_layout(run_dir: Path, config: Mapping[str, Any]) -> None:
 
     Args:
         run_dir: directory of a run or of a job.
-        config: its configuration, as plain values.
+        config: the run's configuration, as plain values.
 
     Raises:
-        ValueError: something in it has an old name.
+        ValueError: a file or a key has an old name.
     """
     nodes = {group: config if not group else config.get(group) for group in _OLD_KEYS}
     old = [

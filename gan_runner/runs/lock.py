@@ -1,4 +1,4 @@
-"""One process a run directory."""
+"""The lock that allows one process per run directory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ RUN_LOCK = ".lock"
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold a run directory; the system lets go of it when the process ends, however it ends.
+    """Lock a run directory; the operating system releases the lock when the process ends.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process has locked it.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_dir / RUN_LOCK)

@@ -1,4 +1,4 @@
-"""Where a run's numbers and pictures go: TensorBoard, metrics.jsonl and samples/."""
+"""The log of a run: metrics and images in TensorBoard, metrics.jsonl and samples/."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ Scalars = Mapping[str, float]
 
 
 class Monitor(Protocol):
-    """Says how a run fares, from the points of its log alone."""
+    """A classifier of the health of a run, which sees only the points of its log."""
 
     @property
     def diverged(self) -> bool:
-        """Whether its losses are not finite, or explode."""
+        """Return whether the losses are not finite, or explode."""
         ...
 
     def update(
         self, step: int, values: Scalars, first_nonfinite_step: int | None = None
     ) -> Scalars:
-        """Look at a point; returns what it adds to it.
+        """Update the state with one point; return the values to add to the point.
 
         `first_nonfinite_step` is the first step since the last point whose loss or gradient was not
         finite.
@@ -55,31 +55,31 @@ class Monitor(Protocol):
         ...
 
     def summary(self) -> dict[str, Any]:
-        """For the summary: the state, since when, why, and those before it."""
+        """Return the state, its first step, its reason and the earlier states, for the summary."""
         ...
 
     def state_dict(self) -> StateDict:
-        """What it remembers of the points."""
+        """Return the state that depends on the points so far."""
         ...
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Continue where `state` was taken."""
+        """Restore a state returned by `state_dict`."""
         ...
 
 
 class Meter:
-    """Means of device tensors over the steps since it was last read."""
+    """Means of device tensors over the steps since the last reading."""
 
     def __init__(self) -> None:
         self._logs: dict[str, list[Tensor]] = {}
 
     def add(self, logs: Mapping[str, Tensor]) -> None:
-        """Remember 0-d tensors; nothing is computed and nothing waits for the device."""
+        """Append 0-d tensors, without computation or synchronization with the device."""
         for tag, value in logs.items():
             self._logs.setdefault(tag, []).append(value)
 
     def read(self) -> dict[str, float]:
-        """The means by tag, in one transfer from the device; the meter starts anew."""
+        """Return {tag: mean} in one transfer from the device, and reset the meter."""
         if not self._logs:
             return {}
         means = torch.stack([torch.stack(values).float().mean() for values in self._logs.values()])
@@ -88,9 +88,9 @@ class Meter:
         return values
 
     def first_nonfinite_step(self, step: int) -> int | None:
-        """The first step whose loss or gradient is not finite; `step` is that added last.
+        """Return the first step whose loss or gradient is not finite; synchronizes the device.
 
-        None: all are finite since the last reading. Waits for the device.
+        `step` is the step added last. None means that all values since the last reading are finite.
         """
         logged = [v for tag, v in self._logs.items() if record_of(tag).depends_on_objective]
         rows = [torch.stack(values).float() for values in logged]
@@ -100,11 +100,11 @@ class Meter:
         return None if all(fine) else step + 1 - len(fine) + fine.index(False)
 
     def state_dict(self) -> StateDict:
-        """What has been added since the last reading."""
+        """Return the values added since the last reading, stacked by tag."""
         return {tag: torch.stack(values) for tag, values in self._logs.items()}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Continue where `state` was taken."""
+        """Restore a state returned by `state_dict`."""
         self._logs = {tag: list(values) for tag, values in state.items()}
 
 
@@ -112,17 +112,17 @@ class RunLog:
     """A run directory's log. Every line of metrics.jsonl is complete once `scalars` returns.
 
     Args:
-        run_dir: of the run.
-        keep_before: continue the log that is there, without its points at this step and later; None
-            starts a new one.
-        provenance: what made the numbers, by tag, for provenance.json; they also say what is
-            better, and what is drawn together.
-        training: the card of every tag that has none there: what a step of training logs.
+        run_dir: directory of the run.
+        keep_before: continue the existing log, without its points at this step and later; None
+            starts a new log.
+        provenance: {tag: provenance} for provenance.json; it also names the direction of
+            improvement and the shared TensorBoard charts.
+        training: provenance of all other tags, those that a training step logs.
 
     Attributes:
-        points: of all curves so far.
+        points: the points of all curves so far.
         final: the last value of each tag.
-        best: the best one and its step; see `history.BestTracker`.
+        best: the best value of each tag and its step; see `history.BestTracker`.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class RunLog:
         self._board.close()
 
     def scalars(self, step: int, values: Scalars) -> None:
-        """Write one point of every curve. Values that are not finite are null in metrics.jsonl."""
+        """Write one point of each curve; non-finite values are null in metrics.jsonl."""
         for tag, value in values.items():
             self._board.add_scalar(tag, value, step)
         point = {"step": step, **_finite(values)}
@@ -175,7 +175,7 @@ class RunLog:
         self._lines.flush()
 
     def _note(self, point: dict[str, Any]) -> None:
-        """Remember a point, and write down what made those of its numbers that are new."""
+        """Append a point to the history, and write the provenance of its new tags."""
         self.points.append(point)
         self._extremes.note(point)
         new = [tag for tag in point if tag != "step" and tag not in self.provenance]
@@ -184,12 +184,12 @@ class RunLog:
             write_json(self.run_dir / "provenance.json", self.provenance)
 
     def flush(self) -> None:
-        """Hand everything to the operating system, so that a killed process loses none of it."""
+        """Flush all buffers to the operating system, so that a killed process loses no data."""
         self._lines.flush()
         self._board.flush()
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Write (H, W, 3) uint8 as NAME/step_STEP.png and to TensorBoard."""
+        """Write an image of shape (H, W, 3), uint8, as NAME/step_STEP.png and to TensorBoard."""
         path = self.run_dir / name / f"step_{step:06d}.png"
         content = io.BytesIO()
         Image.fromarray(image).save(content, format="png")
@@ -198,7 +198,7 @@ class RunLog:
         self._board.flush()
 
     def histograms(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Show how the numbers in each tensor are distributed, in TensorBoard; finite ones only."""
+        """Write a TensorBoard histogram of each tensor, except tensors with non-finite values."""
         for name, tensor in tensors.items():
             if tensor.isfinite().all():
                 self._board.add_histogram(name, tensor, step)
@@ -206,12 +206,10 @@ class RunLog:
     def opening(
         self, *, config: str, architecture: str, hyperparameters: Mapping[str, Any]
     ) -> None:
-        """Show in TensorBoard what the run is and which of its curves belong together.
+        """Write the configuration, architecture, chart layout and HParams start to TensorBoard.
 
-        Also begins its line on the HParams page.
-
-        No list of hyperparameters and metrics is declared: TensorBoard then makes the page's
-        columns from all runs that it shows, and their last scalars are the metrics.
+        The HParams page has no declared columns. TensorBoard then takes the hyperparameters of all
+        runs that it shows as columns, and their last scalars as metrics.
         """
         for tag, text in (("config", config), ("architecture", architecture)):
             self._board.add_text(tag, "".join(f"    {line}\n" for line in text.splitlines()))
@@ -226,10 +224,13 @@ class RunLog:
             self._board.add_custom_scalars(charts)
 
     def ending(self, status: str) -> None:
-        """Close the line on the HParams page, unless the run may go on: the first word counts."""
-        known = {"completed": api_pb2.STATUS_SUCCESS, "diverged": api_pb2.STATUS_FAILURE}
-        if status in known:
-            end = SessionEndInfo(status=known[status], end_time_secs=time.time())
+        """Write the HParams end of a completed or diverged run; a resumable run stays open.
+
+        TensorBoard keeps the first end that it reads.
+        """
+        final = {"completed": api_pb2.STATUS_SUCCESS, "diverged": api_pb2.STATUS_FAILURE}
+        if status in final:
+            end = SessionEndInfo(status=final[status], end_time_secs=time.time())
             self._hparams(hparams.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
 
     def _hparams(self, tag: str, content: HParamsPluginData) -> None:
@@ -239,19 +240,22 @@ class RunLog:
 
 
 def _wait_for_a_later_name(run_dir: Path) -> None:
-    """TensorBoard reads event files in the order of their names, which begin with the second."""
+    """Sleep until the next event file's name sorts after the existing ones.
+
+    TensorBoard reads event files by name, and the name begins with the time in whole seconds.
+    """
     seconds = [path.name.split(".")[3] for path in run_dir.glob("events.out.tfevents.*")]
     while f"{int(time.time())}" in seconds:
         time.sleep(0.02)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file so that it is there whole or as it was before."""
+    """Write a JSON file atomically; non-finite numbers become null."""
     atomic_write(path, (json.dumps(_finite(content), indent=2) + "\n").encode())
 
 
 def _finite(content: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
+    """Replace NaN and infinities, which JSON does not have, by None."""
     if isinstance(content, Mapping):
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -1,4 +1,4 @@
-"""What a run was made with: versions of the packages, commit of the code."""
+"""Versions of the packages and the git commit that a run uses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PACKAGES = ("gan_runner", "torchvision", "numpy", "hydra-core", "scikit-learn")
 
 
 def versions() -> dict[str, Any]:
-    """Versions of Python and of the packages that decide the numbers, and the git commit."""
+    """Return the versions of Python and of packages that affect results, and the git commit."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,  # with the CUDA it was built for
+        "torch": torch.__version__,  # includes the CUDA version of the build
         **{name: _version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(status)
@@ -34,7 +34,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of a git command in the checkout that this file lies in; None if it is in none."""
+    """Return the output of a git command in this file's checkout; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

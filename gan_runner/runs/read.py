@@ -1,7 +1,7 @@
-"""The one reader of a run directory's files; it imports neither torch nor hydra.
+"""The reader of a run directory's files; it imports neither torch nor hydra.
 
-A malformed file raises a `ValueError` of one line that names it. The functions whose names begin
-with `try_` return None instead, for reports that show as much of a folder as can be read.
+A malformed file raises a `ValueError` of one line that names the file. The functions named `try_*`
+skip malformed contents instead, for reports of folders that can only partly be read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Point = Mapping[str, Any]
 
 
 class JobNote(TypedDict, total=False):
-    """Contents of a sweep's job.json; the first three keys are always there."""
+    """Contents of a sweep's job.json; the first three keys are always present."""
 
     status: str
     overrides: list[str]
@@ -55,7 +55,7 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
-    """Return summary.json; empty before the run has ended.
+    """Return the contents of summary.json; empty before the run has ended.
 
     Raises:
         ValueError: the file is malformed.
@@ -64,19 +64,19 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
 
 
 def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Return the card of each tag; empty where there is no file.
+    """Return {tag: provenance}; empty where the file is missing.
 
     Raises:
         ValueError: the file is malformed.
     """
     provenances = read_json(run_dir / CARDS)
     if not all(isinstance(provenance, dict) for provenance in provenances.values()):
-        raise ValueError(f"{run_dir / CARDS} does not hold a card for each tag")
+        raise ValueError(f"{run_dir / CARDS}: invalid entry (expected a JSON object for each tag)")
     return provenances
 
 
 def read_note(folder: Path) -> JobNote | None:
-    """Return a job's status file; None where there is none or it is not whole.
+    """Return the contents of a job's status file; None where it is missing or incomplete.
 
     Raises:
         ValueError: a key is missing or has another type.
@@ -91,7 +91,7 @@ def read_note(folder: Path) -> JobNote | None:
 
 
 def read_points(path: Path) -> list[dict[str, Any]]:
-    """Return the points of a metrics.jsonl, [] where there is none, without a line that was cut.
+    """Return the points of a metrics.jsonl without truncated lines; [] where it is missing.
 
     Raises:
         ValueError: a line is not a point.
@@ -111,9 +111,10 @@ def _point(path: Path, line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         point = None
     if not isinstance(point, dict) or not isinstance(point.get("step"), int):
-        raise ValueError(f"{path} has a line that is no point of a curve: {line[:40].strip()!r}")
+        expected = 'expected a JSON object with an integer "step"'
+        raise ValueError(f"{path}: invalid line ({expected}): {line[:40].strip()!r}")
     if not all(value is None or isinstance(value, int | float) for value in point.values()):
-        raise ValueError(f"{path} has a value that is not a number: {line[:40].strip()!r}")
+        raise ValueError(f"{path}: invalid line (expected numbers): {line[:40].strip()!r}")
     return point
 
 
@@ -127,10 +128,10 @@ def try_points(path: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; empty where there is no file.
+    """Return the JSON object in a file; empty where the file is missing.
 
     Raises:
-        ValueError: the file is not JSON, is nested too deep, or holds something else.
+        ValueError: the file is not JSON, is nested too deeply, or is not an object.
     """
     if not path.is_file():
         return {}
@@ -139,12 +140,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} does not hold keys and values")
+        raise ValueError(f"{path} is not a JSON object")
     return content
 
 
 def try_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file; None where there is none."""
+    """Return the JSON object in a file; None where it cannot be read."""
     try:
         return _object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""One record for each metric tag: kind, direction, chart and place.
+"""One record for each metric tag: kind, direction, chart and order.
 
-The log, gan-compare, the tables of sweeps and the report all read these records. A tag of a
-user's own metric needs none: the card that its run wrote says the same.
+The log, gan-compare, the tables of sweeps and the report read these records. The tag of a user's
+own metric does not need a record: provenance.json contains the same facts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Kind = Literal[
 Better = Literal["lower", "higher", "neither"]
 Panel = Literal["", "distances", "divergences", "qualities"]
 
-RAW = "_raw"  # suffix: measured on the generator without averaged weights
-TRAINING = 70  # from this order on, a tag describes training and not the samples
+RAW = "_raw"  # suffix: computed with the generator without averaged weights
+TRAINING = 70  # a tag of this order or above describes training and not the samples
 _OTHERS = 60  # the order of tags whose group has no record
 
 
@@ -29,15 +29,15 @@ class Tag:
     """Facts about the tags that match a pattern.
 
     Attributes:
-        pattern: a tag without the suffix `_raw`; * stands for anything.
-        kind: an estimate is the critic's own and first rises while the critic learns.
+        pattern: a tag without the suffix `_raw`; * matches any text.
+        kind: group of the tag; an "estimate" uses the critic and first rises while it learns.
         better: the direction of improvement.
         meaning: one line for a tooltip.
-        order: place of the tag's group among columns and curves; from `TRAINING` on, last.
-        chart: the tag in whose TensorBoard chart it is drawn; empty for none.
-        panel: the panel of the learning-curve plot that shows it; empty for none.
-        column: whether the tables of a sweep always show it.
-        decides: whether it may choose the best checkpoint where the user names no tag.
+        order: rank of the tag's group among columns and curves; from `TRAINING` on, last.
+        chart: the tag whose TensorBoard chart shows this one; empty for none.
+        panel: the panel of the learning-curve plot that shows this tag; empty for none.
+        column: True if the tables of a sweep always show the tag.
+        decides: True if the tag may select the best checkpoint where the user names none.
     """
 
     pattern: str
@@ -52,27 +52,27 @@ class Tag:
 
     @property
     def is_training(self) -> bool:
-        """Whether it describes training, not samples."""
+        """Return whether the tag describes training, not samples."""
         return self.order >= TRAINING
 
     @property
     def depends_on_objective(self) -> bool:
-        """Whether its scale is that of the objective, which therefore is part of its card."""
+        """Return whether the objective sets the scale; then it is part of the provenance."""
         return self.kind in ("loss", "gradient")
 
     @property
     def is_comparable(self) -> bool:
-        """Whether runs of other objectives and machines have it on the same scale."""
+        """Return whether runs of other objectives and machines have the same scale."""
         return self.kind not in ("loss", "gradient", "speed")
 
     @property
     def card(self) -> dict[str, str]:
-        """The keys of a card that say what the record says."""
+        """Return the record's direction and chart as keys of a provenance."""
         return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
 
 
 def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
-    """Return a tag and its floor, the value between real rows, which share a chart."""
+    """Return a tag and its floor, the value between two sets of real rows, in one chart."""
     meaning = f"{tag.meaning}, between real rows"
     floor = replace(tag, pattern=f"{tag.pattern}_floor", meaning=meaning, column=False)
     chart = tag.pattern
@@ -146,14 +146,14 @@ TAGS: tuple[Tag, ...] = (
 
 
 def record_of(tag: str, provenance: Mapping[str, Any] | None = None) -> Tag:
-    """Return the record of a tag; a card's `better` and `beside` take precedence.
+    """Return the record of a tag; `better` and `beside` of a provenance take precedence.
 
-    A tag without a record takes the place of its group, the part before the slash.
+    A tag without a record takes the order of its group, the part before the slash.
     """
-    found = _record(tag.removesuffix(RAW))
+    record = _record(tag.removesuffix(RAW))
     provenance = provenance or {}
-    better, chart = provenance.get("better", found.better), provenance.get("beside", found.chart)
-    return replace(found, better=better, chart=chart) if provenance else found
+    better, chart = provenance.get("better", record.better), provenance.get("beside", record.chart)
+    return replace(record, better=better, chart=chart) if provenance else record
 
 
 @cache
@@ -167,7 +167,7 @@ def _record(tag: str) -> Tag:
 
 
 def is_detail(tag: str) -> bool:
-    """Whether a tag describes the raw generator or one class alone."""
+    """Return whether a tag describes the raw generator or a single class."""
     return tag.endswith(RAW) or "class_share" in tag
 
 
@@ -177,9 +177,9 @@ def columns() -> tuple[str, ...]:
 
 
 def deciding(measured: Iterable[str]) -> str | None:
-    """Return the first measured tag that may choose the best checkpoint."""
-    known = set(measured)
-    return next((r.pattern for r in TAGS if r.decides and r.pattern in known), None)
+    """Return the first logged tag that may select the best checkpoint; None if there is none."""
+    logged = set(measured)
+    return next((r.pattern for r in TAGS if r.decides and r.pattern in logged), None)
 
 
 def panel(name: Panel) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which curves are drawn in one chart."""
+"""TensorBoard charts that show several curves."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gan_runner.core import Provenance
 from gan_runner.runs.tags import record_of
 
 Charts = dict[str, dict[str, tuple[str, list[str]]]]
-"""A layout as of `SummaryWriter.add_custom_scalars`: charts by title, by category."""
+"""The layout that `SummaryWriter.add_custom_scalars` takes: {category: {title: chart}}."""
 
 
 def charts_of(provenances: Mapping[str, Provenance]) -> Charts:
-    """Return a chart for each tag in whose chart others are drawn, titled by it.
+    """Return one chart for each tag that other tags name as theirs; the tag is the title.
 
     Args:
-        provenances: by tag; the tag that others are beside needs none of its own.
+        provenances: {tag: provenance}; the tag in the title may be missing.
     """
     together: dict[str, list[str]] = {}
     for tag, provenance in provenances.items():
@@ -25,6 +25,6 @@ def charts_of(provenances: Mapping[str, Provenance]) -> Charts:
             tags += [tag] if tag not in tags else []
     charts: Charts = {}
     for title, tags in together.items():
-        exactly = [f"{re.escape(tag)}$" for tag in tags]  # TensorBoard matches expressions
+        exactly = [f"{re.escape(tag)}$" for tag in tags]  # TensorBoard takes regular expressions
         charts.setdefault(title.partition("/")[0], {})[title] = ("Multiline", exactly)
     return charts

@@ -1,4 +1,4 @@
-"""Files of tensors with facts about them: caches, and exported weights."""
+"""Safetensors files with metadata: caches and exported weights."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gan_runner.runs.files import atomic_path
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The tensors by name and the facts in a file; None if it is not there or not whole.
+    """Return ({name: tensor}, facts) of a file; None if it is missing or incomplete.
 
-    The file is mapped into memory: what is never touched is never read.
+    The file is memory-mapped: parts that are never used are never read.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -30,19 +30,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts that JSON can hold; several processes may write the same file.
+    """Write tensors and JSON facts; several processes may write the same file.
 
     Raises:
-        OSError: nothing has changed at `path`.
+        OSError: the write failed; `path` is unchanged.
     """
     save_safetensors(path, tensors, {"facts": json.dumps(dict(facts))})
 
 
 def save_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file with its metadata, whole or not at all.
+    """Write a safetensors file with metadata atomically.
 
     Raises:
-        OSError: nothing has changed at `path`.
+        OSError: the write failed; `path` is unchanged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -51,5 +51,5 @@ def save_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[s
     with atomic_path(path, shared=True) as partial:
         try:
             save_file(contiguous, partial, metadata=metadata)
-        except SafetensorError as error:  # its own kind for a full disk, for one
+        except SafetensorError as error:  # raised for a full disk, among others
             raise OSError(str(error)) from error

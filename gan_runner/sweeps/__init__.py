@@ -1,1 +1,1 @@
-"""Many runs from one command: their directories, what became of each, the table of all."""
+"""Sweeps: many runs from one command, their directories, the status of each job, the table."""

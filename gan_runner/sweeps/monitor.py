@@ -1,4 +1,4 @@
-"""Whoever conducts a sweep watches the status files of its jobs, wherever these run."""
+"""The monitor in a sweep's main process; it polls the status files of jobs on any machine."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from gan_runner.sweeps.jobs import (
 )
 from gan_runner.sweeps.table import counts, line, terminal_table, write_table
 
-_EVERY = 0.5  # seconds between looks
-_GRACE = 60.0  # seconds that a job has to end its step and save
+_EVERY = 0.5  # seconds between two polls
+_GRACE = 60.0  # seconds that a job has to finish its step and save its state
 
 
 class SweepMonitor(threading.Thread):
-    """Prints a line for each job that ends, and keeps sweep.csv and sweep.md up to date.
+    """A thread that prints a line for each job that ends, and updates sweep.csv and sweep.md.
 
     Args:
-        folder: of the sweep.
-        plan: what its command asks for.
+        folder: directory of the sweep.
+        plan: jobs that the command asks for.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         super().__init__(daemon=True)
         self.folder, self.plan, self.pid = folder, plan, os.getpid()
-        self._out = sys.stdout  # a job redirects its own
+        self._out = sys.stdout  # jobs in this process replace sys.stdout
         self._over = threading.Event()
         self._former = (folder / PLAN).read_bytes() if (folder / PLAN).is_file() else None
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,15 +51,15 @@ class SweepMonitor(threading.Thread):
         self._print(f"gan-run: a sweep in {folder}" + (f", {counts(jobs)}" if jobs else ""))
 
     def run(self) -> None:
-        """Look again and again until the sweep is over."""
+        """Poll until the sweep is over."""
         pause = _EVERY
         while not self._over.wait(pause):
             began = time.monotonic()
             self.poll()
-            pause = max(_EVERY, 20 * (time.monotonic() - began))  # thousands of jobs take a while
+            pause = max(_EVERY, 20 * (time.monotonic() - began))  # polls of many jobs are slow
 
     def finish(self) -> list[Job]:
-        """The sweep is over, however it ended: print the table; returns the jobs."""
+        """Stop polling and print the table, also after failures; return the jobs."""
         self._over.set()
         self.join()
         self.poll()
@@ -73,7 +73,7 @@ class SweepMonitor(threading.Thread):
         return jobs
 
     def rollback(self) -> None:
-        """The command was refused: leave the directory as it was."""
+        """Restore the directory to its former state, after the command was rejected."""
         self._over.set()
         self.join()
         if self._former is not None:
@@ -81,24 +81,24 @@ class SweepMonitor(threading.Thread):
             return
         for name in (PLAN, "multirun.yaml"):
             (self.folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # something else is in it
+        with suppress(OSError):  # the folder has other contents
             for folder in (self.folder, *self.folder.parents[:2]):
                 folder.rmdir()
 
     def stop_workers(self) -> None:
-        """End the jobs in processes of this one's making, and wait until their state is saved."""
+        """Terminate the jobs in child processes, and wait until their state is saved."""
         jobs = read_jobs(self.folder)
         here = (socket.gethostname(), self.pid)
-        mine = [job for job in jobs if job.status == "running" and (job.host, job.parent) == here]
-        for job in mine:
+        own = [job for job in jobs if job.status == "running" and (job.host, job.parent) == here]
+        for job in own:
             with suppress(ProcessLookupError):
                 os.kill(job.pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
-        while any(is_held(job.folder, LOCK) for job in mine) and time.monotonic() < deadline:
+        while any(is_held(job.folder, LOCK) for job in own) and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def poll(self) -> None:
-        """Print what has ended since the last look."""
+        """Print the jobs that have ended since the last poll."""
         ended = []
         for note in self.folder.glob(f"*/{NOTE}"):
             folder = note.parent
@@ -116,16 +116,16 @@ class SweepMonitor(threading.Thread):
     def _tabulate(self, jobs: list[Job]) -> None:
         try:
             write_table(self.folder, jobs)
-        except OSError as error:  # a full disk is no reason to stop; gan-table makes it later
-            self._print(f"gan-run: warning: no table: {error}")
+        except OSError as error:  # a full disk must not stop the sweep; gan-table can write it
+            self._print(f"gan-run: warning: cannot write the table: {error}")
 
     def _print(self, text: str) -> None:
-        with suppress(BrokenPipeError):  # that nobody reads on is no reason to stop
+        with suppress(BrokenPipeError):  # a closed terminal must not stop the sweep
             tqdm.write(text, file=self._out)
             self._out.flush()
 
     @staticmethod
     def _time(folder: Path) -> int:
-        """When a job's status was last written, in nanoseconds; 0: never."""
+        """Return the modification time of a job's status in nanoseconds; 0 if there is none."""
         path = folder / NOTE
         return path.stat().st_mtime_ns if path.exists() else 0

@@ -1,7 +1,7 @@
-"""One job of a sweep: skipped if it is done, resumed if it was cut off, else run; never in the way.
+"""Run one job: skip if done, resume if interrupted, else start.
 
-What becomes of it stands in its directory. To Hydra it only returns a number for a search to make
-small: a failed job is infinitely bad and spares the others.
+The job's status is written to its directory. Hydra only receives a number for a search to
+minimize. A failed job returns `inf`; the sweep goes on.
 """
 
 from __future__ import annotations
@@ -44,41 +44,43 @@ from gan_runner.training import signals
 Start = Callable[[DictConfig], Any]
 Resume = Callable[[Path, DictConfig], Any]
 
-_WORKER = "LokyProcess-"  # joblib's, counted from 1
-_PATIENCE = 2.0  # seconds; who looks whether a job is running holds its lock for an instant
+_WORKER = "LokyProcess-"  # prefix of joblib's process names, counted from 1
+_PATIENCE = 2.0  # seconds; a check for a running job holds its lock for an instant
 
 
 def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
-    """Do what a job needs; returns what `value_of` says of it.
+    """Skip, resume or start a job; return its `value_of`.
 
     Args:
-        cfg: its configuration.
+        cfg: configuration of the job.
         start: runs a configuration, into Hydra's output directory.
-        resume: resumes a run directory as the machine is now: with the device and the data's place
-            of a configuration, and the prefixes of targets that it allows.
+        resume: resumes a run directory with the device, data location and allowed prefixes of a
+            configuration.
 
     Raises:
-        UsageError: the directory holds a run that no sweep has made.
-        Interrupted: a signal has ended the sweep, this job's state being saved.
+        UsageError: the directory contains a run that is not part of a sweep.
+        Interrupted: a signal has ended the sweep; the state of this job is saved.
     """
     folder = display_path(HydraConfig.get().runtime.output_dir)
-    if current_process().name.startswith(_WORKER):  # who conducts the sweep passes Ctrl-C on
+    if current_process().name.startswith(_WORKER):  # the main process forwards Ctrl-C
         signals.ignore(signal.SIGINT)
         signal.signal(signal.SIGTERM, stopped)
     stop = None
-    # A search has to know what another process finds.
+    # A search needs the value of a job that another process runs, and waits for it.
     searches = not read_plan(Path(HydraConfig.get().sweep.dir)).jobs
     try:
         with FileLock(folder / LOCK, timeout=-1 if searches else _PATIENCE):
             job = read_job(folder, held=False)
             if job is None and (folder / "config.yaml").exists():
-                raise UsageError(f"{folder} holds a run that no sweep has made", USAGE_ERROR)
-            if is_held(folder, RUN_LOCK):  # by gan-run resume=
+                problem = "contains a run that is not part of a sweep"
+                advice = "choose another hydra.sweep.dir"
+                raise UsageError(f"{folder} {problem}; {advice}", USAGE_ERROR)
+            if is_held(folder, RUN_LOCK):  # by a `gan-run resume=`
                 return inf
             if job is None or not job.is_done:
                 stop = _run(cfg, folder, job, start=start, resume=resume)
             value = value_of(read_job(folder, held=False))
-    except Timeout:  # another process is at it
+    except Timeout:  # another process runs this job
         return inf
     if stop is not None:
         _pass_on(stop)
@@ -86,10 +88,10 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
 
 
 def value_of(job: Job | None) -> float:
-    """What a search is to make small: the best value of `trainer.checkpoint_metric`, of replicas
-    their mean.
+    """Return the value that a search minimizes: the best `trainer.checkpoint_metric` of a job.
 
-    Negative where more is better; infinite for a job without one: failed, diverged, interrupted.
+    Replicas are averaged, and the sign is flipped where higher is better. A job without a value,
+    such as a failed, diverged or interrupted one, gives `inf`.
     """
     if job is None or job.status != "completed":
         return inf
@@ -105,7 +107,7 @@ def value_of(job: Job | None) -> float:
 def _run(
     cfg: DictConfig, folder: Path, job: Job | None, *, start: Start, resume: Resume
 ) -> Interrupted | None:
-    """Run or resume, and note what became of it; returns what stopped the job but not the sweep."""
+    """Start or resume a job and write its status; return a signal that ended only this job."""
     resumes = job is not None and job.can_resume
     if job is not None and not resumes:
         clear(folder)
@@ -121,10 +123,10 @@ def _run(
     except Exception as error:
         note |= {"status": "failed", "error": str(error).strip() or type(error).__name__}
         kept = any(folder.glob("**/checkpoints/step_*.pt"))
-        if resumes and kept:  # what it has is not to be lost to a disk that is not mounted today
+        if resumes and kept:  # keep its checkpoints: the cause may be a disk that is not mounted
             note |= {"status": "interrupted", "error": f"{note['error']}; or remove {folder}"}
         elif isinstance(error.__cause__, OSError) and kept:
-            note["status"] = "interrupted"  # no space left: what there is can be continued
+            note["status"] = "interrupted"  # the disk is full; the job can be resumed
     except BaseException as stop:
         note |= {"status": "interrupted", "error": type(stop).__name__}
         if not isinstance(stop, Interrupted):
@@ -144,7 +146,7 @@ def _note(cfg: DictConfig) -> dict[str, Any]:
     hydra = HydraConfig.get()
     try:
         config = composed(cfg)
-    except OmegaConfBaseException:  # the run will say what is wrong with it
+    except OmegaConfBaseException:  # the run reports this error
         config = {}
     return {
         "overrides": OmegaConf.to_container(hydra.overrides.task),
@@ -165,9 +167,9 @@ def _now() -> str:
 
 @contextmanager
 def _output(folder: Path) -> Iterator[None]:
-    """What a job says goes into a file: on the terminal it is one line, when it has ended.
+    """Redirect a job's output to a file; the monitor prints one line when the job ends.
 
-    Where it is the only one that runs, its progress bar stays on the terminal.
+    If jobs run one at a time in this process, the progress bar stays on the terminal.
     """
     with (folder / OUTPUT).open("a", encoding="utf-8", buffering=1) as file, ExitStack() as stack:
         stack.enter_context(redirect_stdout(file))
@@ -184,7 +186,7 @@ def _output(folder: Path) -> Iterator[None]:
 
 
 def _share_machine(device: str) -> None:
-    """Give each of the jobs that run side by side its threads, and its GPU in turn."""
+    """Divide the threads among the jobs that share this machine, and deal the GPUs in turn."""
     hydra = HydraConfig.get()
     jobs = len(read_plan(Path(hydra.sweep.dir)).jobs)
     workers = side_by_side(hydra.launcher, jobs, cores())
@@ -198,30 +200,30 @@ def _share_machine(device: str) -> None:
 
 
 def _turn(job: int) -> int:
-    """Which of those side by side this is: joblib's worker, as it stays, else the job's number."""
+    """Return the index of joblib's worker process, which is fixed, or else the job's number."""
     name = current_process().name
     return int(name.removeprefix(_WORKER)) - 1 if name.startswith(_WORKER) else job
 
 
 def side_by_side(launcher: Mapping[str, Any], jobs: int, cpus: int) -> int:
-    """How many jobs a launcher lets share this machine.
+    """Return the number of jobs that a launcher runs on this machine at the same time.
 
-    Slurm and Ray give each job processors and GPUs of its own.
+    Slurm and Ray give each job processors and GPUs of its own, so the number is 1 for them.
     """
     name = launcher["_target_"].rpartition(".")[2]
     if name == "JoblibLauncher":
         n = launcher["n_jobs"]
-        return max(1, n if n > 0 else cpus + 1 + n)  # as joblib counts: -1 is all, -2 all but one
+        return max(1, n if n > 0 else cpus + 1 + n)  # joblib: -1 is all, -2 all but one
     return max(1, jobs) if name == "LocalLauncher" else 1
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pass_on(stop: Interrupted) -> None:
-    """Tell a scheduler that asked the job to make room, and would queue it again."""
+    """Raise the signal again if a scheduler handles it, such as to requeue a preempted job."""
     number = signal.Signals[stop.signal]
     if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler):
         signal.raise_signal(number)

@@ -1,6 +1,6 @@
-"""The table of a sweep: on the terminal, as sweep.csv with everything, as sweep.md to read.
+"""The table of a sweep: on the terminal, as sweep.csv with all values, and as sweep.md.
 
-It is made of the files of the jobs and nothing else, so also while a sweep runs elsewhere.
+It is computed from the files of the jobs alone, so also while a sweep runs elsewhere.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from gan_runner.sweeps.jobs import Job, key_of, value_of
 Row = dict[str, Any]
 
 _STUDY_TAG = "images/classifier_score_raw"  # the number that robustness studies compare
-_ERRORS = 3  # that are shown whole below the table
+_ERRORS = 3  # errors that are printed in full below the table
 
 
 def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
-    """Write sweep.csv, a row a run with all that is known, and sweep.md, what a person reads."""
+    """Write sweep.csv, one row per run with all values, and sweep.md, the summary for readers."""
     rows = [row for job in jobs for row in rows_of(job)]
     atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     lines = markdown(_shown(jobs))
     common = " ".join(common_overrides(jobs))
-    what = [f"All with `{common}`.\n"] if common else []
-    page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *what, *lines]
+    shared = [f"All with `{common}`.\n"] if common else []
+    page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
     atomic_write(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Rows as CSV, with every column that any of them has."""
+    """Return rows as CSV, with every column that any row has."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     return csv_text([keys, *([row.get(key, "") for key in keys] for row in rows)])
 
 
 def rows_of(job: Job) -> list[Row]:
-    """A row for each run of a job: one, or one for each replica of a pack.
+    """Return one row for each run of a job: a single row, or one per replica.
 
-    Columns: job, status, the overrides by key, health, steps, seconds, error, and for every tag its
-    `final` value, its `best` and the step of the best.
+    The columns are job, status, the overrides by key, health, steps, seconds and error. Each tag
+    adds its `final` value, its `best` value and the step of the best.
     """
-    made = {key_of(override): value_of(override) for override in job.overrides}
+    overrides = {key_of(override): value_of(override) for override in job.overrides}
     seconds = job.summary.get("seconds", {}).get("total")
     runs: Mapping[str, Any] = job.summary.get("replicas", {"": job.summary})
     rows = []
     for name, run in runs.items():
         own = {"seed": run["seed"]} if name else {}
         row = {"job": f"{job.folder.name}/{name}".rstrip("/"), "status": job.status}
-        row |= {**made, **own}
+        row |= {**overrides, **own}
         if name and job.is_done:
             row["status"] = run["status"]
         row["health"] = run.get("health", {}).get("state", "")
@@ -70,13 +70,13 @@ def _values(run: Mapping[str, Any]) -> Row:
 
 
 def terminal_table(jobs: Sequence[Job]) -> str:
-    """The table in columns of equal width; below it its counts, and errors that were cut in it."""
+    """Return the aligned table, the number of jobs by status, and the errors cut in the table."""
     lines = aligned(_shown(jobs))
     return "\n".join([*lines, counts(jobs), *_cut_errors(jobs)])
 
 
 def _cut_errors(jobs: Sequence[Job]) -> list[str]:
-    """The errors of which the table shows the first words alone, whole, and how many had each."""
+    """Return the most frequent errors that the table truncates, in full and with their counts."""
     long = Counter(job.error.splitlines()[0] for job in jobs if _brief(job.error) != job.error)
     shown = [f"  {count} x {error}" for error, count in long.most_common(_ERRORS)]
     if len(long) > _ERRORS:
@@ -85,17 +85,17 @@ def _cut_errors(jobs: Sequence[Job]) -> list[str]:
 
 
 def counts(jobs: Sequence[Job]) -> str:
-    """How many jobs there are, and what became of them."""
+    """Return the number of jobs, in total and by status, as text."""
     by_status = Counter(job.status for job in jobs)
     each = ", ".join(f"{count} {status}" for status, count in by_status.most_common())
     return f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {each}"
 
 
 def line(job: Job, jobs: Sequence[Job]) -> str:
-    """What there is to say of a job that has ended, in one line."""
+    """Return a finished job as one line: status, overrides, steps, key values, error."""
     varied = _varied(jobs)
-    made = [override for override in job.overrides if key_of(override) in varied]
-    words = [f"{job.status:<11}", " ".join(made) or job.folder.name]
+    overrides = [override for override in job.overrides if key_of(override) in varied]
+    words = [f"{job.status:<11}", " ".join(overrides) or job.folder.name]
     rows = rows_of(job)
     if "steps" in job.summary:
         words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
@@ -104,19 +104,19 @@ def line(job: Job, jobs: Sequence[Job]) -> str:
 
 
 def _mean(key: str, rows: Sequence[Row]) -> str:
-    """Of a pack, the mean of its replicas."""
+    """Return the mean of a column over the runs of a job, as text."""
     values = [row[key] for row in rows if isinstance(row.get(key), int | float)]
     return _cell(sum(values) / len(values)) if values else "-"
 
 
 def _shown(jobs: Sequence[Job]) -> list[list[str]]:
-    """The cells that a person reads, the head first: what varies, and a few values."""
+    """Return the cells of the short table, head first: varied overrides and key values."""
     varied, values = _varied(jobs), _key_columns(jobs)
     replicas = any("replicas" in job.summary for job in jobs)
-    made = [*varied, *(["seed"] if replicas and "seed" not in varied else [])] or ["job"]
+    varied_keys = [*varied, *(["seed"] if replicas and "seed" not in varied else [])] or ["job"]
     rows = [row for job in jobs for row in rows_of(job)]
     health = ["health"] if {row["health"] for row in rows} - {"", "ok"} else []
-    keys = [*made, "status", *health, "steps", "seconds", *values]
+    keys = [*varied_keys, "status", *health, "steps", "seconds", *values]
     keys += ["error"] if any(row["error"] for row in rows) else []
     body = [[_cell(row.get(key)) for key in keys] for row in rows]
     return [[_title(key) for key in keys], *body]
@@ -127,32 +127,32 @@ def _title(column: str) -> str:
 
 
 def _key_columns(jobs: Sequence[Job]) -> list[str]:
-    """The final values of the key tags and of what decides the best, and its best value."""
-    known = {column for job in jobs for row in rows_of(job) for column in row}
+    """Return the columns of the key tags and of `checkpoint_metric`, final, and its best value."""
+    present = {column for job in jobs for row in rows_of(job) for column in row}
     by = dict.fromkeys(job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs)
     decides = [tag for tag in by if tag]
     studies = {job.config.get("study", {}).get("name") for job in jobs}
     compared = [_STUDY_TAG] if "robustness" in studies else []
     finals = dict.fromkeys([*compared, *columns(), *decides])
     keys = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
-    return [key for key in keys if key in known]
+    return [key for key in keys if key in present]
 
 
 def _varied(jobs: Sequence[Job]) -> list[str]:
-    """Keys whose overrides are not the same in all jobs."""
+    """Return the keys whose overrides differ between jobs."""
     keys = dict.fromkeys(key_of(override) for job in jobs for override in job.overrides)
     common = {key_of(override) for override in common_overrides(jobs)}
     return [key for key in keys if key not in common]
 
 
 def common_overrides(jobs: Sequence[Job]) -> list[str]:
-    """Overrides that all jobs have."""
+    """Return the overrides that all jobs share."""
     shared = set.intersection(*(set(job.overrides) for job in jobs))
     return [override for override in jobs[0].overrides if override in shared]
 
 
 def _cell(value: Any) -> str:
-    """Numbers with four significant digits; of an error, its first words."""
+    """Return a number with four significant digits, or the start of a text."""
     if isinstance(value, float):
         return f"{value:#.4g}" if isfinite(value) else "-"
     return "-" if value in (None, "") else _brief(str(value))

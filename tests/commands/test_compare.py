@@ -184,9 +184,12 @@ def test_every_number_goes_with_its_card(
         (lambda run: (run / "provenance.json").write_text("{"), "provenance.json is not JSON"),
         (
             lambda run: (run / "provenance.json").write_text('{"a": 1}'),
-            "does not hold a card for each",
+            "invalid entry (expected a JSON object for each tag)",
         ),
-        (lambda run: (run / "metrics.jsonl").write_text('{"a": 1}\n'), "no point of a curve"),
+        (
+            lambda run: (run / "metrics.jsonl").write_text('{"a": 1}\n'),
+            "invalid line (expected a JSON object with an integer",
+        ),
     ],
 )
 def test_what_is_no_run_is_refused(

@@ -159,7 +159,7 @@ def test_codes_are_chosen_one_by_one(engine: Callable[..., Engine], tmp_path: Pa
     fit(built, tmp_path)
     one, other = draw(tmp_path, 20, code=1), draw(tmp_path, 20, code=2)
     assert (one != other).any() and (one == draw(tmp_path, 20, code=1)).all()
-    with pytest.raises(ValueError, match=r"--code 10: the codes of this generator are 0 to 9"):
+    with pytest.raises(ValueError, match=r"--code 10: should be 0 to 9"):
         draw(tmp_path, 1, code=10)
-    with pytest.raises(ValueError, match="holds a code, which the steps would destroy"):
+    with pytest.raises(ValueError, match="--langevin: would overwrite the code in this run"):
         draw(tmp_path, 1, chain=Chain(1, 0.1))

@@ -221,8 +221,8 @@ def test_a_head_needs_features() -> None:
 def test_what_does_not_fit_together_is_refused(engine: Callable[..., Engine]) -> None:
     small = ("model.filters=4",)
     for words, overrides in {
-        "the critic is told the label that it is to find": ("objective=acgan", "model.critic.labels=projection"),
-        r"needs a network objective\.heads\.pairs": ("objective=meg", "objective.heads=null"),
+        "the critic receives the label that it should predict": ("objective=acgan", "model.critic.labels=projection"),
+        r"needs a network; set objective\.heads\.pairs": ("objective=meg", "objective.heads=null"),
         r"heads\.code\.categorical=5: the code of objective\.prior has 10": (
             "objective=infogan", "objective.heads.code.categorical=5",
         ),

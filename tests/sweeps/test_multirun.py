@@ -113,7 +113,7 @@ def test_a_sweep_that_cannot_be_composed_leaves_nothing(zygote: Zygote, tmp_path
     [
         (("--dry-run", "objective=gan,wgn"), "objective=wgn: no such option; did you mean"),
         (("experiment=robustness_tiny", "objective=ns_gan,wgn"), "objective=wgn: no such option"),
-        (("seed=0,1", "--cfg", "job"), "--cfg: shows one job; leave out -m"),
+        (("seed=0,1", "--cfg", "job"), "--cfg: shows a single job; omit -m"),
         (("seed=0,1", "hydra.sweep.dir=/proc/x"), "hydra.sweep.dir: "),
         (
             ("seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", *QUICK),
@@ -147,7 +147,7 @@ def test_a_run_that_no_sweep_has_made_is_left_alone(zygote: Zygote, tmp_path: Pa
         code, out = zygote.run(
             tmp_path, "-m", *QUICK, "seed=0", "hydra.sweep.dir=s", "hydra.sweep.subdir=a"
         )
-        assert code == 2 and "s/a holds a run that no sweep has made" in out
+        assert code == 2 and "s/a contains a run that is not part of a sweep; choose another" in out
     assert (tmp_path / "s" / "a" / "config.yaml").read_text() == "precious"
 
 
