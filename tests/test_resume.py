@@ -396,7 +396,10 @@ def test_a_config_of_other_networks_is_refused(
     run = tmp_path / "run"
     shutil.copytree(uninterrupted["dir"], run)
     text = (run / "config.yaml").read_text()
-    for change in (lambda c: c.pop("objective"), lambda c: c["objective"].update(critics=2)):
+    for change in (
+        lambda c: c.pop("objective"),
+        lambda c: c["model"]["generator"].update(filters=6),
+    ):
         config = yaml.safe_load(text)
         change(config)
         (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

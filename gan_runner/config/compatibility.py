@@ -18,6 +18,7 @@ from gan_runner.objectives.constraints import clip_weights
 from gan_runner.objectives.losses import relativistic_average_critic, relativistic_average_generator
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
+from gan_runner.objectives.requires import requirements_of, unwrapped
 from gan_runner.runs.tags import deciding, record_of
 from gan_runner.training.settings import Settings
 
@@ -157,7 +158,7 @@ def _check_ensemble(objective: Objective) -> None:
     averaging = {relativistic_average_critic, relativistic_average_generator}
     scores = (objective.critic_loss_fn, objective.generator_loss_fn)
     parts = [f"objective.{part}" for part in objective.per_sample_parts]
-    parts += ["its average over all scores" for s in scores if getattr(s, "func", s) in averaging]
+    parts += ["its average over all scores" for s in scores if unwrapped(s) in averaging]
     if objective.critics > 1 and parts:
         raise ValueError(
             f"objective.critics={objective.critics} contradicts {parts[0]}, which needs a single"
@@ -203,7 +204,7 @@ def _check_constraint(
             " the norm of the bounded weights, so that the constraint has no effect; set"
             " objective.constraint=null or the critic's norm to none"
         )
-    if getattr(function, "undone_by_norms", False) and has_feature_norm(critic):
+    if requirements_of(constraint).no_feature_norm and has_feature_norm(critic):
         raise ValueError(
             "model.critic.norm contradicts objective.constraint: a norm rescales the outputs of the"
             " bounded weights, so that the constraint has no effect; set model.critic.norm=none"

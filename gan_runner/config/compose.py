@@ -6,7 +6,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+# In cards: the first value that is not null.
+OmegaConf.register_new_resolver(
+    "first", lambda *values: next((v for v in values if v is not None), None), replace=True
+)
 
 
 def config_dir() -> Path:

@@ -169,6 +169,7 @@ def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         cfg = compose("config", overrides=choices)
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
+    tree.pop("penalty", None)
     tree.pop("paper_defaults", None)  # defaults that other files interpolate
     return _flatten(tree)
 

@@ -15,6 +15,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_runner.config import signature
 from gan_runner.config.signature import ConfigTree
+from gan_runner.objectives.requires import Requirements, requirements_of
 from gan_runner.training.step import Order
 
 _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
@@ -34,6 +35,7 @@ def validate(cfg: DictConfig) -> ConfigTree:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     # Constants of the objective's paper are already interpolated into the nodes that use them.
     tree.pop("paper_defaults", None)
+    tree.pop("penalty", None)  # by now in the terms of the objective
     tree.pop("study", None)  # describes all jobs together, not a single run
     allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
     _check_nodes(tree)
@@ -135,9 +137,10 @@ def _choose_critic_norm(tree: ConfigTree, allow: list[str]) -> None:
     if instead is not None:
         names = list(signature.targets(_in_use(parts)))
         critic["norm"] = "batch"
-        if any(_marked(name, "needs_per_sample_scores", allow) for name in names):
+        required = [_requirements(name, allow) for name in names]
+        if any(r.per_sample_scores for r in required):
             critic["norm"] = instead
-        if any(_marked(name, "undone_by_norms", allow) for name in names):
+        if any(r.no_feature_norm for r in required):
             critic["norm"] = "none"
 
 
@@ -153,11 +156,11 @@ def _is_off(node: Any) -> bool:
     return isinstance(node, dict) and "_target_" in node and node.get("weight", 1) == 0
 
 
-def _marked(name: str, mark: str, allow: list[str]) -> bool:
+def _requirements(name: str, allow: list[str]) -> Requirements:
     try:
-        return getattr(signature.locate(name, allow), mark, False)
+        return requirements_of(signature.locate(name, allow))
     except ValueError:  # reported by the check that follows
-        return False
+        return Requirements()
 
 
 def _without_helpers(value: Any) -> Any:

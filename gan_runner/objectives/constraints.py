@@ -8,13 +8,7 @@ import torch
 from annotated_types import Gt
 from torch import nn
 
-from gan_runner.objectives.penalties import Part, per_sample
-
-
-def undone_by_norms(part: Part) -> Part:
-    """Mark what bounds a critic through its weights, whose size a norm of features divides out."""
-    part.undone_by_norms = True  # type: ignore[attr-defined]
-    return part
+from gan_runner.objectives.requires import requires
 
 
 @torch.no_grad()
@@ -24,8 +18,7 @@ def clip_weights(critic: nn.Module, *, c: Annotated[float, Gt(0)] = 0.01) -> Non
         parameter.clamp_(-c, c)
 
 
-@undone_by_norms
-@per_sample
+@requires(per_sample_scores=True, no_feature_norm=True)
 @torch.no_grad()
 def project_frobenius(critic: nn.Module, *, radius: Annotated[float, Gt(0)] = 1.0) -> None:
     """Project each matrix and kernel onto the ball |W|_F <= radius; biases stay as they are.

@@ -4,27 +4,20 @@
 a discriminator's probability is D = sigmoid(score). Every function returns the 0-d mean over the
 batch of what its player minimises.
 
-A critic's score is called as `score(r, f)`, a generator's as `score(f)`. A generator's score that
-compares samples with data says so with the `compares` decorator, and is called as `score(r, f)`.
+A critic's loss is called as `loss(r, f)`, a generator's as `loss(f)`. A generator's loss that
+compares samples with data has `@requires(real_scores=True)`, and is called as `loss(r, f)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import log
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from annotated_types import Gt, Le
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-LossFn = TypeVar("LossFn", bound=Callable[..., Tensor])
-
-
-def compares(score: LossFn) -> LossFn:
-    """Mark a generator's score that is called as `score(r, f)`; others cost no pass over data."""
-    score.needs_real_scores = True  # type: ignore[attr-defined]
-    return score
+from gan_runner.objectives.requires import requires
 
 
 def logistic_critic(
@@ -88,7 +81,7 @@ def relativistic_average_critic(r: Tensor, f: Tensor) -> Tensor:
     return softplus(f.mean() - r).mean() + softplus(f - r.mean()).mean()
 
 
-@compares
+@requires(real_scores=True)
 def relativistic_average_generator(r: Tensor, f: Tensor) -> Tensor:
     """-E log sigmoid(f(G(z)) - E f(x)) - E log(1 - sigmoid(f(x) - E f(G(z)))): the roles swapped.
 
@@ -106,7 +99,7 @@ def relativistic_pairing_critic(r: Tensor, f: Tensor) -> Tensor:
     return softplus(f - r).mean()
 
 
-@compares
+@requires(real_scores=True)
 def relativistic_pairing_generator(r: Tensor, f: Tensor) -> Tensor:
     """-E log sigmoid(f(G(z)) - f(x)), over pairs: the roles swapped (non-saturating).
 

@@ -6,9 +6,8 @@ critic's score, `critic.part(NAME, ...)`, which the objective's `heads` have hun
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import log, pi
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
@@ -16,24 +15,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, softplus
 
 from gan_runner.core import Batch, HasHeads, Loss
+from gan_runner.objectives.requires import requires
 
 Weight = Annotated[float, Ge(0)]
-Part = TypeVar("Part", bound=Callable[..., object])
 
 
-def needs(
-    *what: str, logs: tuple[str, ...] = (), weights: tuple[str, ...] = ("weight",)
-) -> Callable[[Part], Part]:
-    """Mark a term by what it needs, "features" of a critic or "labels", and by what it logs."""
-
-    def mark(part: Part) -> Part:
-        part.needs, part.logs, part.weights = what, logs, weights  # type: ignore[attr-defined]
-        return part
-
-    return mark
-
-
-@needs("features")
+@requires(needs=("features",))
 def feature_matching(critic: HasHeads, real: Batch, fake: Batch, *, weight: Weight = 1.0) -> Tensor:
     """weight * |E h(x) - E h(G(z))|_2^2, h the critic's last hidden layer.
 
@@ -44,7 +31,7 @@ def feature_matching(critic: HasHeads, real: Batch, fake: Batch, *, weight: Weig
     return weight * (wanted - critic.submodule("features", fake.x, fake.y).mean(0)).square().sum()
 
 
-@needs("features", "labels", "head classifier")
+@requires(needs=("features", "labels", "head classifier"))
 def classification(
     critic: HasHeads,
     real: Batch,
@@ -74,9 +61,11 @@ def _label_loss(critic: HasHeads, batch: Batch) -> Tensor:
     )
 
 
-@needs(
-    "features",
-    "head code",
+@requires(
+    needs=(
+        "features",
+        "head code",
+    ),
     logs=("information/categorical", "information/continuous"),
     weights=("categorical", "continuous"),
 )
@@ -112,7 +101,13 @@ def code_information(
     return Loss(-categorical * discrete - continuous * smooth, logs)
 
 
-@needs("features", "head pairs", logs=("information/noise",))
+@requires(
+    needs=(
+        "features",
+        "head pairs",
+    ),
+    logs=("information/noise",),
+)
 def noise_information(
     critic: HasHeads, real: Batch, fake: Batch, *, weight: Weight = 1.0, train_features: bool = True
 ) -> Loss:

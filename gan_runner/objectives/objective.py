@@ -1,4 +1,4 @@
-"""An objective: a score for each player plus terms, as a card in conf/objective/ composes it."""
+"""An objective: a loss for each player plus terms, as a card in conf/objective/ composes it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gan_runner.core import Batch, Critic, HasParameters, Latent, Loss
 from gan_runner.objectives.instance_noise import InstanceNoise
 from gan_runner.objectives.losses import wasserstein_estimate
 from gan_runner.objectives.priors import gaussian
+from gan_runner.objectives.requires import requirements_of
 
 CriticLoss = Callable[[Tensor, Tensor], Tensor]
 PositiveInt = Annotated[int, Ge(1)]
@@ -21,7 +22,7 @@ Term = Callable[[Any, Batch, Batch], Tensor | Loss]
 
 
 class Objective:
-    """What each player minimises.
+    """The losses of both players.
 
     critic:    critic_loss(f(x), f(G(z))) + sum of critic_terms
     generator: generator_loss(f(G(z))) + sum of generator_terms
@@ -30,20 +31,24 @@ class Objective:
 
     Args:
         critic_loss: of the scores of real and of generated samples; see `losses`.
-        generator_loss: of the scores of generated samples, or of both; see `losses.compares`. None
-            for a generator that its terms alone lead.
+        generator_loss: of the scores of generated samples, or of both where it requires real
+            scores. None for a generator that minimises its terms alone.
         critic_terms: added to the critic's loss, each logged as `loss/NAME`; see `penalties`.
         generator_terms: added to the generator's loss, each logged as `loss/generator/NAME`.
         constraint: projects the critic's weights after each of its updates; see `constraints`.
         estimates: of the scores of real and of generated samples, logged by their names.
         n_critic: critic updates for each generator update.
-        input_noise: on what the critic is given, data and samples; see `instance_noise`.
+        input_noise: on the critic's input, data and samples; see `instance_noise`.
         prior: of the latent variable; see `priors`.
         heads: networks that the builder adds to the critic, by name; see `models.heads`.
-        generators: members of a mixture, of which each is a generator; see `models.ensemble`. A
-            player's score is summed over its own members, and averaged over those of the other.
-        critics: members of an ensemble, of which each is a critic.
+
+    Attributes:
+        generators: networks that the builder makes for the generator; see `bayesian`.
+        critics: networks that it makes for the critic.
     """
+
+    generators: int = 1
+    critics: int = 1
 
     def __init__(
         self,
@@ -58,13 +63,11 @@ class Objective:
         input_noise: InstanceNoise | None = None,
         prior: Callable[..., Latent] = gaussian,
         heads: Mapping[str, Callable[..., nn.Module]] | None = None,
-        generators: PositiveInt = 1,
-        critics: PositiveInt = 1,
     ) -> None:
         if generator_loss is None and not _present(generator_terms):
             raise ValueError(
-                "objective.generator_loss is null, and there are no objective.generator_terms: the"
-                " generator has nothing to minimise; give it one of them"
+                "objective.generator_loss=null: the generator has nothing to minimise;"
+                " set it or objective.generator_terms"
             )
         self.critic_loss_fn, self.generator_loss_fn = critic_loss, generator_loss
         self.critic_terms = _present(critic_terms)
@@ -73,33 +76,32 @@ class Objective:
         self.estimates = {"wasserstein/critic": wasserstein_estimate, **(estimates or {})}
         self.n_critic = n_critic
         self.prior, self.heads = prior, dict(heads or {})
-        self.generators, self.critics = generators, critics
         self.input_noise = input_noise if input_noise is not None and input_noise.std else None
 
     def set_step(self, step: int) -> None:
-        """Called before each step: what follows a schedule is set to it."""
+        """Set schedules to a step, before it is taken."""
         if self.input_noise is not None:
             self.input_noise.set_step(step)
 
     @property
     def per_sample_parts(self) -> list[str]:
-        """Keys of what needs the critic to score each sample by itself."""
+        """Return the keys of parts that need the critic to score each sample by itself."""
         parts: dict[str, Callable[..., object]] = {**self._terms}
         if self.constraint is not None:
             parts["constraint"] = self.constraint
-        return [key for key, part in parts.items() if _marked(part, "needs_per_sample_scores")]
+        return [key for key, part in parts.items() if requirements_of(part).per_sample_scores]
 
     @property
     def tags(self) -> list[str]:
-        """What the losses log."""
+        """Return the tags that the losses log."""
         terms = [f"loss/{name}" for name in self.critic_terms]
         terms += [f"loss/generator/{name}" for name in self.generator_terms]
-        found = [tag for term in self._terms.values() for tag in _marked(term, "logs", ())]
-        return ["loss/critic", "loss/generator", *terms, *found, *self.estimates]
+        others = [tag for term in self._terms.values() for tag in requirements_of(term).logs]
+        return ["loss/critic", "loss/generator", *terms, *others, *self.estimates]
 
     def needing(self, what: str) -> list[str]:
-        """Keys of the terms that are marked to need something: "features" or "labels"."""
-        return [k for k, term in self._terms.items() if what in _marked(term, "needs", ())]
+        """Return the keys of the terms that need something: "features", "labels" or a head."""
+        return [k for k, term in self._terms.items() if what in requirements_of(term).needs]
 
     @property
     def _terms(self) -> dict[str, Term]:
@@ -109,12 +111,11 @@ class Objective:
         }
 
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
-        """The critic's loss on a batch of data and one of (detached) generated samples."""
+        """Return the critic's loss on a batch of data and one of detached generated samples."""
         real, fake = self._add_noise(real), self._add_noise(fake)
         r, f = _scores(critic, real, fake)
         terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake, own=critic)
-        score = self.critic_loss_fn(r, f)  # a mean over the critics; each has its own likelihood
-        total = sum(terms, start=score if self.critics == 1 else self.critics * score)
+        total = sum(terms, start=self.critic_loss_fn(r, f))
         estimates = {
             tag: estimate(r.detach(), f.detach()) for tag, estimate in self.estimates.items()
         }
@@ -123,7 +124,7 @@ class Objective:
     def generator_loss(
         self, critic: Critic, real: Batch, fake: Batch, generator: HasParameters | None = None
     ) -> Loss:
-        """The generator's loss on a batch of its samples, compared with one of data if need be.
+        """Return the generator's loss on a batch of its samples and, if it compares, one of data.
 
         `generator` is for terms of its own weights.
         """
@@ -139,27 +140,27 @@ class Objective:
         return batch if self.input_noise is None else self.input_noise(batch)
 
     def _generator_scores(self, critic: Critic, real: Batch, fake: Batch) -> list[Tensor]:
-        """The generator's score, without a pass through the critic that it does not need."""
+        """Compute the generator's loss, without a pass through the critic that it does not need."""
         if self.generator_loss_fn is None:
             return []
         f = critic(fake.x, fake.y)
-        if _marked(self.generator_loss_fn, "needs_real_scores"):
+        if requirements_of(self.generator_loss_fn).real_scores:
             with torch.no_grad():  # data does not depend on the generator
                 r = critic(real.x, real.y)
             score = self.generator_loss_fn(r, f)
         else:
             score = self.generator_loss_fn(f)
-        return [score if self.generators == 1 else self.generators * score]
+        return [score]
 
 
 def _evaluate(
     terms: Mapping[str, Term], prefix: str, critic: Critic, real: Batch, fake: Batch, *, own: Any
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """The values of terms, and what is logged of them; `own` is the player whose terms they are."""
+    """Compute terms and their logs; `own` is the player that minimises them."""
     values: list[Tensor] = []
     logs: dict[str, Tensor] = {}
     for name, term in terms.items():
-        value = term(own if _marked(term, "of_own_weights") else critic, real, fake)
+        value = term(own if requirements_of(term).own_weights else critic, real, fake)
         if isinstance(value, Loss):
             logs |= value.logs
             value = value.total
@@ -169,7 +170,7 @@ def _evaluate(
 
 
 def _scores(critic: Critic, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
-    """Scores of both batches: in one pass, if the critic promises to score row by row."""
+    """Score both batches, in one pass if the critic scores row by row."""
     if not getattr(critic, "is_per_sample", False):
         return critic(real.x, real.y), critic(fake.x, fake.y)
     y = None if real.y is None or fake.y is None else torch.cat([real.y, fake.y])
@@ -178,16 +179,11 @@ def _scores(critic: Critic, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _present(terms: Mapping[str, Term] | None) -> dict[str, Term]:
-    """The terms that are not switched off by a weight of 0."""
+    """Return the terms that a weight of 0 does not disable."""
     return {name: term for name, term in (terms or {}).items() if not _is_off(term)}
 
 
 def _is_off(term: Term) -> bool:
-    given = getattr(term, "keywords", {})
-    weights = [given.get(name) for name in _marked(term, "weights", ("weight",))]
+    keywords = getattr(term, "keywords", {})
+    weights = [keywords.get(name) for name in requirements_of(term).weights]
     return all(isinstance(weight, int | float) and weight == 0 for weight in weights)
-
-
-def _marked(function: Callable[..., object], mark: str, default: Any = False) -> Any:
-    """The mark of a function, or of the one that a partial calls."""
-    return getattr(getattr(function, "func", function), mark, default)

@@ -1,14 +1,13 @@
-"""Terms that an objective adds to a player's score.
+"""Terms that an objective adds to a player's loss.
 
 A term is called as `term(critic, real, fake)` with two batches of equal size and returns a 0-d
-tensor, its weight included. A term that needs the critic to score each sample by itself says so
-with the `per_sample` decorator: the builder then refuses a critic with batch norm.
+tensor, its weight included. `@requires(per_sample_scores=True)` marks a term that needs the critic
+to score each sample by itself: the builder then refuses a critic with batch norm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
@@ -17,18 +16,12 @@ from torch.func import grad
 from torch.nn.functional import relu
 
 from gan_runner.core import Batch, Critic, HasParameters
+from gan_runner.objectives.requires import requires
 
-Part = TypeVar("Part", bound=Callable[..., object])
 NonNegative = Annotated[float, Ge(0)]
 
 
-def per_sample(part: Part) -> Part:
-    """Mark what is only defined where one sample's score does not depend on another's."""
-    part.needs_per_sample_scores = True  # type: ignore[attr-defined]
-    return part
-
-
-@per_sample
+@requires(per_sample_scores=True)
 def gradient_penalty(
     critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
 ) -> Tensor:
@@ -47,7 +40,7 @@ def gradient_penalty(
     return weight * (norms - 1).square().mean()
 
 
-@per_sample
+@requires(per_sample_scores=True)
 def lipschitz_penalty(
     critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
 ) -> Tensor:
@@ -60,7 +53,7 @@ def lipschitz_penalty(
     return weight * relu(norms - 1).square().mean()
 
 
-@per_sample
+@requires(per_sample_scores=True)
 def dragan_penalty(
     critic: Critic,
     real: Batch,
@@ -80,7 +73,7 @@ def dragan_penalty(
     return weight * (norms - 1).square().mean()
 
 
-@per_sample
+@requires(per_sample_scores=True)
 def r1(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) -> Tensor:
     """Zero-centred gradient penalty on data: weight / 2 * E |grad f(x)|_2^2.
 
@@ -89,7 +82,7 @@ def r1(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) 
     return weight / 2 * _squared_norm(input_gradient(critic, real.x, real.y)).mean()
 
 
-@per_sample
+@requires(per_sample_scores=True)
 def r2(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) -> Tensor:
     """Zero-centred gradient penalty on samples: weight / 2 * E |grad f(G(z))|_2^2.
 
@@ -98,13 +91,7 @@ def r2(critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0) 
     return weight / 2 * _squared_norm(input_gradient(critic, fake.x, fake.y)).mean()
 
 
-def of_own_weights(part: Part) -> Part:
-    """Mark a term of a player's weights: the generator's terms are given the generator then."""
-    part.of_own_weights = True  # type: ignore[attr-defined]
-    return part
-
-
-@of_own_weights
+@requires(own_weights=True)
 def weight_decay(
     player: HasParameters,
     real: Batch,

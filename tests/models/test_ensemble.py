@@ -106,13 +106,16 @@ def test_a_member_has_its_own_likelihood(engine: Callable[..., Engine]) -> None:
 
 
 def test_what_is_of_one_critic_is_refused_for_several(engine: Callable[..., Engine]) -> None:
-    toy = ("dataset=gaussians8", "model=mlp", "model.width=8", "+objective.critics=2")
+    toy = ("dataset=gaussians8", "model=mlp", "model.width=8", "objective=bayesian")
     with pytest.raises(
         ValueError, match=r"objective\.critics=2 contradicts objective\.critic_terms\."
     ):
-        engine(*toy, "objective=wgan_gp")
+        engine(*toy, "+penalty=gradient_penalty")
     with pytest.raises(ValueError, match=r"objective\.critics=2 contradicts its average over all"):
-        engine(*toy, "objective=ragan")
+        engine(
+            *toy,
+            "objective.critic_loss._target_=gan_runner.objectives.losses.relativistic_average_critic",
+        )
 
 
 class Plus(nn.Module):

@@ -38,7 +38,8 @@ def test_a_sweep_is_named_by_its_command() -> None:
 
 def test_the_readmes_sweep_is_found_again() -> None:
     """It shows a command, and then the directory that this command makes."""
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    root = Path(__file__).resolve().parents[2]
+    readme = (root / "gan_runner" / "sweeps" / "README.md").read_text()
     found = re.search(r"^gan-run (-m [^#]*trainer\.steps=500) .*\ngan-table (\S+)", readme, re.M)
     assert found is not None
     made = [o for o in sweep_arguments(found[1].split()) if o.startswith("hydra.sweep.dir=")]
