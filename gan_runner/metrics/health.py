@@ -47,7 +47,7 @@ class Health:
 
     A loss or gradient that is not finite counts at once. Any other symptom counts after `patience`
     points in a row that log its metric. The state began at the first of these points, or at the
-    first step that is not finite. Of several states the worst is reported; a run that recovers is
+    first step that is not finite. The worst of several states is reported; a run that recovers is
     ok again.
 
     Args:
