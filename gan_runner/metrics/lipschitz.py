@@ -164,8 +164,8 @@ def operator_norm(layer: nn.Module, x: Tensor, *, seed: int) -> float:
     """Return an upper bound on the spectral norm of an affine layer's linear part.
 
     The layer acts on inputs of the shape of x. Lanczos iteration on A^T A from a random start
-    approaches the largest eigenvalue from below. With n numbers in an input and k steps, it falls
-    short by a share eps or more with a probability of at most
+    approaches the largest eigenvalue from below. Let n be the numbers in an input and k the steps.
+    A shortfall by a share eps or more has a probability of at most
     1.648 sqrt(n) exp(-sqrt(eps) (2k - 1)) (Kuczynski & Wozniakowski 1992, theorem 4.2). The result
     is enlarged by the share whose probability is one in a million: about one percent.
 

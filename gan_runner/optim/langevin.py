@@ -17,7 +17,7 @@ def langevin(
     """Run one independent chain per row towards exp(-E): Roberts & Tweedie 1996 (MALA).
 
     z' = z - a / 2 grad E(z) + sqrt(a) N(0, I), accepted with probability
-    min(1, exp(E(z) - E(z')) q(z | z') / q(z' | z)), where q is the density of the proposal.
+    min(1, exp(E(z) - E(z')) q(z | z') / q(z' | z)); q is the density of the proposal.
 
     Args:
         energy: differentiable function (N, d) -> (N,), per-sample.

@@ -151,8 +151,8 @@ def _make(network: ConvNet, dataset: Dataset, path: Path, device: torch.device) 
 def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
     """Minimise the cross-entropy with Adam and a one-cycle learning rate.
 
-    Small data sets are trained on for 30 epochs, larger ones for at most 100 million pixels (but
-    one epoch at least), so that two processor cores take a minute at most.
+    Small data sets are trained on for 30 epochs, larger ones for at most 100 million pixels, but
+    one epoch at least. So two processor cores take a minute at most.
     """
     assert data.y is not None
     size = min(_BATCH, len(data.x))

@@ -188,7 +188,9 @@ def test_inception_is_that_of_torch_fidelity(inception_file: Path) -> None:
 
 def test_what_is_not_inception_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch_fidelity")
-    with pytest.raises(ValueError, match=r"metrics.images.weights=\S*none.pth: the file does not exist"):
+    with pytest.raises(
+        ValueError, match=r"metrics.images.weights=\S*none.pth: the file does not exist"
+    ):
         inception(str(tmp_path / "none.pth"))
     text = tmp_path / "text.pth"
     text.write_text("no tensors")
