@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+TorchSpectralNorm = nn.utils.parametrizations._SpectralNorm
+"""Torch's spectral-norm parametrization, to derive from."""
+
 AnyBatchNorm = nn.modules.batchnorm._BatchNorm
 """Batch norm of any number of dimensions."""
 

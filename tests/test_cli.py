@@ -136,10 +136,16 @@ def test_a_launcher_that_is_not_installed(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("model=dcgan", "dataset=gaussians8"), r"this model needs images.*use model=mlp"),
-        (("trainer.batch_size=5000",), r"trainer\.batch_size=5000 is larger than .*1438 samples"),
+        (
+            ("trainer.batch_size=5000",),
+            r"trainer\.batch_size=5000: the batch is larger than .*1438 samples",
+        ),
         (("device=cuda:99",), r"device=cuda:99: this machine has"),
         (("trainer.steps=many",), r"trainer\.steps=many: should be a valid integer"),
-        (("dataset=image_folder", "dataset.path=nowhere"), r"dataset\.path=nowhere does not exist"),
+        (
+            ("dataset=image_folder", "dataset.path=nowhere"),
+            r"dataset\.path=nowhere: the path does not exist",
+        ),
     ],
 )
 def test_bad_input_is_refused(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

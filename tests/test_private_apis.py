@@ -75,8 +75,11 @@ def private_names(path: Path) -> list[str]:
                 "_target_",
             }:  # a NamedTuple's, which are public
                 names.append(ast.unparse(node))
-        elif isinstance(node, ast.ImportFrom) and "._" in str(node.module):
-            names.append(str(node.module))
+        elif isinstance(node, ast.ImportFrom):
+            module = str(node.module)
+            outside = not module.startswith(("gan_runner", "__future__"))
+            names += [module] if "._" in module else []
+            names += [a.name for a in node.names if outside and a.name.startswith("_")]
     return names
 
 

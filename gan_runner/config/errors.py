@@ -115,6 +115,8 @@ def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) 
 def _hint(key: str, arguments: list[str], config_dir: Path) -> str:
     """Suggest a key: nearest sibling, same leaf name elsewhere, else all valid keys."""
     top = _groups_and_keys(config_dir)
+    if _options(config_dir, key):  # a group that the defaults list leaves out
+        return f" to override; add an option with +{key}=OPTION"
     if "." not in key and (near := _near(key, top)):  # without composing a configuration
         return near
     keys = _known_keys(arguments, config_dir)

@@ -1,4 +1,4 @@
-"""Decoded tables of images, kept as memory-mapped files so that they are decoded once."""
+"""Cache of decoded image tables as memory-mapped files, so that images are decoded once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gan_runner.runs.tensors import read_tensors, write_tensors
 
 
 class Table(NamedTuple):
-    """Pixels (N, C, H, W) uint8, labels (N,) or None, and facts that JSON can hold."""
+    """Pixels (N, C, H, W) uint8, labels (N,) or None, and facts as JSON types."""
 
     x: Tensor
     y: Tensor | None
@@ -21,10 +21,10 @@ class Table(NamedTuple):
 
 
 def cached(path: Path, make: Callable[[], Table]) -> Table:
-    """The table in a file; it is made and written first, if the file is not there or not whole.
+    """Return the table in a file; make and write it first if the file is missing or damaged.
 
-    The file's name must say what the table depends on. Several processes may do this at once: each
-    writes a file of its own and renames it. A folder that cannot be written to costs a warning.
+    The file name must identify everything that the table depends on. Concurrent processes are safe:
+    each writes a temporary file and renames it. A folder that is not writable causes a warning.
     """
     table = _read(path)
     if table is not None:
@@ -39,10 +39,10 @@ def cached(path: Path, make: Callable[[], Table]) -> Table:
 
 
 def _read(path: Path) -> Table | None:
-    found = read_tensors(path)
-    if found is None or "x" not in found[0]:
-        return None  # damaged: made anew
-    tensors, facts = found
+    contents = read_tensors(path)
+    if contents is None or "x" not in contents[0]:
+        return None  # missing or damaged
+    tensors, facts = contents
     return Table(tensors["x"], tensors.get("y"), facts)
 
 

@@ -1,4 +1,4 @@
-"""The 8x8 handwritten digits that come with scikit-learn: real images without a download."""
+"""The 8x8 handwritten digits of scikit-learn: real images without a download."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gan_runner.data.split import hold_out
 
 
 def digits(*, heldout: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Dataset:
-    """1,797 digits of 8x8 pixels with 10 classes (Alpaydin & Kaynak 1998, UCI).
+    """Return 1,797 digits of 8x8 pixels with 10 classes (Alpaydin & Kaynak 1998, UCI).
 
-    The 17 grey levels 0..16 are stretched to 0..255. `heldout` is the share kept from training.
+    The 17 grey levels 0..16 are scaled to 0..255. `heldout` is the share of the held-out set.
     """
     images, labels = _table()
     pixels = np.round(images * (255 / 16)).astype(np.uint8)
@@ -27,10 +27,10 @@ def digits(*, heldout: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Dataset:
 
 
 def _table() -> tuple[np.ndarray, np.ndarray]:
-    """Images (1797, 8, 8) of 0..16 and labels.
+    """Return images (1797, 8, 8) of 0..16 and labels.
 
-    Read from scikit-learn's file where it is as we know it: importing scikit-learn takes longer
-    than everything else that happens before the first step, torch's import apart.
+    They are read from scikit-learn's file if it exists at the expected path. Importing scikit-learn
+    takes longer than everything else before the first step, except for the import of torch.
     """
     package = find_spec("sklearn")
     origin = Path(package.origin).parent if package and package.origin else Path()

@@ -1,4 +1,4 @@
-"""Images from a directory or a zip, decoded once into one table of uint8 pixels."""
+"""Images from a directory or a zip file, decoded once into one table of uint8 pixels."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from gan_runner.core import Batch, Dataset, DataSpec
 from gan_runner.data.cache import Table, cached
 from gan_runner.data.split import hold_out
 
-_BAD_NAMED = 5  # bad files that a message names; it counts the others
-_UNREADABLE = (  # what decoders and archives raise for files that are broken, locked or no images
+_BAD_NAMED = 5  # bad files that a message lists by name; the others are counted
+_UNREADABLE = (  # errors of decoders and archives for broken or locked files, and for non-images
     UnidentifiedImageError, Image.DecompressionBombError, zipfile.BadZipFile, zlib.error, OSError,
     EOFError, RuntimeError, NotImplementedError, SyntaxError, ValueError,
 )  # fmt: skip
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-_TABLE_VERSION = 2  # of what decoding does to an image
+_TABLE_VERSION = 2  # version of the decoding, a part of the cache key
 
 Reader = Callable[[str], bytes]
 Digest = Callable[[str], str]
@@ -47,25 +47,26 @@ def image_folder(
     heldout: Annotated[float, Gt(0), Lt(1)] = 0.1,
     cache: str | None = None,
 ) -> Dataset:
-    """Every image below a directory, or in a zip; nothing is extracted.
+    """Load every image below a directory or in a zip file; nothing is extracted.
 
-    If all images lie in folders, the topmost ones are the classes, in alphabetical order; a folder
-    that holds everything else counts as none. Of 16 bits a channel the upper 8 are kept; what is
-    transparent is laid on white.
+    If all images lie in folders, the topmost folders are the classes, in alphabetical order. A
+    single folder around all others is not a class. For 16 bits per channel the upper 8 are kept.
+    Transparent pixels are blended with white.
 
     Args:
         path: the directory or the zip file.
         image_size: side in pixels; the shorter side is resized to it (antialiased), then the centre
             is cropped. None: the images must be square and of one size.
         channels: 1 (grey), 3 (RGB) or "auto": 1 if every image is stored as grey.
-        on_bad_file: "refuse" to start, or "skip", files that are not readable images; both name
-            them.
-        heldout: share kept from training.
+        on_bad_file: action for files that are not readable images: "refuse" to start, or "skip"
+            them. Both list the files.
+        heldout: share of the held-out set.
         cache: folder for the decoded table, a memory-mapped file named by a hash of the images'
             contents and of these arguments; None: decode every time.
 
     Raises:
-        ValueError: no such path, fewer than two images, unequal sizes, or bad files to refuse.
+        ValueError: the path does not exist, there are fewer than two images, sizes differ, or
+            there are bad files and `on_bad_file` is "refuse".
     """
     names, read, digest = _open(path)
 
@@ -84,8 +85,8 @@ def image_folder(
     if facts["classes"] and _SPLITS.issuperset(map(str.lower, facts["classes"])):
         classes = " and ".join(facts["classes"])
         warnings.warn(
-            f"dataset.path={path}: its classes are {classes}, which look like splits; to train on"
-            " one of them, add its name to the path",
+            f"dataset.path={path}: the classes are {classes}, which look like splits; to train on"
+            " one of them, append the name to the path",
             stacklevel=2,
         )
     parts = slice(0, facts["n_train"]), slice(facts["n_train"], None)
@@ -95,7 +96,7 @@ def image_folder(
 
 
 def _content_hash(names: Sequence[str], digest: Digest, options: list[Any]) -> str:
-    """A hash of the files' names and contents, and of what else the table depends on."""
+    """Return a hash of the files' names and contents, and of all options of the table."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         contents = list(pool.map(digest, names))
     text = json.dumps([_TABLE_VERSION, options, list(zip(names, contents, strict=True))])
@@ -103,7 +104,7 @@ def _content_hash(names: Sequence[str], digest: Digest, options: list[Any]) -> s
 
 
 def _open(path: str) -> tuple[list[str], Reader, Digest]:
-    """List a directory or zip by relative names; how to read one file, and hash its content."""
+    """Return relative file names, a function that reads a file, and one that hashes it."""
     source = Path(path).expanduser()
     if source.is_dir():
         names, read = _files_below(source), lambda name: (source / name).read_bytes()
@@ -111,23 +112,29 @@ def _open(path: str) -> tuple[list[str], Reader, Digest]:
     elif zipfile.is_zipfile(source):
         archive = zipfile.ZipFile(source)
         names, read = [i.filename for i in archive.infolist() if not i.is_dir()], archive.read
-        digest = partial(_hash_in_archive, archive)  # checksums that the archive carries
+        digest = partial(_hash_in_archive, archive)  # from the checksums in the archive
     elif source.exists():
-        raise ValueError(f"dataset.path={path} is neither a directory nor a zip file")
+        raise ValueError(
+            f"dataset.path={path}: the path is neither a directory nor a zip file; set the path of"
+            " a directory or a zip file of images"
+        )
     else:
-        raise ValueError(f"dataset.path={path} does not exist; name a directory or a zip of images")
+        raise ValueError(
+            f"dataset.path={path}: the path does not exist; set the path of a directory or a zip"
+            " file of images"
+        )
     return sorted(n for n in names if not _is_clutter(n)), read, digest
 
 
 def _files_below(folder: Path) -> list[str]:
-    """Relative names of all files; links to folders are followed, but none twice."""
+    """List relative names of all files; links to folders are followed, each folder once."""
     names, seen = [], set()
-    for at, folders, files in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(at)) in seen:
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
             folders.clear()
             continue
         seen.add(real)
-        paths = [Path(at, file) for file in files]
+        paths = [Path(parent, file) for file in files]
         names += [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
     return names
 
@@ -135,7 +142,7 @@ def _files_below(folder: Path) -> list[str]:
 def _hash_of_file(folder: Path, name: str) -> str:
     try:
         return hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    except OSError as error:  # decoding will say what to do about it
+    except OSError as error:  # decoding reports the file
         return type(error).__name__
 
 
@@ -145,7 +152,7 @@ def _hash_in_archive(archive: zipfile.ZipFile, name: str) -> str:
 
 
 def _is_clutter(name: str) -> bool:
-    """Hidden files and the folders that operating systems add to archives; never anyone's data."""
+    """Return whether a file is hidden, or was added to the archive by an operating system."""
     parts = PurePosixPath(name).parts
     clutter = {"__MACOSX", "Thumbs.db", "desktop.ini"}
     return any(part.startswith(".") or part in clutter for part in parts)
@@ -160,18 +167,21 @@ def _decode_all(
     path: str,
     heldout: float,
 ) -> Table:
-    """All images as one table, the training split first."""
+    """Decode all images into one table, the training split first."""
     images, kept, bad = _decode(names, read, size)
     message = ""
     if bad:
         more = f" and {len(bad) - _BAD_NAMED} more" if len(bad) > _BAD_NAMED else ""
-        named = ", ".join(bad[:_BAD_NAMED])
-        message = f"dataset.path={path}: not readable as images: {named}{more}"
+        listed = ", ".join(bad[:_BAD_NAMED])
+        message = f"dataset.path={path}: not readable as images: {listed}{more}"
         if on_bad_file == "refuse":
             raise ValueError(f"{message}; remove them or set dataset.on_bad_file=skip")
     _check_sizes(images, size)
     if len(images) < 2:
-        raise ValueError(f"dataset.path={path} has {len(images)} images; at least 2 are needed")
+        raise ValueError(
+            f"dataset.path={path}: the path has {len(images)} images; add images, at least 2 are"
+            " needed"
+        )
     mode = _mode(channels, images)
     classes, labels = _classes(kept)
     train, rest = hold_out(torch.stack([_pixels(i, mode) for i in images]), labels, heldout)
@@ -183,7 +193,7 @@ def _decode_all(
 def _decode(
     names: Sequence[str], read: Reader, size: int | None
 ) -> tuple[list[Image.Image], list[str], list[str]]:
-    """The images, their names, and what is wrong with the files that are none."""
+    """Return the images, their names, and an error for each file that is not a readable image."""
 
     def decode(name: str) -> Image.Image | str:
         try:
@@ -202,11 +212,11 @@ def _decode(
 
 
 class UnknownRange(ValueError):
-    """Pixels that are floats or 32-bit integers: which of them is white is not written anywhere."""
+    """Error for float or 32-bit integer pixels, whose white level the file does not specify."""
 
 
 def _fit(image: Image.Image, size: int | None) -> Image.Image:
-    """Decode, reduce to L or RGB, and resize and crop where a size is asked for."""
+    """Decode, convert to L or RGB, and resize and crop if a size is set."""
     if image.mode.startswith("I"):  # PIL would clip 16-bit grey at 255 instead of scaling it
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     grey = image.mode in {"1", "L", "LA"}
@@ -228,8 +238,8 @@ def _check_sizes(images: list[Image.Image], size: int | None) -> None:
     if size is None and (len(sizes) > 1 or any(w != h for w, h in sizes)):
         shown = [f"{w}x{h}" for w, h in sorted(sizes)[:3]] + ["..."] * (len(sizes) > 3)
         raise ValueError(
-            f"the images are not square and of one size ({', '.join(shown)});"
-            " set dataset.image_size=PIXELS to resize and crop them"
+            "dataset.image_size=null: the images are not square and of one size"
+            f" ({', '.join(shown)}); set dataset.image_size=PIXELS to resize and crop them"
         )
 
 
@@ -245,11 +255,11 @@ def _pixels(image: Image.Image, mode: str) -> torch.Tensor:
 
 
 def _classes(names: list[str]) -> tuple[list[str], torch.Tensor | None]:
-    """Class names and labels from the topmost folders, if every image lies in one of several."""
+    """Return class names and labels from the topmost folders, if all images lie in several."""
     folders = [PurePosixPath(name).parts[:-1] for name in names]
     common = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
-    shared = len(list(common))  # of an archive of one folder, for instance
-    tops = [its[shared] if len(its) > shared else None for its in folders]
+    shared = len(list(common))  # for example the single folder in an archive
+    tops = [parts[shared] if len(parts) > shared else None for parts in folders]
     classes = sorted({top for top in tops if top is not None})
     if None in tops or len(classes) < 2:
         return [], None

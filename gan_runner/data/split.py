@@ -1,4 +1,4 @@
-"""Cutting one table of samples into a training part and a held-out part."""
+"""Split of one table of samples into a training set and a held-out set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from gan_runner.core import Batch
 
-_SPLIT_SEED = 1797  # the split belongs to the data, not to a run: the same for every seed
+_SPLIT_SEED = 1797  # fixed: the split must not depend on the seed of a run
 
 
 def hold_out(x: torch.Tensor, y: torch.Tensor | None, share: float) -> tuple[Batch, Batch]:
@@ -16,7 +16,7 @@ def hold_out(x: torch.Tensor, y: torch.Tensor | None, share: float) -> tuple[Bat
     Args:
         x: samples (N, ...), N at least 2.
         y: labels (N,), or None.
-        share: of the samples that is held out, in (0, 1); at least one sample lands on each side.
+        share: share of the held-out set, in (0, 1); each set gets at least one sample.
     """
     n_heldout = min(max(round(share * len(x)), 1), len(x) - 1)
     order = torch.from_numpy(np.random.default_rng(_SPLIT_SEED).permutation(len(x)))

@@ -1,4 +1,4 @@
-"""Endless, seeded, resumable batches: from a table on the training device, if it fits there."""
+"""Endless, seeded, resumable batches, from a table on the training device if it fits there."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ from torch import Tensor
 
 from gan_runner.core import Batch, RowIndices, StateDict, to_unit
 
-_SHARE_OF_MEMORY = 0.5  # of the accelerator's free memory that the table may take
-_AHEAD = 8  # batches that are read and pinned before they are asked for
+_SHARE_OF_MEMORY = 0.5  # largest share of the accelerator's free memory for the table
+_AHEAD = 8  # batches that are read and pinned ahead of time
 
 Position = tuple[int, int]
-"""Epoch, and rows of it that have been handed out."""
+"""Epoch, and number of its rows in batches so far."""
 
 
 def place(table: Batch, device: torch.device) -> Batch:
-    """The table on the device, if it takes at most half of the memory that is free there."""
+    """Move the table to the device if it takes less than half of the free memory there."""
     return _to(table, device) if _fits(table.x, device) else table
 
 
 class Stream:
-    """Batches without replacement, in a fresh order each epoch; a last, partial one is dropped.
+    """Batches without replacement, in a new order each epoch; a last, partial batch is dropped.
 
-    `next` hands out what is needed to make a batch on the device, and `to_batch` makes it there:
-    rows of a table that lies on the device are gathered in the update, as part of what is compiled
-    or captured. Rows of a table that does not fit are read ahead of time by a thread, pinned and
-    copied while the device is at work. The order is a function of (seed, epoch) alone, so
-    `state_dict` is two integers.
+    `next` returns the inputs of `to_batch`, which makes the batch on the device. Rows of a table on
+    the device are gathered inside the update, so this is compiled or captured with it. Rows of a
+    table that does not fit are read ahead by a thread, pinned, and copied while the device
+    computes. The order is a function of (seed, epoch) alone, so `state_dict` is two integers.
 
     Args:
-        table: all samples; uint8 images are normalised when served. See `place`.
+        table: all samples; uint8 images are normalised per batch. See `place`.
         batch_size: rows of a batch.
-        seed: of the permutations.
-        device: where batches are wanted.
+        seed: seed of the permutations.
+        device: device of the batches.
 
     Raises:
         ValueError: the batch is larger than the table.
@@ -46,7 +45,7 @@ class Stream:
     def __init__(self, table: Batch, *, batch_size: int, seed: int, device: torch.device) -> None:
         if batch_size > len(table.x):
             raise ValueError(
-                f"trainer.batch_size={batch_size} is larger than the training data"
+                f"trainer.batch_size={batch_size}: the batch is larger than the training data"
                 f" ({len(table.x)} samples); set trainer.batch_size={len(table.x)} or less"
             )
         self.table, self.device, self.batch_size = table, device, batch_size
@@ -55,8 +54,7 @@ class Stream:
         self.ahead = None if _same(table.x.device, device) else _ReadAhead(self._read)
 
     def next(self) -> RowIndices:
-        """What `to_batch` needs for the next batch: (rows,), or (x,) or (x, y) as they are"
-        " stored."""
+        """Return the inputs of `to_batch` for the next batch: (rows,), or stored (x,) or (x, y)."""
         if self.ahead is None:
             rows, self.position = self.order.next()
             return (rows,)
@@ -64,19 +62,19 @@ class Stream:
         return tuple(part.to(self.device, non_blocking=True) for part in stored)
 
     def to_batch(self, first: Tensor, *rest: Tensor) -> Batch:
-        """The batch, on the device: float32 x (batch_size, *shape), and labels or None."""
+        """Return the batch on the device: float32 x (batch_size, *shape), and labels or None."""
         x, y = self.table.x, self.table.y
         if self.ahead is None:
             return Batch(to_unit(x[first]), None if y is None else y[first])
         return Batch(to_unit(first), *rest)
 
     def state_dict(self) -> StateDict:
-        """Where the stream stands: after the last batch that was handed out."""
+        """Return the position after the last batch that `next` returned."""
         epoch, position = self.position
         return {"epoch": epoch, "position": position}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Continue where `state` was taken."""
+        """Restore the position that `state_dict` returned."""
         self.position = state["epoch"], state["position"]
         if self.ahead is not None:
             self.ahead.forget()
@@ -85,12 +83,12 @@ class Stream:
     def _read(self) -> tuple[RowIndices, Position]:
         rows, position = self.order.next()
         parts = [part[rows] for part in self.table if part is not None]
-        pinned = self.device.type == "cuda"  # so that the copy can run beside the computation
+        pinned = self.device.type == "cuda"  # so that the copy overlaps with computation
         return tuple(part.pin_memory() if pinned else part for part in parts), position
 
 
 class _Order:
-    """Row numbers of one batch after another."""
+    """Endless sequence of the batches' row numbers."""
 
     def __init__(self, n: int, batch_size: int, seed: int, device: torch.device) -> None:
         self.n, self.batch_size, self.seed, self.device = n, batch_size, seed, device
@@ -99,12 +97,12 @@ class _Order:
     def seek(self, position: Position) -> None:
         epoch, _ = self.position = position
         order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(self.n))
-        if self.device.type == "cuda":  # an epoch begins without waiting for the device
+        if self.device.type == "cuda":  # a new epoch does not wait for the device
             order = order.pin_memory()
         self.rows = order.to(self.device, non_blocking=True)
 
     def next(self) -> tuple[Tensor, Position]:
-        """The rows, and where the order stands after them."""
+        """Return the rows of the next batch, and the position after them."""
         epoch, start = self.position
         if start + self.batch_size > self.n:
             epoch, start = epoch + 1, 0
@@ -114,7 +112,7 @@ class _Order:
 
 
 class _ReadAhead:
-    """Results of a function, computed in order by a thread before they are asked for."""
+    """Queue of a function's results, computed in order and ahead of time by a thread."""
 
     def __init__(self, read: Callable[[], tuple[RowIndices, Position]]) -> None:
         self.read, self.waiting = read, deque[Future]()
@@ -126,20 +124,20 @@ class _ReadAhead:
         return self.waiting.popleft().result()
 
     def forget(self) -> None:
-        """Drop what was read; the thread is idle when this returns."""
+        """Discard the queued results and wait until the thread is idle."""
         while self.waiting:
             self.waiting.popleft().result()
 
 
 def held_out(batch: Batch, count: int, *, device: torch.device, seed: int) -> Batch:
-    """`count` rows at most, drawn without replacement, normalised and on the device."""
+    """Draw at most `count` rows without replacement, normalised and on the device."""
     rows = torch.randperm(len(batch.x), generator=torch.Generator().manual_seed(seed))[:count]
     y = None if batch.y is None else batch.y[rows].to(device)
     return Batch(to_unit(batch.x[rows].to(device)), y)
 
 
 def _same(one: torch.device, other: torch.device) -> bool:
-    """cuda is cuda:0 where that is the current one."""
+    """Return whether two devices are the same; one without an index matches every index."""
     return one.type == other.type and (other.index is None or one.index == other.index)
 
 

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10 through torchvision; the test split is what is held out."""
+"""MNIST, Fashion-MNIST and CIFAR-10 through torchvision; the test split is the held-out set."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ ImageSize = Annotated[int, Ge(1)] | None
 
 
 def mnist(*, root: str, download: bool = True, image_size: ImageSize = None) -> Dataset:
-    """60,000 + 10,000 handwritten digits, 28x28, 10 classes (LeCun et al. 1998).
+    """Load 60,000 + 10,000 handwritten digits, 28x28, 10 classes (LeCun et al. 1998).
 
     Args:
-        root: folder that holds, or is to hold, torchvision's `MNIST/raw`.
-        download: fetch the files if they are not there.
-        image_size: side in pixels, resized to with antialiasing; None: as they are.
+        root: folder of torchvision's `MNIST/raw`, which is created by a download.
+        download: download the files if they are missing.
+        image_size: side in pixels that images are resized to (antialiased); None: original size.
 
     Raises:
-        ValueError: the files are not in `root` and could not be fetched.
+        ValueError: the files are not in `root` and cannot be downloaded.
     """
     return _load(datasets.MNIST, "mnist", root, download, image_size)
 
 
 def fashion_mnist(*, root: str, download: bool = True, image_size: ImageSize = None) -> Dataset:
-    """60,000 + 10,000 pictures of clothes, 28x28, 10 classes (Xiao et al. 2017). See `mnist`."""
+    """Load 60,000 + 10,000 images of clothes, 28x28, 10 classes (Xiao et al. 2017); see `mnist`."""
     return _load(datasets.FashionMNIST, "fashion_mnist", root, download, image_size)
 
 
 def cifar10(*, root: str, download: bool = True, image_size: ImageSize = None) -> Dataset:
-    """50,000 + 10,000 colour images, 32x32, 10 classes (Krizhevsky 2009). See `mnist`."""
+    """Load 50,000 + 10,000 colour images, 32x32, 10 classes (Krizhevsky 2009); see `mnist`."""
     return _load(datasets.CIFAR10, "cifar10", root, download, image_size)
 
 
 def _load(kind: type, name: str, root: str, download: bool, image_size: int | None) -> Dataset:
     folder = Path(root).expanduser()
     places = (folder / kind.__name__ / "raw", folder / kind.__name__, folder, *folder.parents)
-    missing = [place for place in places if not place.exists()]  # torchvision makes them
+    missing = [place for place in places if not place.exists()]  # torchvision creates them
     try:
         train, test = (kind(folder, train=part, download=download) for part in (True, False))
-    except (RuntimeError, OSError) as error:  # torchvision's for missing or broken files
-        for made in missing:
-            with suppress(OSError):  # it was not needed, or something has been fetched after all
-                made.rmdir()
+    except (RuntimeError, OSError) as error:  # from torchvision, for missing or broken files
+        for created in missing:
+            with suppress(OSError):  # the folder does not exist, or is not empty
+                created.rmdir()
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         fix = (
-            f"without a network, copy the files of a machine that has them there, or name their "
-            f"folder: dataset.root=FOLDER ({reason})"
+            "without a network, copy the files from another machine, or set dataset.root=FOLDER"
+            f" to the folder that holds them ({reason})"
             if download
-            else "name the right folder with dataset.root=FOLDER or set dataset.download=true"
+            else "set dataset.root=FOLDER to the folder that holds them, or dataset.download=true"
         )
         raise ValueError(
             f"dataset={name}: no usable files in dataset.root={root}; {fix}"
@@ -66,7 +66,7 @@ def _load(kind: type, name: str, root: str, download: bool, image_size: int | No
 
 
 def _as_batch(table: datasets.VisionDataset, image_size: int | None) -> Batch:
-    """From torchvision's (N, H, W) or (N, H, W, C) uint8 to (N, C, H, W), resized if asked."""
+    """Convert torchvision's (N, H, W) or (N, H, W, C) uint8 to (N, C, H, W); resize if set."""
     x = torch.as_tensor(table.data)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
     if image_size is not None:

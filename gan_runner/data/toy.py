@@ -1,4 +1,4 @@
-"""Distributions in the plane, as Gulrajani et al. 2017 (arXiv 1704.00028) use them in figure 1."""
+"""Distributions in the plane, those of Gulrajani et al. 2017 (arXiv 1704.00028), figure 1."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from annotated_types import Ge, Gt
 
 from gan_runner.core import Batch, Dataset, DataSpec
 
-_HELD_OUT = 10_000  # drawn anew from the same density, so it costs no training data
-_SEED_OF_HELD_OUT = 2**32 - 1797  # the same in every run, so that measures can be compared
+_HELD_OUT = 10_000  # extra draws from the same density, so the training set keeps its size
+_SEED_OF_HELD_OUT = 2**32 - 1797  # the same in every run, so that metrics are comparable
 
 
 def gaussians8(
     *, n_samples: Annotated[int, Ge(1)] = 100_000, std: Annotated[float, Gt(0)] = 0.02, seed: int
 ) -> Dataset:
-    """Mixture of 8 Gaussians, equally weighted, on a circle.
+    """Draw from a mixture of 8 equally weighted Gaussians on a circle.
 
-    Centres 2 (cos k pi/4, sin k pi/4), k = 0..7, and noise of standard deviation `std`, all divided
-    by 1.414 so that the data has a variance of about 1.
+    The centres are 2 (cos k pi/4, sin k pi/4), k = 0..7, with noise of standard deviation `std`.
+    Everything is divided by 1.414, so that the data has a variance of about 1.
     """
     angles = np.arange(8) * np.pi / 4
     centres = 2.0 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -31,10 +31,10 @@ def gaussians8(
 def gaussians25(
     *, n_samples: Annotated[int, Ge(1)] = 100_000, std: Annotated[float, Gt(0)] = 0.05, seed: int
 ) -> Dataset:
-    """Mixture of 25 Gaussians, equally weighted, on a grid.
+    """Draw from a mixture of 25 equally weighted Gaussians on a grid.
 
-    Centres 2 (i, j), i and j in {-2..2}, and noise of standard deviation `std`, all divided by
-    2.828.
+    The centres are 2 (i, j), i and j in {-2..2}, with noise of standard deviation `std`. Everything
+    is divided by 2.828.
     """
     steps = 2.0 * np.arange(-2, 3)
     centres = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -44,7 +44,7 @@ def gaussians25(
 def swiss_roll(
     *, n_samples: Annotated[int, Ge(1)] = 100_000, noise: Annotated[float, Ge(0)] = 0.25, seed: int
 ) -> Dataset:
-    """First and third coordinate of scikit-learn's swiss roll, divided by 7.5."""
+    """Draw the first and third coordinates of scikit-learn's swiss roll, divided by 7.5."""
     from sklearn.datasets import make_swiss_roll
 
     def draw(n: int, seed: int) -> np.ndarray:

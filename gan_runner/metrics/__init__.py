@@ -1,1 +1,1 @@
-"""Measures and pictures of a run."""
+"""Metrics of a run."""

@@ -1,4 +1,4 @@
-"""How much of the data samples cover: modes of a mixture, and duplicates among the samples."""
+"""Coverage of the data by samples: modes of a mixture, and duplicates among the samples."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gan_runner.metrics.provenance import of_generators
 from gan_runner.metrics.rows import DRAWS, as_rows, distances, real_halves
 
 WITHIN = 3.0  # standard deviations
-_ROUNDING = 1e-7  # of the rows' lengths: distances are no more exact
-_FAIR = 0.2  # of its fair share of the samples that a mode needs
+_ROUNDING = 1e-7  # relative error of distances, as a share of the rows' norms
+_FAIR = 0.2  # least share of a fair share that counts as finding a mode
 
 
 class Coverage(NamedTuple):
-    """What samples find of a mixture.
+    """Mode coverage of a mixture by samples.
 
     Attributes:
-        modes: how many modes have `enough` samples of high quality or more.
-        touched: how many have one or more.
+        modes: number of modes with at least `enough` high-quality samples.
+        touched: number of modes with at least one high-quality sample.
         quality: share of the samples that are of high quality.
     """
 
@@ -36,15 +36,15 @@ class Coverage(NamedTuple):
 def coverage(samples: np.ndarray, modes: np.ndarray, std: float, *, enough: int) -> Coverage:
     """Count modes by the convention of VEEGAN and PacGAN.
 
-    A sample is of high quality if it lies within 3 standard deviations of the nearest centre, in
-    Euclidean distance, and then it belongs to that mode (Srivastava et al. 2017, section 4.1; Lin
-    et al. 2018, section 4.1). In the plane 1 - exp(-9/2) = 98.9% of the data is.
+    A high-quality sample lies within 3 standard deviations of the nearest centre, in Euclidean
+    distance; it belongs to that mode (Srivastava et al. 2017, section 4.1; Lin et al. 2018,
+    section 4.1). In the plane, 1 - exp(-9/2) = 98.9% of the data is of high quality.
 
     Args:
-        samples: (N, d); what is not finite is of no quality.
+        samples: (N, d); a row that is not finite is not of high quality.
         modes: centres (K, d).
         std: standard deviation of each component along each axis.
-        enough: samples of high quality that a mode needs.
+        enough: high-quality samples that a mode needs to be counted in `modes`.
     """
     nearest, distance = _nearest(samples, modes)
     near = distance <= WITHIN * std  # false for NaN
@@ -53,20 +53,20 @@ def coverage(samples: np.ndarray, modes: np.ndarray, std: float, *, enough: int)
 
 
 def fair(count: int, modes: int, *, share: float = _FAIR) -> int:
-    """Samples of `count` that a mode needs to be found: this share of what would be fair."""
+    """Return how many of `count` samples a mode needs: `share` of count / modes, at least 1."""
     return max(1, ceil(share * count / modes - 1e-9))
 
 
 def _nearest(samples: np.ndarray, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    apart = np.linalg.norm(samples[:, None] - modes[None], axis=2)
-    return apart.argmin(axis=1), apart.min(axis=1)
+    gaps = np.linalg.norm(samples[:, None] - modes[None], axis=2)
+    return gaps.argmin(axis=1), gaps.min(axis=1)
 
 
 def modes_reverse_kl(samples: np.ndarray, modes: np.ndarray) -> float:
-    """KL(generator || data) in nats between shares of the modes: 0 to log K.
+    """Compute KL(generator || data) in nats between shares of the modes: 0 to log K.
 
-    Each sample counts for the mode that it is nearest to, of whatever quality; the data's shares
-    are equal (Lin et al. 2018, section 4.1).
+    Each sample, whether of high quality or not, counts for its nearest mode. The data's shares are
+    equal (Lin et al. 2018, section 4.1).
 
     Args:
         samples: (N, d), finite.
@@ -79,12 +79,12 @@ def modes_reverse_kl(samples: np.ndarray, modes: np.ndarray) -> float:
 class ModesFound:
     """`modes/found`, `modes/touched`, `modes/high_quality` and `modes/reverse_kl` of a mixture.
 
-    See `coverage` and `modes_reverse_kl`. The papers count a mode that one sample of high quality
-    touches, of 2,500; so does `modes/touched`. A uniform blur touches nearly all of a grid, for
-    which reason `modes/found` counts modes with a fifth of their fair share or more.
+    See `coverage` and `modes_reverse_kl`. The papers count a mode that one high-quality sample of
+    2,500 touches; `modes/touched` does the same. A uniform blur touches nearly all modes of a grid.
+    Therefore `modes/found` counts modes with at least a fifth of their fair share.
 
     Args:
-        share: of its fair share of the samples that a mode needs to be found.
+        share: least share of its fair share of the samples with which a mode counts as found.
     """
 
     def __init__(
@@ -107,16 +107,16 @@ class ModesFound:
         )
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Count what both generators find."""
+        """Compute the metrics for both generators."""
         values: dict[str, float] = {}
         for which, samples in snapshot.samples_by_generator.items():
             points = as_rows(samples)
             enough = fair(len(points), len(self.centres), share=self.share)
-            found = coverage(points, self.centres, self.std, enough=enough)
+            covered = coverage(points, self.centres, self.std, enough=enough)
             values |= {
-                f"modes/found{which}": float(found.modes),
-                f"modes/touched{which}": float(found.touched),
-                f"modes/high_quality{which}": found.quality,
+                f"modes/found{which}": float(covered.modes),
+                f"modes/touched{which}": float(covered.touched),
+                f"modes/high_quality{which}": covered.quality,
             }
             if np.isfinite(points).all():
                 values[f"modes/reverse_kl{which}"] = modes_reverse_kl(points, self.centres)
@@ -124,26 +124,26 @@ class ModesFound:
 
 
 def apart(x: np.ndarray) -> np.ndarray:
-    """Distances (N, N) between different rows of (N, d); infinite from a row to itself."""
+    """Return distances (N, N) between different rows of (N, d); infinite from a row to itself."""
     between = distances(x, x)
     np.fill_diagonal(between, np.inf)
     return between
 
 
 def closest_pairs(x: np.ndarray, *, count: int) -> np.ndarray:
-    """The `count` pairs (count, 2) of rows that are nearest to each other, nearest first."""
+    """Return the `count` closest pairs of rows, (count, 2) row numbers, nearest first."""
     first, second = np.triu_indices(len(x), k=1)
     order = np.argsort(apart(x)[first, second], kind="stable")[:count]
     return np.stack([first[order], second[order]], axis=1)
 
 
 def support_size(pairs: float, *, rows: int) -> float:
-    """How many different samples there seem to be, from pairs of duplicates among `rows`.
+    """Estimate the number of different samples from the number of duplicate pairs in `rows` rows.
 
-    Two draws from N equally likely values are equal with probability 1 / N, so that s (s - 1) / 2
-    pairs of rows hold s (s - 1) / (2 N) of duplicates: N is about s^2 where there is half a one
-    (Arora & Zhang 2017, section 3, with the number of pairs instead of whether there is one). With
-    none the largest number that so many rows could have shown: s (s - 1) / 2.
+    Two draws from N equally likely values are equal with probability 1 / N. So s (s - 1) / 2 pairs
+    of rows hold s (s - 1) / (2 N) duplicate pairs on average; half a pair means N of about s^2.
+    Arora & Zhang 2017, section 3, test for one duplicate; this function uses the number of pairs.
+    Without duplicates it returns the largest number that the rows can show: s (s - 1) / 2.
     """
     return rows * (rows - 1) / 2 / max(pairs, 1)
 
@@ -151,23 +151,24 @@ def support_size(pairs: float, *, rows: int) -> float:
 class NearDuplicates:
     """`coverage/near_duplicates` and `coverage/support`: the birthday test for duplicates.
 
-    Arora & Zhang 2017 ("Do GANs actually learn the distribution? An empirical study") look for
-    duplicates among s samples: where they are found, the generator makes about s^2 different ones.
-    There a person judges the nearest pairs (see `nearest_neighbours.ClosestPairs`); here a sample
-    is a duplicate if another one is nearer than the threshold that `real_share` of as many held-out
-    rows have another one within. So `coverage/near_duplicates` is `real_share` for data like the
-    held-out rows. `coverage/near_duplicates_floor` is what as many training rows have.
+    Arora & Zhang 2017 ("Do GANs actually learn the distribution? An empirical study") search for
+    duplicates among s samples. If there are any, the generator makes about s^2 different samples.
+    In the paper a person judges the nearest pairs (see `nearest_neighbours.ClosestPairs`). Here a
+    sample is a duplicate if its distance to another sample is at most a threshold.
+    The threshold is the `real_share` quantile of nearest-neighbour distances among equally many
+    held-out rows. So `coverage/near_duplicates` is `real_share` for data like the held-out rows.
+    `coverage/near_duplicates_floor` is the value of equally many training rows.
 
-    `coverage/support` is `support_size` of the pairs that are nearer than the threshold: an order
-    of magnitude, and one that real data limits too; see `coverage/support_floor`.
+    `coverage/support` is `support_size` of the number of pairs within the threshold. It is an order
+    of magnitude, and limited for real data too; see `coverage/support_floor`.
 
-    Distances are Euclidean, of images between pixels. With fewer than 1 / `real_share` held-out
-    rows there is no threshold, and no value.
+    Distances are Euclidean; for images, between pixels. With fewer than 1 / `real_share` held-out
+    rows there is no threshold and no value.
 
     Args:
-        context: of the run.
-        samples: s, at most; all pairs of them are looked at.
-        real_share: of held-out rows that count as duplicates of others.
+        context: constants of the run.
+        samples: largest number s of samples; all pairs of them are compared.
+        real_share: share of held-out rows that count as duplicates.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class NearDuplicates:
         self.provenance = {**of_generators(values), **floors}
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Measure the samples of both generators, beside training data."""
+        """Compute the metrics for both generators, and the floors for training data."""
         values = dict(self._floors)
         for which, samples in snapshot.samples_by_generator.items():
             x = as_rows(samples[: self.rows])
@@ -212,9 +213,10 @@ class NearDuplicates:
 
     @cached_property
     def _threshold(self) -> float:
-        """The distance that the rarest `real_share` of held-out rows have another one within."""
+        """Compute the `real_share` quantile of held-out rows' nearest-neighbour distances."""
         real = as_rows(self.context.heldout.x[: self.rows])
-        rounding = _ROUNDING * float(np.linalg.norm(real, axis=1).max())  # of copies in the data
+        # Exact copies in the data may differ by rounding.
+        rounding = _ROUNDING * float(np.linalg.norm(real, axis=1).max())
         return max(rounding, float(np.quantile(apart(real).min(axis=1), self.real_share)))
 
     @cached_property
@@ -224,7 +226,7 @@ class NearDuplicates:
         return _values(float(share), float(pairs), rows=len(halves[0].train), suffix="_floor")
 
     def _count(self, x: np.ndarray) -> tuple[float, int]:
-        """The share of duplicates, and how many pairs they form."""
+        """Return the share of duplicates and the number of duplicate pairs."""
         near = apart(x) <= self._threshold
         return float(near.any(axis=1).mean()), int(near.sum()) // 2
 

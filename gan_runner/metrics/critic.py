@@ -1,4 +1,4 @@
-"""What the critic says of data it was not trained on, and how steep it is there."""
+"""Output and gradient norm of the critic on held-out data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gan_runner.core import (
 class CriticOnHeldOut:
     """`wasserstein/critic_heldout` and `critic/input_gradient_norm`.
 
-    The first is E f(x) - E f(G(z)) on held-out data and the generator as it stands, in float32 and
-    without input noise. `wasserstein/critic` is the same on training batches, but the mean over the
-    steps since the last point, each before its update: while both move slowly, the gap between the
-    two is the critic's overfitting.
-    The second is E |grad f(x_hat)|_2 at x_hat = eps x + (1 - eps) G(z), eps ~ U[0, 1], where the
-    gradient penalty of WGAN-GP would hold it at 1.
+    The first is E f(x) - E f(G(z)) on held-out data and the current (raw) generator, in float32 and
+    without input noise. `wasserstein/critic` is the same quantity on training batches. It is the
+    mean over the steps since the last logged point, each step before its update. While both
+    networks change slowly, the gap between the two tags is the critic's overfitting.
+    The second is E |grad f(x_hat)|_2 at x_hat = eps x + (1 - eps) G(z), eps ~ U[0, 1]. The gradient
+    penalty of WGAN-GP would hold it at 1.
 
-    The critic sees as many rows at once as in training: with batch norm it matters.
+    The critic sees batches of the training size, because batch norm depends on the size.
     """
 
     def __init__(self, context: EvalContext) -> None:
@@ -39,7 +39,7 @@ class CriticOnHeldOut:
         }
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Measure a view."""
+        """Compute both metrics for a snapshot."""
         critic, x, y = snapshot.nets.critic, snapshot.heldout.x, snapshot.heldout.y
         fake = snapshot.samples[: len(x)]
         labels = y if snapshot.labels is None else snapshot.labels[: len(x)]
@@ -57,7 +57,7 @@ class CriticOnHeldOut:
 
 
 def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
-    """f(x) of each row, (N,), from batches as in training; f is an ensemble's mean."""
+    """Compute f(x) of each row, (N,), in batches of the training size; f is the ensemble mean."""
     return torch.cat(
         [
             ensemble_mean(forward_without_buffer_updates(critic, part, labels), len(part))[seen:]
@@ -67,17 +67,20 @@ def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -
 
 
 def slopes(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
-    """|grad f(x)|_2 of each row, (N,), from batches as in training; f is an ensemble's mean."""
+    """Compute |grad f(x)|_2 of each row, (N,), in batches of the training size.
+
+    f is the ensemble mean.
+    """
     norms = []
     for part, labels, seen in _batches(x, y, batch_size):
-        at = part.detach().requires_grad_()
-        total = ensemble_mean(forward_without_buffer_updates(critic, at, labels), len(at)).sum()
-        (gradient,) = autograd.grad(total, at)
+        rows = part.detach().requires_grad_()
+        total = ensemble_mean(forward_without_buffer_updates(critic, rows, labels), len(rows)).sum()
+        (gradient,) = autograd.grad(total, rows)
         norms.append(gradient.flatten(1).norm(dim=1)[seen:])
     return torch.cat(norms)
 
 
 def _batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None, int]]:
-    """Batches as `core.fixed_size_slices` cuts them, and how many of their rows have been seen."""
+    """Yield `core.fixed_size_slices` batches and their numbers of already processed rows."""
     for rows, seen in fixed_size_slices(len(x), size):
         yield x[rows], None if y is None else y[rows], seen

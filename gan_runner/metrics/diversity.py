@@ -1,4 +1,4 @@
-"""How much samples differ from one another, compared with data."""
+"""Mean distance between samples, relative to the mean distance between data."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor
 from gan_runner.core import EvalContext, Snapshot
 from gan_runner.metrics.provenance import of_generators
 
-_SHIFTS = 4  # partners of each row that its distance is taken to
+_SHIFTS = 4  # partners of each row
 
 
 class Diversity:
     """`coverage/diversity`: E |G(z) - G(z')|_2 / E |x - x'|_2, of samples over held-out data.
 
-    1 where samples lie as far apart as data, 0 where the generator says one thing whatever its
-    noise. It sees collapse, not what is missing: a generator of one of two far clusters halves it
-    at most. Where the generator is told labels, only pairs of one label count on either side, for
-    labels alone would keep samples apart.
+    It is 1 if samples lie as far apart as data, and 0 if the generator ignores the noise. It
+    detects collapse, not missing modes: a generator of one of two far clusters halves it at most.
+    For a conditional generator only pairs of equal labels count on either side. Labels alone would
+    keep other pairs apart.
 
-    Distances are Euclidean, in the units of the players' data. The means are over each row and the
-    4 that follow it (within its label) in an order drawn once, not over all pairs.
+    Distances are Euclidean, in the units of the players' data. The means are not over all pairs:
+    each row is compared with the 4 next rows (of its label) in an order drawn once.
     """
 
     def __init__(self, context: EvalContext) -> None:
@@ -49,14 +49,14 @@ class Diversity:
 
 
 def mean_distance(x: Tensor, y: Tensor | None = None) -> float | None:
-    """E |x_i - x_j|_2 over pairs of rows, of equal labels if there are any; None: not finite.
+    """Compute E |x_i - x_j|_2 over pairs of rows, or None if it is not finite.
 
-    The rows are shuffled first: those of an ensemble's samples take turns, so that neighbours are
-    never of one generator.
+    With labels, only pairs of equal labels count. The rows are shuffled first: the samples of an
+    ensemble alternate between generators, so neighbours would never be of one generator.
 
     Args:
         x: rows, (N, ...) float.
-        y: their labels, (N,).
+        y: labels of the rows, (N,).
     """
     shuffled = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
     rows = x.flatten(1)[shuffled]

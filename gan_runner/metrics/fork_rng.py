@@ -1,4 +1,4 @@
-"""Calling what draws from torch's global generator without changing it."""
+"""Temporary seeding of torch's global random generator on the CPU."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 @contextmanager
 def fork_rng(seed: int) -> Iterator[None]:
-    """Random numbers on the CPU start from `seed`; afterwards they go on as if nothing had been.
+    """Seed the CPU's random numbers with `seed`, and restore their previous state on exit.
 
-    Warnings are muted: torchmetrics says each time that it keeps the features it is given.
+    User warnings are muted, because torchmetrics warns each time that it keeps features in memory.
     """
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -1,12 +1,17 @@
-"""Divergences between data and samples in the plane, from their masses in the cells of a grid.
+"""Divergences between data and samples in the plane, from the masses of grid cells.
 
-A grid loses what is finer than its cells, so that each divergence between cells is a lower bound on
-the one between densities (data processing). n samples scatter over the cells even if they come from
-the data itself, which adds about (K - 1) / (8 n) to the Jensen-Shannon divergence over K cells that
-are reached. With cells of two standard deviations of a component, 1,000 samples of the data itself
-show .015 nats for 8 components and .04 for 25; components that are twice as wide .14 and .17, half
-as wide .10 and .16, off by one standard deviation along both axes .17 and .19, and half of them
-missing .22 and .24.
+A grid loses details finer than a cell. So each divergence between cells is a lower bound on the
+divergence between densities (data processing inequality). n samples scatter over the cells even if
+they come from the data. The scatter adds about (K - 1) / (8 n) to the Jensen-Shannon divergence,
+where K is the number of cells reached.
+
+Jensen-Shannon divergences in nats for mixtures of 8 and of 25 components, with cells of two
+standard deviations of a component and 1,000 samples:
+- samples of the data itself: .015 and .04;
+- components twice as wide: .14 and .17;
+- components half as wide: .10 and .16;
+- components shifted by one standard deviation along both axes: .17 and .19;
+- half of the components missing: .22 and .24.
 """
 
 from __future__ import annotations
@@ -22,13 +27,13 @@ from gan_runner.metrics.provenance import of_generators
 from gan_runner.metrics.rows import as_rows
 
 _MARGIN = 5.0  # standard deviations from the outermost centres to the edge of the grid
-_NOTHING = 1e-200  # of a mass: what is smaller is 0, so that shares of it are no trouble
-_FINEST = 512  # cells a side at most
-_DRAWS = 20  # histograms of the data's own that the floor is the mean of
+_NOTHING = 1e-200  # smaller masses become 0, so that their fractions cannot underflow
+_FINEST = 512  # largest number of cells per side
+_DRAWS = 20  # histograms drawn from the data that the floor averages
 
 
 class Grid(NamedTuple):
-    """Cells in the plane, and one more for what lies outside.
+    """Cells in the plane, and one more for points outside of them.
 
     Attributes:
         x: edges (I + 1,) along the first coordinate, evenly spaced.
@@ -44,12 +49,12 @@ class Grid(NamedTuple):
 
 
 def grid_over(low: np.ndarray, high: np.ndarray, *, side: float) -> Grid:
-    """Square cells over the rectangle from `low` to `high`, (2,) each: 512 a side at most.
+    """Return square cells over the rectangle from `low` to `high`, at most 512 per side.
 
     Args:
-        low: lower left corner.
-        high: upper right corner.
-        side: of a cell, in the data's units; larger where it would take too many.
+        low: lower left corner, (2,).
+        high: upper right corner, (2,).
+        side: side of a cell in the data's units; enlarged if it would need more than 512 cells.
     """
     side = max(side, float((high - low).max()) / _FINEST)
     counts = np.maximum(np.ceil((high - low) / side - 1e-9), 1).astype(int)
@@ -58,7 +63,9 @@ def grid_over(low: np.ndarray, high: np.ndarray, *, side: float) -> Grid:
 
 
 def shares(points: np.ndarray, grid: Grid) -> np.ndarray:
-    """The share of points in each cell, (I J + 1,); the last is of what is outside or not finite.
+    """Return the share of points in each cell, (I J + 1,).
+
+    The last entry is the share of points that are outside of the grid or not finite.
 
     Args:
         points: (N, 2).
@@ -66,12 +73,12 @@ def shares(points: np.ndarray, grid: Grid) -> np.ndarray:
     """
     inside = points[np.isfinite(points).all(axis=1)]
     table, _, _ = np.histogram2d(inside[:, 0], inside[:, 1], bins=(grid.x, grid.y))
-    found = table.ravel() / len(points)
-    return np.append(found, max(0.0, 1.0 - found.sum()))
+    masses = table.ravel() / len(points)
+    return np.append(masses, max(0.0, 1.0 - masses.sum()))
 
 
 def mixture_masses(centres: np.ndarray, std: float, grid: Grid) -> np.ndarray:
-    """What equally weighted Gaussians give to each cell, (I J + 1,), exactly.
+    """Compute the exact mass of equally weighted Gaussians in each cell, (I J + 1,).
 
     Args:
         centres: (K, 2).
@@ -90,42 +97,42 @@ def mixture_masses(centres: np.ndarray, std: float, grid: Grid) -> np.ndarray:
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:
-    """KL(p || q) = sum p log(p / q) in nats; infinite where q is 0 and p is not."""
+    """Compute KL(p || q) = sum p log(p / q) in nats; infinite where q is 0 and p is not."""
     from scipy.special import rel_entr
 
     return float(rel_entr(p, q).sum())
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
-    """JS(p, q) = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2, in nats: 0 to log 2."""
-    twice_m = p + q  # twice, because half of the smallest numbers is 0
+    """Compute JS(p, q) = (KL(p || m) + KL(q || m)) / 2 in nats, m = (p + q) / 2: 0 to log 2."""
+    twice_m = p + q  # twice, because half of the smallest float is 0
     return (kl(p, twice_m) + kl(q, twice_m) + log(2) * float(twice_m.sum())) / 2
 
 
 def skewed_kl(p: np.ndarray, q: np.ndarray, *, skew: float) -> float:
-    """KL(p || (1 - skew) q + skew p) in nats: below KL(p || q), and log(1 / skew) at most.
+    """Compute KL(p || (1 - skew) q + skew p) in nats: below KL(p || q), at most log(1 / skew).
 
-    The skew divergence of Lee 1999 ("Measures of distributional similarity", section 2), which is
-    finite where q is empty.
+    This is the skew divergence of Lee 1999 ("Measures of distributional similarity", section 2). It
+    is finite even where q is 0.
     """
     return kl(p, (1 - skew) * q + skew * p)
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
-    """sum |p - q| / 2: 0 to 1."""
+    """Compute the total variation distance sum |p - q| / 2: 0 to 1."""
     return float(np.abs(p - q).sum() / 2)
 
 
 def divergences(data: np.ndarray, samples: np.ndarray, *, n: int) -> dict[str, float]:
-    """All of them by tag, between masses of cells.
+    """Compute all divergences between masses of cells, by tag.
 
     KL of n samples is infinite as soon as they miss a cell. So both KLs are skewed by 1 / (n + 1),
-    as though one of n + 1 rows came from the other side: what is missed costs log(n + 1) at most.
+    as though one of n + 1 rows came from the other side. A missed cell costs log(n + 1) at most.
 
     Args:
         data: masses (K,) of the data.
         samples: masses (K,) of the generator.
-        n: samples that the latter were counted from.
+        n: number of samples that the generator's masses were counted from.
     """
     skew = 1 / (n + 1)
     return {
@@ -139,15 +146,15 @@ def divergences(data: np.ndarray, samples: np.ndarray, *, n: int) -> dict[str, f
 class GridDivergences:
     """`jsd/grid`, `divergence/kl`, `divergence/reverse_kl`, `divergence/total_variation`.
 
-    Between 2-D data and samples on a grid; KL is KL(data || generator), reverse KL the other one,
-    both skewed (see `divergences`). A mixture is known, so its masses are exact; other data is
-    counted, held-out and training rows together. Samples that are not finite count as outside of
-    the grid. The tags with `_floor` hold what as many draws from the data itself are expected to
-    show; it is all bias.
+    Divergences between 2-D data and samples on a grid. KL is KL(data || generator), reverse KL is
+    KL(generator || data); both are skewed (see `divergences`). The masses of a mixture are exact;
+    other data is counted, held-out and training rows together. Samples that are not finite count
+    as outside of the grid. The tags with `_floor` hold the expected values of equally many draws
+    from the data itself: pure bias.
 
     Args:
-        cell: side of a cell in standard deviations of a component, of a mixture.
-        cells: along the longer side, of other data.
+        cell: for a mixture, side of a cell in standard deviations of a component.
+        cells: for other data, number of cells along the longer side.
     """
 
     def __init__(
@@ -193,20 +200,20 @@ class GridDivergences:
         return {"reference": "training and held-out rows", "rows": len(rows)}
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Measure the samples of both generators, beside what the data itself would show."""
+        """Compute the divergences of both generators, and the floors."""
         n = len(snapshot.samples_ema)
         values = {f"{tag}_floor": value for tag, value in self._floor(n).items()}
         for which, samples in snapshot.samples_by_generator.items():
-            found = divergences(self.data, shares(as_rows(samples), self.grid), n=n)
-            values |= {f"{tag}{which}": value for tag, value in found.items()}
+            by_tag = divergences(self.data, shares(as_rows(samples), self.grid), n=n)
+            values |= {f"{tag}{which}": value for tag, value in by_tag.items()}
         return values
 
     def _floor(self, n: int) -> dict[str, float]:
-        """The mean over histograms of n draws from the data."""
+        """Compute the mean divergences over histograms of n draws from the data."""
         if n not in self._floors:
             counts = np.random.default_rng(self.seed).multinomial(n, self.data, size=_DRAWS)
-            each = [divergences(self.data, its / n, n=n) for its in counts]
-            self._floors[n] = {tag: float(np.mean([its[tag] for its in each])) for tag in _TAGS}
+            each = [divergences(self.data, histogram / n, n=n) for histogram in counts]
+            self._floors[n] = {tag: float(np.mean([draw[tag] for draw in each])) for tag in _TAGS}
         return self._floors[n]
 
 

@@ -1,8 +1,8 @@
-"""Whether a run is well: ok, stalled, collapsed or diverged, from the points of its log alone.
+"""Health of a run (ok, stalled, collapsed or diverged), from logged points alone.
 
-Nothing is computed but comparisons of numbers that were logged anyway, so health costs nothing and
-cannot change a run. What is not measured is not judged: collapse needs `coverage/diversity_raw`,
-the slope of the critic `critic/input_gradient_norm`.
+The checks only compare numbers that are logged anyway, so health costs nothing and cannot change a
+run. A check without a logged metric is skipped: collapse needs `coverage/diversity_raw`, the slope
+of the critic `critic/input_gradient_norm`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from annotated_types import Ge, Gt
 
 from gan_runner.core import StateDict
 
-STATES = ("ok", "stalled", "collapsed", "diverged")  # the later, the worse
+STATES = ("ok", "stalled", "collapsed", "diverged")  # from best to worst
 _BROKEN = "not finite"
-_SIGNS = {  # what shows an illness, and which
+_SIGNS = {  # symptom: state
     _BROKEN: "diverged",
     "explosion": "diverged",
     "sameness": "collapsed",
@@ -26,34 +26,35 @@ _SIGNS = {  # what shows an illness, and which
     "frozen loss": "stalled",
 }
 _LOSSES = ("loss/critic", "loss/generator")
-_STEEP = 1e3  # a loss that begins above may have begun with the explosion
-_GROWTH = 1.01  # from one evaluation to the next
-_FINITE = ("loss/", "grad_norm/")  # beginnings of the tags whose values training depends on
+_STEEP = 1e3  # a loss that starts above this value may already be exploding
+_GROWTH = 1.01  # least factor between evaluations that counts as growth
+_FINITE = ("loss/", "grad_norm/")  # prefixes of tags whose values training depends on
 
 
 class Health:
-    """The health of one run; `health/state` is 0 ok, 1 stalled, 2 collapsed, 3 diverged.
+    """Health of one run; `health/state` is 0 ok, 1 stalled, 2 collapsed, 3 diverged.
 
     - diverged: a loss or a gradient is not finite; or |loss/critic| or |loss/generator| exceeds
-      `loss_blowup` times what it was at the first point, that taken between 1 and 1,000.
-    - collapsed: `coverage/diversity_raw` is below `min_diversity`: whatever its noise, the
-      generator as it stands makes nearly one sample. Some modes of a mixture are diverse enough,
-      and a generator that has never been above it is excused while it grows, as every one does from
-      its start, unless it has collapsed before.
-    - stalled: the critic has nothing to teach. Its slope at data and samples,
+      `loss_blowup` times the first logged value. The first value is clipped to [1, 1,000].
+    - collapsed: `coverage/diversity_raw` is below `min_diversity`, so the current (raw) generator
+      makes nearly one sample. Covering only some modes of a mixture is not a collapse. Every
+      generator starts with little diversity. One that has never exceeded the limit is excused while
+      its diversity grows, unless it has collapsed before.
+    - stalled: the critic gives no training signal. Its slope at data and samples,
       `critic/input_gradient_norm`, or the generator's gradient, `grad_norm/generator`, is at most
-      `min_gradient`; or `loss/critic` repeats its value up to a share of `loss_rtol`, which the
-      noise of batches does not let happen while anything moves.
+      `min_gradient`. Or `loss/critic` repeats its value within the relative tolerance `loss_rtol`;
+      batch noise prevents this while weights change.
 
-    A loss that is not finite counts at once, any other sign when `patience` points in a row that
-    can tell show it. The state began at the first of these, or at the very step whose loss is not
-    finite. Of several illnesses the worst is named, and a run that recovers is ok again.
+    A loss or gradient that is not finite counts at once. Any other symptom counts after `patience`
+    points in a row that log its metric. The state began at the first of these points, or at the
+    first step that is not finite. The worst of several states is reported; a run that recovers is
+    ok again.
 
     Args:
-        loss_blowup: factor by which a loss has to outgrow its beginning.
-        min_diversity: of the diversity, as a share of the data's.
-        min_gradient: norm of a gradient that moves nothing: the epsilon of Adam and of RMSProp.
-        loss_rtol: relative difference of two means of a loss that did not change.
+        loss_blowup: factor between a loss and its first value that means divergence.
+        min_diversity: least diversity, as a share of the data's.
+        min_gradient: norm of a gradient without effect: the epsilon of Adam and of RMSProp.
+        loss_rtol: relative difference below which two means of a loss count as equal.
         patience: points in a row.
     """
 
@@ -74,26 +75,26 @@ class Health:
         self.loss_rtol, self.patience = loss_rtol, patience
         self.state, self.since, self.because = "ok", 0, ""
         self.history: list[tuple[int, str]] = [(0, "ok")]
-        self._shown: dict[str, tuple[int, int, str]] = {}  # sign: since when, how often, why
+        self._shown: dict[str, tuple[int, int, str]] = {}  # symptom: first step, count, reason
         self._first: dict[str, float] = {}
         self._last: float | None = None  # critic's loss
         self._peak: float | None = None  # diversity
 
     @property
     def diverged(self) -> bool:
-        """Whether its losses are not finite, or explode."""
+        """Return whether the run has diverged: losses are not finite, or explode."""
         return self.state == "diverged"
 
     def update(
         self, step: int, values: Mapping[str, float], first_nonfinite_step: int | None = None
     ) -> dict[str, float]:
-        """Look at a point of the log; returns `health/state` for it.
+        """Judge one logged point and return its `health/state`.
 
         Args:
-            step: of the point.
-            values: by tag.
+            step: step of the point.
+            values: logged values by tag.
             first_nonfinite_step: the first step since the last point whose loss or gradient was not
-                finite, where that is known.
+                finite; None if unknown.
         """
         for sign, reason in self._signs(values).items():
             since, times, _ = self._shown.pop(sign, (step, 0, ""))
@@ -105,7 +106,7 @@ class Health:
         return {"health/state": float(STATES.index(self.state))}
 
     def summary(self) -> dict[str, Any]:
-        """For the summary."""
+        """Return state, first step, reason and history for the run's summary file."""
         return {
             "state": self.state,
             "since": self.since,
@@ -114,7 +115,7 @@ class Health:
         }
 
     def state_dict(self) -> StateDict:
-        """What it remembers of the points."""
+        """Return everything that later judgements depend on."""
         return {
             **self.summary(),
             "shown": {sign: list(entry) for sign, entry in self._shown.items()},
@@ -124,7 +125,7 @@ class Health:
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Continue where `state` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.state, self.since, self.because = state["state"], state["since"], state["because"]
         self.history = [(since, name) for since, name in state["history"]]
         self._shown = {sign: (since, n, why) for sign, (since, n, why) in state["shown"].items()}
@@ -132,38 +133,38 @@ class Health:
         self._peak = state["peak"]
 
     def _judge(self, step: int) -> None:
-        """Take the worst state of which a sign has shown long enough."""
+        """Set the worst state whose symptom has lasted long enough."""
         held = {
             sign: (since, why)
             for sign, (since, times, why) in self._shown.items()
             if sign == _BROKEN or times >= self.patience
         }
         worst = max((_SIGNS[sign] for sign in held), key=STATES.index, default="ok")
-        its = [entry for sign, entry in held.items() if _SIGNS[sign] == worst]
-        since, self.because = min(its, default=(step, ""))
+        reasons = [entry for sign, entry in held.items() if _SIGNS[sign] == worst]
+        since, self.because = min(reasons, default=(step, ""))
         if worst != self.state:
             self.state, self.since = worst, since
             self.history.append((since, worst))
 
     def _signs(self, values: Mapping[str, float]) -> dict[str, str]:
-        """For each sign that these values can tell of: why it shows, or "" if it does not."""
+        """Return {symptom: reason} for each symptom whose metric is logged; "" if it is absent."""
         broken = [tag for tag, v in values.items() if tag.startswith(_FINITE) and not isfinite(v)]
-        known = {tag: value for tag, value in values.items() if isfinite(value)}
+        finite = {tag: value for tag, value in values.items() if isfinite(value)}
         signs = {_BROKEN: f"{broken[0]} is not finite" if broken else ""}
-        signs |= self._explosion(known) | self._frozen(known)
-        if (diversity := known.get("coverage/diversity_raw")) is not None:
+        signs |= self._explosion(finite) | self._frozen(finite)
+        if (diversity := finite.get("coverage/diversity_raw")) is not None:
             signs["sameness"] = self._sameness(diversity)
-        if (slope := known.get("critic/input_gradient_norm")) is not None:
+        if (slope := finite.get("critic/input_gradient_norm")) is not None:
             signs["flat critic"] = (
                 f"critic's slope {slope:.2g}" if slope <= self.min_gradient else ""
             )
-        if (norm := known.get("grad_norm/generator")) is not None:
+        if (norm := finite.get("grad_norm/generator")) is not None:
             shows = norm <= self.min_gradient
             signs["no gradient"] = f"generator's gradient {norm:.2g}" if shows else ""
         return signs
 
-    def _explosion(self, known: Mapping[str, float]) -> dict[str, str]:
-        losses = {tag: known[tag] for tag in _LOSSES if tag in known}
+    def _explosion(self, values: Mapping[str, float]) -> dict[str, str]:
+        losses = {tag: values[tag] for tag in _LOSSES if tag in values}
         for tag, loss in losses.items():
             self._first.setdefault(tag, min(max(1.0, abs(loss)), _STEEP))
         large = [tag for tag in losses if abs(losses[tag]) > self.loss_blowup * self._first[tag]]
@@ -172,15 +173,15 @@ class Health:
 
     def _sameness(self, diversity: float) -> str:
         _, times, _ = self._shown.get("sameness", (0, 0, ""))
-        # What has collapsed has to come back above the floor: from nothing, anything is growth.
+        # After a collapse, growth does not excuse: from near 0 any noise looks like growth.
         young = (self._peak is None or self._peak < self.min_diversity) and times < self.patience
         grows = young and self._peak is not None and diversity > _GROWTH * self._peak
         self._peak = max(diversity, self._peak or 0.0)
         shows = diversity < self.min_diversity and not grows
         return f"diversity {diversity:.2g} of the data's" if shows else ""
 
-    def _frozen(self, known: Mapping[str, float]) -> dict[str, str]:
-        loss, last = known.get("loss/critic"), self._last
+    def _frozen(self, values: Mapping[str, float]) -> dict[str, str]:
+        loss, last = values.get("loss/critic"), self._last
         self._last = loss
         if loss is None or last is None:
             return {}

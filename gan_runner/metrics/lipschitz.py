@@ -1,8 +1,8 @@
-"""How steep the critic is at least and at most, and what its Wasserstein estimate is worth.
+"""Bounds on the critic's Lipschitz constant, and Wasserstein estimates normalized by them.
 
-E f(x) - E f(G(z)) is at most Lip(f) * W1. Divided by a bound on Lip(f) from above it is a bound on
-W1 from below; divided by the steepest slope that is found it is an estimate that can be compared
-over objectives, however steep they let their critics become.
+E f(x) - E f(G(z)) is at most Lip(f) * W1. Divided by an upper bound on Lip(f) it is a lower bound
+on W1. Divided by the steepest slope that is observed it is an estimate of W1. The estimate is
+comparable between objectives, regardless of the slopes that they allow.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from gan_runner.core import EvalContext, Snapshot, is_per_sample
 from gan_runner.metrics.critic import scores, slopes
 
-_FEWEST = 4  # held-out samples: fewer do not show whether rows are independent
-_STEPS = 60  # of the Lanczos iteration
-_RISK = 1e-6  # probability that the bound on a norm is none
+_FEWEST = 4  # held-out samples that a test of per-sample critics needs
+_STEPS = 60  # steps of the Lanczos iteration
+_RISK = 1e-6  # probability that the bound on a norm does not hold
 
 _TAGS = ("lipschitz/lower", "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound")
 
@@ -39,18 +39,17 @@ _FUNCTIONS = (torch.flatten, torch.squeeze, torch.relu, torch.tanh, nn.functiona
 
 
 class LipschitzOfCritic:
-    """Bounds on the critic's Lipschitz constant, and its held-out Wasserstein estimate over each.
+    """Bounds on the critic's Lipschitz constant, and the held-out Wasserstein estimate over each.
 
     lipschitz/lower: the largest |grad f(x)|_2 at held-out data, at samples and between them.
     lipschitz/upper: the product of the layers' Lipschitz constants (Miyato et al. 2018, section
-        2.1); spectral norms, for convolutions those of the operator on maps of that size.
+        2.1), which are spectral norms; for a convolution, of the operator on maps of that size.
     wasserstein/per_slope: (E f(x) - E f(G(z))) / lower, an estimate of W1.
-    wasserstein/bound: (E f(x) - E f(G(z))) / upper, at most the W1 between data and samples.
+    wasserstein/bound: (E f(x) - E f(G(z))) / upper, a lower bound on W1(data, samples).
 
-    A critic that scores a row by the other rows of its batch too (batch norm) is no function of a
-    sample and gets no value. An upper bound needs a chain of layers and activations whose constants
-    are known; other networks, such as residual ones, get none. A module that is none of torch's
-    tells its constant in an attribute `lipschitz`.
+    A critic that is not per-sample (batch norm) gets no value. An upper bound needs a chain of
+    layers and activations with known constants; other networks, such as residual ones, get none. A
+    module that is not torch's states its constant in an attribute `lipschitz`.
     """
 
     def __init__(self, context: EvalContext) -> None:
@@ -61,7 +60,7 @@ class LipschitzOfCritic:
         )
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Measure a view."""
+        """Compute the bounds and estimates for a snapshot."""
         x, y = snapshot.heldout.x, snapshot.heldout.y
         fake = snapshot.samples[: len(x)]
         labels = y if snapshot.labels is None else snapshot.labels[: len(x)]
@@ -74,10 +73,10 @@ class LipschitzOfCritic:
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
         places = ((x, y), (fake, labels), (eps * x + (1 - eps) * fake, y))
         size = self.batch_size
-        found = [slopes(critic, *place, batch_size=size).max() for place in places]
+        steepest = [slopes(critic, *place, batch_size=size).max() for place in places]
         with torch.no_grad():
             r, f = (scores(critic, *place, batch_size=size).mean() for place in places[:2])
-        estimate, lower = (r - f).item(), torch.stack(found).max().item()
+        estimate, lower = (r - f).item(), torch.stack(steepest).max().item()
         upper = lipschitz_bound(critic, x[:1], seed=self.seed)
         values = {"lipschitz/lower": lower, "lipschitz/upper": upper}
         if lower > 0:
@@ -88,22 +87,22 @@ class LipschitzOfCritic:
 
 
 def lipschitz_bound(network: nn.Module, x: Tensor, *, seed: int) -> float | None:
-    """An upper bound on a network's Lipschitz constant; None if its structure proves none.
+    """Return an upper bound on a network's Lipschitz constant, or None if none can be proved.
 
-    The network is traced, not tried: each step must be a layer, an activation or a reshaping of
-    what the step before it made, and of nothing else.
+    The bound comes from a symbolic trace. Each step must be a layer, an activation or a reshaping
+    whose only input is the output of the previous step.
 
     Args:
-        network: in evaluation mode; it is left as it is.
+        network: network in evaluation mode; it is not changed.
         x: one sample (1, *shape), for the sizes.
-        seed: of the search for the norms of convolutions.
+        seed: seed of the search for the norms of convolutions.
     """
     network = deepcopy(network).double().requires_grad_(False)
     try:
         graph = _Tracer().trace(network)
     except (fx.proxy.TraceError, AttributeError, RuntimeError, TypeError, ValueError):
-        return None  # whatever its forward does, it is no chain
-    at, bound = x.double(), 1.0
+        return None  # a forward pass that cannot be traced is not a chain
+    inputs, bound = x.double(), 1.0
     nodes = [node for node in graph.nodes if node.op != "placeholder" or node.users]
     for before, node in pairwise(nodes):
         if node.all_input_nodes != [before] or len(before.users) != 1:
@@ -113,21 +112,21 @@ def lipschitz_bound(network: nn.Module, x: Tensor, *, seed: int) -> float | None
         step = _step(network, node)
         if step is None:
             return None
-        after = step(at)
-        bound *= _constant(step, at, seed) if isinstance(step, nn.Module) else 1.0
-        at = after
+        outputs = step(inputs)
+        bound *= _constant(step, inputs, seed) if isinstance(step, nn.Module) else 1.0
+        inputs = outputs
     return None
 
 
 class _Tracer(fx.Tracer):
-    """Stops at modules that have no modules of their own, whoever wrote them."""
+    """Tracer that treats each module without children, torch's or not, as a leaf."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not any(m.children()) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _step(network: nn.Module, node: fx.Node) -> Any:
-    """The module of a known constant, or the function that stretches nothing, that a node calls."""
+    """Return the module of known constant, or the 1-Lipschitz function, that a node calls."""
     _, *args = node.args or (None,)
     if node.op == "call_method" and node.target in _RESHAPES:
         return lambda x: getattr(x, str(node.target))(*args, **node.kwargs)
@@ -137,12 +136,12 @@ def _step(network: nn.Module, node: fx.Node) -> Any:
         return None
     module = network.get_submodule(str(node.target))
     kind = type_before_parametrizations(module)
-    known = (nn.Linear, nn.LeakyReLU, nn.ELU, *_LINEAR, *_ONE_LIPSCHITZ)
-    return module if kind in known or hasattr(module, "lipschitz") else None
+    supported = (nn.Linear, nn.LeakyReLU, nn.ELU, *_LINEAR, *_ONE_LIPSCHITZ)
+    return module if kind in supported or hasattr(module, "lipschitz") else None
 
 
 def _constant(module: Any, x: Tensor, seed: int) -> float:
-    """Lipschitz constant of a module on inputs of the shape of x."""
+    """Return the Lipschitz constant of a module on inputs of the shape of x."""
     kind = type_before_parametrizations(module)
     if hasattr(module, "lipschitz"):
         return float(module.lipschitz)
@@ -156,23 +155,24 @@ def _constant(module: Any, x: Tensor, seed: int) -> float:
 
 
 def _spectral_norm(matrix: Tensor) -> float:
-    """Largest singular value, from the smaller of the two Gram matrices."""
+    """Compute the largest singular value from the smaller of the two Gram matrices."""
     flat = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     return sqrt(max(0.0, torch.linalg.eigvalsh(flat @ flat.T)[-1].item()))
 
 
 def operator_norm(layer: nn.Module, x: Tensor, *, seed: int) -> float:
-    """Spectral norm of an affine layer's linear part on inputs of the shape of x, from above.
+    """Return an upper bound on the spectral norm of an affine layer's linear part.
 
-    Lanczos iteration on A^T A from a random start. It finds the largest eigenvalue from below;
-    with n numbers in an input and k steps it falls short by a share eps or more with a probability
-    of at most 1.648 sqrt(n) exp(-sqrt(eps) (2k - 1)) (Kuczynski & Wozniakowski 1992, theorem 4.2).
-    The result is enlarged by the share whose probability is one in a million: about one percent.
+    The layer acts on inputs of the shape of x. Lanczos iteration on A^T A from a random start
+    approaches the largest eigenvalue from below. Let n be the numbers in an input and k the steps.
+    A shortfall by a share eps or more has a probability of at most
+    1.648 sqrt(n) exp(-sqrt(eps) (2k - 1)) (Kuczynski & Wozniakowski 1992, theorem 4.2). The result
+    is enlarged by the share whose probability is one in a million: about one percent.
 
     Args:
-        layer: affine.
+        layer: affine layer.
         x: one input, for the size.
-        seed: of the start.
+        seed: seed of the start vector.
     """
     zero = torch.zeros_like(x)
 
@@ -186,9 +186,9 @@ def operator_norm(layer: nn.Module, x: Tensor, *, seed: int) -> float:
     for _ in range(min(_STEPS, x.numel())):
         image = grad(energy)(basis[-1].view_as(x)).flatten()  # A^T A v
         diagonal.append((image @ basis[-1]).item())
-        made = torch.stack(basis)
-        for _ in range(2):  # once leaves a rounding error that grows with the steps
-            image = image - (made @ image) @ made
+        directions = torch.stack(basis)
+        for _ in range(2):  # one pass leaves a rounding error that grows with the steps
+            image = image - (directions @ image) @ directions
         beside.append(image.norm().item())
         if beside[-1] <= 1e-12 * max(diagonal):
             break

@@ -1,4 +1,4 @@
-"""Divergences between held-out data and samples, estimated by a classifier of our own."""
+"""Jensen-Shannon divergence between held-out data and samples, bounded by a classifier."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from gan_runner.core import EvalContext, Snapshot
 from gan_runner.metrics.provenance import of_generators
 from gan_runner.metrics.rows import as_rows
 
-_COMPONENTS = 32  # principal components of high-dimensional data that the probe looks at
-_FEATURES = 200  # random Fourier features a bandwidth
+_COMPONENTS = 32  # principal components of high-dimensional data that the probe uses
+_FEATURES = 200  # random Fourier features per bandwidth
 _FEWEST = 16  # held-out samples
 _FINE = (1.0, 10.0, 100.0)  # inverse squared bandwidths in the plane, where features resolve modes
-_COARSE = (1.0,)  # and in high dimensions, where fine features see nothing but noise
+_COARSE = (1.0,)  # in high dimensions, where fine features fit only noise
 
 
 class ProbeJensenShannon:
-    """`jsd/probe`: how well a small logistic classifier tells held-out data from samples, in nats.
+    """`jsd/probe`: a lower bound on JS(held-out data, samples) in nats from a logistic classifier.
 
     JS(p, q) >= log 2 - cross-entropy of any classifier between equally many samples of p and q
     (Goodfellow et al. 2014, theorem 1). The classifier is a logistic regression on the coordinates
     (at most 32 principal components) and random Fourier features of them (Rahimi & Recht 2007).
-    It is trained on one half and judged on the other, and the halves swap roles, so it cannot
-    profit from overfitting; the value is cut to [0, log 2]. It needs no critic, so it compares
-    objectives: 0 says that the probe sees no difference, log 2 that it always does.
+    It is trained on one half and tested on the other, and the halves swap roles, so it cannot
+    profit from overfitting. The value is clipped to [0, log 2]. It needs no critic, so it is
+    comparable between objectives. At 0 the probe sees no difference; at log 2 it separates data
+    from samples without error.
 
-    With fewer than 16 held-out samples there is nothing to train on, and no value.
+    With fewer than 16 held-out samples there is no value.
     """
 
     def __init__(self, context: EvalContext) -> None:
@@ -58,13 +59,13 @@ class ProbeJensenShannon:
 
 
 def probe_jensen_shannon(real: np.ndarray, fake: np.ndarray, *, seed: int) -> float:
-    """The probe's lower bound on JS(real, fake) in nats, cut to [0, log 2].
+    """Compute the probe's lower bound on JS(real, fake) in nats, clipped to [0, log 2].
 
     Args:
         real: samples of one distribution, (N, d) float.
-        fake: samples of the other, (M, d) float; the first min(N, M) rows of each are used, which
-            must be 4 at least.
-        seed: of the halves and the random features.
+        fake: samples of the other distribution, (M, d) float. The first min(N, M) rows of each are
+            used; min(N, M) must be at least 4.
+        seed: seed of the halves and of the random features.
     """
     n = min(len(real), len(fake))
     rng = np.random.default_rng(seed)

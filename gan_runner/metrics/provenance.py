@@ -1,4 +1,4 @@
-"""What made a number: the cards of measures."""
+"""Provenance of metric values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from gan_runner.core import Provenance
 
 
 def of_generators(provenances: Mapping[str, Mapping[str, Any]]) -> dict[str, Provenance]:
-    """The cards of a measure of samples, which it takes of both generators.
+    """Expand the provenance of a sample metric to both generators.
 
     Args:
-        provenances: by tag.
+        provenances: provenance by tag.
 
     Returns:
-        For each tag two cards: of the averaged generator, and with the suffix _raw of the other.
+        Two entries per tag: TAG for the averaged generator, TAG_raw for the raw one.
     """
     both = {"": "averaged", "_raw": "raw"}
     return {

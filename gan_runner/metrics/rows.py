@@ -1,4 +1,4 @@
-"""Samples as rows of numbers, and real ones to compare real ones with."""
+"""Samples as rows of numbers, and real rows for the floors of distances."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch import Tensor
 
 from gan_runner.core import EvalContext, to_unit
 
-DRAWS = 5  # of training rows that a floor is the mean of
-_FEW_DIMENSIONS = 16  # up to here differences are taken one by one, from here by a matrix product
+DRAWS = 5  # draws of training rows that a floor averages
+_FEW_DIMENSIONS = 16  # largest dimension for direct differences; above, a matrix product is used
 
 
 class RealSplit(NamedTuple):
-    """Equally many real rows that were trained on and that were not, each (n, d) float64."""
+    """Equally many training rows and held-out rows, each (n, d) float64."""
 
     train: np.ndarray
     heldout: np.ndarray
 
 
 def as_rows(x: Tensor) -> np.ndarray:
-    """(N, *shape) on any device as (N, d) float64; pixels 0..255 come out in [-1, 1]."""
+    """Convert (N, *shape) on any device to (N, d) float64; pixels 0..255 are scaled to [-1, 1]."""
     return to_unit(x).flatten(1).cpu().double().numpy()
 
 
 def real_halves(context: EvalContext, count: int) -> list[RealSplit]:
-    """Several times at most `count` training rows, drawn at random, beside as many held-out rows.
+    """Draw at most `count` training rows, paired with equally many held-out rows, `DRAWS` times.
 
-    The mean distance between the two is what a perfect generator is expected to be measured at: the
-    floor. A single draw says little: on mixtures it wanders by half of its value.
+    The mean distance between the two is the floor: the expected value of a perfect generator. A
+    single draw is too noisy; on mixtures it varies by half of its value.
     """
     table = context.dataset.train.x
     n = min(count, len(table), len(context.heldout.x))
@@ -41,10 +41,10 @@ def real_halves(context: EvalContext, count: int) -> list[RealSplit]:
 
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Euclidean distances (N, M) between rows of (N, d) and (M, d) float64.
+    """Compute Euclidean distances (N, M) between rows of (N, d) and (M, d) float64.
 
-    In many dimensions |a - b|^2 is |a|^2 - 2 a.b + |b|^2, which is as fast as a matrix product and
-    exact to about 1e-8 |a|: near rows can be told apart down to there.
+    In many dimensions |a - b|^2 is computed as |a|^2 - 2 a.b + |b|^2. This is as fast as a matrix
+    product, and exact to about 1e-8 |a|, which limits the distances that can be resolved.
     """
     from scipy.spatial.distance import cdist
 

@@ -1,7 +1,7 @@
-"""Wasserstein distances between samples, without a critic: exact and sliced.
+"""Wasserstein distances between samples, exact and sliced, without a critic.
 
-W_p(P, Q)^p is the least cost sum_ij G_ij |x_i - y_j|^p of plans G >= 0 that move the masses a of
-the rows x to the masses b of the rows y (Kantorovich 1942; Peyre & Cuturi 2019, section 2.3).
+W_p(P, Q)^p is the least cost sum_ij G_ij |x_i - y_j|^p of all plans G >= 0. A plan moves the masses
+a of the rows x to the masses b of the rows y (Kantorovich 1942; Peyre & Cuturi 2019, section 2.3).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gan_runner.metrics.rows import DRAWS, as_rows, distances, real_halves
 
 
 class Transport(NamedTuple):
-    """An optimal plan, and the potentials that prove it to be optimal.
+    """An optimal plan, and the dual potentials that prove it to be optimal.
 
     Attributes:
         value: the least cost, sum_ij plan_ij |x_i - y_j| = a.phi + b.psi.
-        plan: (n, m), the mass that goes from row i of x to row j of y; its margins are a and b.
-        phi: (n,) dual potentials of x, the first of them 0: phi_i + psi_j <= |x_i - y_j|.
-        psi: (m,) dual potentials of y; -psi is a critic's f where the plan ends, up to a constant.
+        plan: (n, m), the mass that moves from row i of x to row j of y; the margins are a and b.
+        phi: (n,) dual potentials of x, the first one 0: phi_i + psi_j <= |x_i - y_j|.
+        psi: (m,) dual potentials of y; -psi is an optimal critic's f at y, up to a constant.
     """
 
     value: float
@@ -35,28 +35,28 @@ class Transport(NamedTuple):
 
 
 def assignment(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest one-to-one assignment of rows, an optimal plan between equally many.
+    """Compute the cheapest one-to-one assignment of rows, an optimal plan for equal counts.
 
     Args:
         x: (n, d) float64.
         y: (n, d) float64.
 
     Returns:
-        (n,) the row of y that each row of x goes to, and (n,) the distance between the two.
+        (n,) the row of y assigned to each row of x, and (n,) the distance between the two.
 
     Raises:
-        ValueError: the numbers of rows differ; `transport` takes weights.
+        ValueError: the numbers of rows differ; `transport` accepts them, with weights.
     """
     from scipy.optimize import linear_sum_assignment
 
     if len(x) != len(y):
-        raise ValueError(f"{len(x)} rows against {len(y)}: an assignment needs equally many")
+        raise ValueError(f"{len(x)} rows against {len(y)}: an assignment needs equal numbers")
     _, partners = linear_sum_assignment(distances(x, y))
     return partners, np.linalg.norm(x - y[partners], axis=1)
 
 
 def assignment_w1(x: np.ndarray, y: np.ndarray) -> float:
-    """W1 between equally many rows of equal mass, (n, d) each, in the data's units; O(n^3)."""
+    """Compute W1 between (n, d) rows of equal mass, in the data's units, in O(n^3) time."""
     return float(assignment(x, y)[1].mean())
 
 
@@ -67,20 +67,20 @@ def transport(
     a: np.ndarray | None = None,
     b: np.ndarray | None = None,
 ) -> Transport:
-    """W1 between weighted rows by linear programming, primal and dual.
+    """Compute W1 between weighted rows by linear programming, primal and dual.
 
-    min C.G subject to A G = (a, b), G >= 0 has the dual max (a, b).F subject to A^T F <= C, where
-    C holds the distances and F = (phi, psi); both have the same value (Peyre & Cuturi 2019,
+    min C.G subject to A G = (a, b), G >= 0 has the dual max (a, b).F subject to A^T F <= C. Here C
+    holds the distances, and F = (phi, psi). Both have the same value (Peyre & Cuturi 2019,
     equations 2.11 and 2.20). All n m variables are kept: 200 rows against 200 take 0.2 s.
 
     Args:
         x: (n, d) float64.
         y: (m, d) float64.
         a: (n,) masses of x, at least 0; None: all 1/n.
-        b: (m,) masses of y, of the same sum; None: all 1/m.
+        b: (m,) masses of y, with the same sum as a; None: all 1/m.
 
     Raises:
-        ValueError: masses are negative, or their sums differ or are not positive and finite.
+        ValueError: masses are negative, or the sums differ or are not positive and finite.
     """
     from scipy import sparse
     from scipy.optimize import linprog
@@ -94,15 +94,15 @@ def transport(
     cost = distances(x, y)
     leaving = sparse.kron(sparse.eye_array(n), np.ones((1, m)))
     arriving = sparse.kron(np.ones((1, n)), sparse.eye_array(m))
-    found = linprog(
+    solution = linprog(
         cost.ravel(),
         A_eq=sparse.vstack([leaving, arriving]).tocsr(),
         b_eq=np.concatenate([a, b]) / total,  # the solver's tolerances are absolute
         method="highs",
     )
-    assert found.success, found.message  # it is feasible, by a b^T, and no cost is negative
-    potentials = found.eqlin.marginals
-    plan = total * found.x.reshape(n, m)
+    assert solution.success, solution.message  # a b^T is feasible, and no cost is negative
+    potentials = solution.eqlin.marginals
+    plan = total * solution.x.reshape(n, m)
     shift = potentials[0]
     return Transport(
         float((cost * plan).sum()), plan, potentials[:n] - shift, potentials[n:] + shift
@@ -114,32 +114,35 @@ def _total(a: np.ndarray, b: np.ndarray) -> float:
     if not np.isfinite(masses).all() or masses.min() < 0 or masses.max() <= 0:
         raise ValueError("the masses must be finite, at least 0 and not all 0")
     if not np.isclose(a.sum(), b.sum(), rtol=1e-9, atol=0):
-        raise ValueError(f"the masses must have one sum, but {a.sum():g} is to go to {b.sum():g}")
+        raise ValueError(f"the masses must have one sum, not {a.sum():g} and {b.sum():g}")
     return float(a.sum())
 
 
 def directions(count: int, dimensions: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Unit vectors (count, dimensions), uniform on the sphere."""
+    """Draw unit vectors (count, dimensions), uniform on the sphere."""
     vectors = rng.standard_normal((count, dimensions))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def sorted_gaps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """|x_(i) - y_(i)| in each column of (n, L): on a line, sorted points are an optimal plan.
+    """Compute |x_(i) - y_(i)| in each column of (n, L).
+
+    On a line, matching sorted points is an optimal plan.
 
     Raises:
         ValueError: the numbers of rows differ.
     """
     if len(x) != len(y):
-        raise ValueError(f"{len(x)} rows against {len(y)}: sliced distances need equally many")
+        raise ValueError(f"{len(x)} rows against {len(y)}: sliced distances need equal numbers")
     return np.abs(np.sort(x, axis=0) - np.sort(y, axis=0))
 
 
 def sliced(x: np.ndarray, y: np.ndarray, *, theta: np.ndarray, p: int = 1) -> float:
-    """Sliced Wasserstein distance SW_p = (mean over directions of W_p^p on the line)^(1/p).
+    """Compute the sliced distance SW_p = (mean over directions of W_p^p on the line)^(1/p).
 
-    Bonneel et al. 2015, definition 2 ("Sliced and Radon Wasserstein barycenters of measures"); by
-    Monte Carlo over the given directions. SW_1 <= W_1 and SW_2 <= W_2 / sqrt(d) on average.
+    This is a Monte Carlo estimate over the directions `theta` of Bonneel et al. 2015, definition 2
+    ("Sliced and Radon Wasserstein barycenters of measures"). SW_1 <= W_1, and on average
+    SW_2 <= W_2 / sqrt(d).
 
     Args:
         x: (n, d).
@@ -154,19 +157,19 @@ def sliced(x: np.ndarray, y: np.ndarray, *, theta: np.ndarray, p: int = 1) -> fl
 
 
 def power_mean(gaps: np.ndarray, p: int) -> float:
-    """(mean of gaps^p)^(1/p)."""
+    """Compute (mean of gaps^p)^(1/p)."""
     return float((gaps**p).mean() ** (1 / p))
 
 
 class ExactWasserstein:
     """`wasserstein/exact`: W1 between held-out data and samples, by the cheapest assignment.
 
-    The ground metric is Euclidean, of images between their pixels in [-1, 1]. Between finite
-    samples it is not 0 even of one distribution: `wasserstein/exact_floor` is the value between as
-    many training rows and the same held-out rows, what a perfect generator is expected to reach.
+    The ground metric is Euclidean; for images, between pixels in [-1, 1]. Between finite samples W1
+    is not 0 even for one distribution. `wasserstein/exact_floor` is the value between equally many
+    training rows and the same held-out rows: the expected value of a perfect generator.
 
     Args:
-        samples: at most; the time grows with their cube.
+        samples: largest number of samples; the time grows with its cube.
     """
 
     def __init__(self, context: EvalContext, *, samples: Annotated[int, Ge(1)] = 400) -> None:
@@ -175,7 +178,7 @@ class ExactWasserstein:
         self.provenance = _provenances(context, {"wasserstein/exact": about}, rows=self.samples)
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Measure the samples of both generators, beside the floor."""
+        """Compute W1 for both generators, and the floor."""
         real = as_rows(snapshot.heldout.x[: self.samples])
         values = {"wasserstein/exact_floor": self._floor}
         for which, samples in snapshot.samples_by_generator.items():
@@ -194,10 +197,10 @@ class SlicedWasserstein:
     """`wasserstein/sliced` and `wasserstein/sliced_w2`: SW1 and SW2 of held-out data and samples.
 
     The directions are the same at every evaluation. The floors, `wasserstein/sliced_floor` and
-    `wasserstein/sliced_w2_floor`, are the values between as many training and held-out rows.
+    `wasserstein/sliced_w2_floor`, are the values between equally many training and held-out rows.
 
     Args:
-        projections: directions that the mean is taken over.
+        projections: number of directions that the mean is taken over.
     """
 
     def __init__(self, context: EvalContext, *, projections: Annotated[int, Ge(1)] = 128) -> None:
@@ -210,7 +213,7 @@ class SlicedWasserstein:
         )
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Measure the samples of both generators, beside the floors."""
+        """Compute SW1 and SW2 for both generators, and the floors."""
         values = dict(self._floors)
         for which, samples in snapshot.samples_by_generator.items():
             fake = as_rows(samples[: len(self._heldout)])
@@ -220,14 +223,14 @@ class SlicedWasserstein:
 
     @cached_property
     def _heldout(self) -> np.ndarray:
-        """Held-out rows along each direction, (n, L)."""
+        """Project held-out rows on each direction, (n, L)."""
         return as_rows(self.context.heldout.x) @ self.theta.T
 
     @cached_property
     def _floors(self) -> dict[str, float]:
         halves = real_halves(self.context, len(self._heldout))
         each = [self._measure(half.train, suffix="_floor") for half in halves]
-        return {tag: float(np.mean([its[tag] for its in each])) for tag in each[0]}
+        return {tag: float(np.mean([draw[tag] for draw in each])) for tag in each[0]}
 
     def _measure(self, x: np.ndarray, *, suffix: str) -> dict[str, float]:
         gaps = sorted_gaps(x @ self.theta.T, self._heldout[: len(x)])
@@ -240,9 +243,9 @@ _ORDERS = {"wasserstein/sliced": 1, "wasserstein/sliced_w2": 2}
 def _provenances(
     context: EvalContext, about: Mapping[str, Mapping[str, Any]], *, rows: int
 ) -> dict[str, Provenance]:
-    """Of distances and their floors, each floor to be drawn beside its value."""
+    """Return the provenance of distances and floors; each floor is plotted with its distance."""
     common = {**context.reference, "units": _units(context), "better": "lower"}
-    values = {tag: {**common, **its, "beside": tag} for tag, its in about.items()}
+    values = {tag: {**common, **facts, "beside": tag} for tag, facts in about.items()}
     drawn = {"rows": min(rows, len(context.dataset.train.x)), "draws": DRAWS, "seed": context.seed}
     floors = {
         f"{tag}_floor": {**provenance, "between": "training and held-out rows", **drawn}

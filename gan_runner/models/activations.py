@@ -1,4 +1,4 @@
-"""Activations by name, and what they do to the number of channels."""
+"""Activations by name, and their effect on the number of channels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Activation = Literal["relu", "leaky_relu", "tanh", "softplus_centred", "elu", "s
 
 
 class PiecewiseLinear(nn.Module):
-    """x for x > 0, slope x elsewhere: ReLU (slope 0) and LeakyReLU, with the bits of torch's.
+    """ReLU (slope 0) and LeakyReLU, bit-identical to torch: x for x > 0, slope x elsewhere.
 
-    Written as a product with a mask that is constant to autograd, because its second derivative is
-    zero: under a gradient penalty torch's own layers send those zeros back through the network.
+    It is a product with a mask that autograd treats as a constant. The second derivative is zero,
+    and under a gradient penalty torch's own layers would propagate these zeros through the network.
     """
 
     def __init__(self, slope: float = 0.0) -> None:
@@ -23,33 +23,33 @@ class PiecewiseLinear(nn.Module):
         self.slope, self.lipschitz = slope, max(1.0, abs(slope))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Apply the activation to a tensor of any shape."""
         return x * x.detach().sign().clamp(min=self.slope)
 
     def extra_repr(self) -> str:
-        """For printing."""
+        """Return the arguments for `repr`."""
         return f"slope={self.slope}"
 
 
 class SoftplusCentred(nn.Module):
-    """softplus(2 x + 2) / 2 - 1: smooth, near -1 far below, near x far above.
+    """softplus(2 x + 2) / 2 - 1: smooth, about -1 for x << 0, about x for x >> 0.
 
-    Gulrajani et al. 2017, section 5.1: in place of ELU, whose derivative has a kink that a gradient
-    penalty differentiates.
+    It replaces ELU in Gulrajani et al. 2017, section 5.1: the derivative of ELU has a kink, which a
+    gradient penalty would differentiate.
     """
 
     lipschitz = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Apply the activation to a tensor of any shape."""
         return softplus(2 * x + 2) / 2 - 1
 
 
 class Gate(nn.Module):
-    """sigmoid(a) tanh(b), a and b the even and the odd channels: half as many come out.
+    """sigmoid(a) tanh(b), where a and b are the even and odd channels; halves their number.
 
-    The "gated multiplicative nonlinearities" of Gulrajani et al. 2017, figure 2; van den Oord et
-    al. 2016 (PixelCNN), equation 2.
+    These are the "gated multiplicative nonlinearities" of Gulrajani et al. 2017, figure 2, and of
+    van den Oord et al. 2016 (PixelCNN), equation 2.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,12 +58,12 @@ class Gate(nn.Module):
 
 
 def activation_layer(name: Activation, *, double_backward: bool) -> nn.Module:
-    """The layer of that name; LeakyReLU has the slope 0.2.
+    """Build the layer of that name; LeakyReLU has the slope 0.2.
 
     Args:
-        name: of the activation.
-        double_backward: made for a network that is differentiated twice, as a critic is under a
-            penalty on its gradient; see `PiecewiseLinear`.
+        name: name of the activation.
+        double_backward: build it for a network that is differentiated twice, like a critic under a
+            gradient penalty; see `PiecewiseLinear`.
     """
     if name == "relu":
         return PiecewiseLinear() if double_backward else nn.ReLU()
@@ -79,21 +79,21 @@ def activation_layer(name: Activation, *, double_backward: bool) -> nn.Module:
 
 
 def channels_into(name: Activation, wanted: int) -> int:
-    """Channels that an activation needs to give the `wanted` number."""
+    """Return the number of input channels that an activation needs for `wanted` outputs."""
     return 2 * wanted if name == "gated" else wanted
 
 
-def channels_out_of(name: Activation, given: int) -> int:
-    """Channels that an activation makes of the `given` ones.
+def channels_out_of(name: Activation, inputs: int) -> int:
+    """Return the number of output channels of an activation for `inputs` channels.
 
     Raises:
-        ValueError: a gate needs an even number.
+        ValueError: a gate gets an odd number.
     """
     if name != "gated":
-        return given
-    if given % 2:
+        return inputs
+    if inputs % 2:
         raise ValueError(
-            f"activation=gated halves the channels of a residual block, but there are {given};"
-            " use an even number of model.filters"
+            f"activation=gated: the gate halves the channels of a residual block, but there are"
+            f" {inputs}; set an even number of model.filters"
         )
-    return given // 2
+    return inputs // 2

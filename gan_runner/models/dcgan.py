@@ -1,9 +1,9 @@
-"""The family of DCGAN (Radford et al. 2015, arXiv 1511.06434), sized by the data: 8 to 128 pixels.
+"""The DCGAN family (Radford et al. 2015, arXiv 1511.06434) for images of 8 to 128 pixels.
 
-Strided convolutions down, transposed convolutions up, no pooling and no hidden dense layers; a
-norm everywhere but at the generator's output and the critic's input. By default DCGAN itself. With
-kernels of 5 and biases these are the networks that Gulrajani et al. 2017 vary: in width, depth,
-activation and norm.
+Strided convolutions down, transposed convolutions up, no pooling and no hidden dense layers. All
+layers have a norm, except for the generator's output and the critic's input. The defaults are
+DCGAN. With kernels of 5 and biases these are the networks of Gulrajani et al. 2017, who vary width,
+depth, activation and norm.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ Depth = Annotated[int, Ge(3)] | Literal["auto"]
 
 
 class Generator(nn.Module):
-    """Noise to images: a projection to the smallest grid, then one doubling of the sides a stage.
+    """Generator: a projection to the smallest grid, then stages that each double the sides.
 
-    Linear latent_dim -> F_k x s x s, norm, activation; transposed convolutions of stride 2, F_k ->
-    ... -> F, each norm and activation; the last one F -> channels, tanh. Sides that are no multiple
-    of the stride's power are cropped from the centre.
+    Linear latent_dim -> F_k x s x s, norm, activation. Transposed convolutions of stride 2,
+    F_k -> ... -> F, each with norm and activation; the last one F -> channels, tanh. Sides that are
+    not a multiple of 2^stages are cropped from the centre.
 
     Args:
         spec: facts about the images.
-        latent_dim: size of the noise.
-        filters: F, of the layer next to the image.
-        growth: factor from each stage to the next smaller grid: 2, or 1 for constant filters.
+        latent_dim: dimension of the noise.
+        filters: F, channels of the layer next to the image.
+        growth: factor of channels from a stage to the next smaller grid: 2; 1 for constant filters.
         kernel: size of the strided kernels.
-        depth: layers with weights; those beyond one a stage and the dense one are 3x3 convolutions
-            with norm and activation on the second smallest grid. "auto": none beyond.
+        depth: layers with weights; "auto": the dense layer and one per stage. Extra layers are 3x3
+            convolutions with norm and activation on the second smallest grid.
         norm: see `norms.norm_layer`.
         activation: see `activations`; "gated" doubles the channels before each gate.
-        bias_before_norm: as well as in front of no norm; a norm's own shift makes it redundant.
-        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
-        init: of the weights; see `blocks.initialise`.
+        bias_before_norm: add a bias even before a norm, whose shift makes it redundant.
+        labels: conditioning on the label; see `labels` and `norms.ConditionalNorm`.
+        init: initialization of the weights; see `blocks.initialise`.
 
     Raises:
-        ValueError: the data or the depth does not allow it.
+        ValueError: the data is not images of a supported size, or the depth is too small.
     """
 
     def __init__(
@@ -113,20 +113,20 @@ class Generator(nn.Module):
         init_weights(self, init=init, norm=norm, filters=filters)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
+        """Map noise (N, latent_dim) and labels (N,) or None to (N, C, H, W) in [-1, 1]."""
         return crop(self.to_image(self.stages(self.project(z, y), y)), self.sides)
 
 
 class Critic(nn.Module):
-    """Images to one score: one halving of the sides a stage, then a dense layer.
+    """Critic: stages that each halve the sides, then a dense layer to one score.
 
     Convolutions of stride 2, channels -> F -> F_2 -> ..., each with an activation, all but the
-    first with a norm; Linear -> 1. There is no sigmoid: an objective that wants a probability
-    applies it to the score.
+    first with a norm; Linear -> 1. There is no sigmoid: objectives that need a probability apply it
+    to the score.
 
-    Args: as of `Generator`, and
-        labels: how the label enters; see `labels` and `head`.
-        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
+    Args: those of `Generator`, and
+        labels: conditioning on the label; see `labels` and `critic_output`.
+        batch_statistics: statistics of the batch that the score depends on; see `critic_output`.
     """
 
     def __init__(
@@ -172,12 +172,12 @@ class Critic(nn.Module):
         init_weights(self, init=init, norm=norm, filters=filters)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
+        """Map (N, C, H, W) and labels (N,) or None to scores (N,)."""
         return self.score(self.features(x, y), y)
 
 
 class _Layers:
-    """What follows every weight layer of a network, and layers that keep the sides."""
+    """Factory of the layers after each weight layer, and of layers that keep the sides."""
 
     def __init__(
         self,
@@ -200,12 +200,12 @@ class _Layers:
         return activation_layer(self.name, double_backward=self.double_backward)
 
     def after(self, channels: int) -> list[nn.Module]:
-        """Norm and activation that give the number of channels."""
-        given = channels_into(self.name, channels)
-        return [norm_layer(self.norm, given, n_classes=self.n_classes), self.activation()]
+        """Build norm and activation with the given number of output channels."""
+        inputs = channels_into(self.name, channels)
+        return [norm_layer(self.norm, inputs, n_classes=self.n_classes), self.activation()]
 
     def same_size(self, channels: int, count: int) -> list[nn.Module]:
-        """Convolutions 3x3, each with norm and activation."""
+        """Build `count` 3x3 convolutions, each with norm and activation."""
         layers: list[nn.Module] = []
         for _ in range(count):
             out = channels_into(self.name, channels)
@@ -214,23 +214,23 @@ class _Layers:
 
 
 def stage_widths(sides: list[int], filters: int, growth: int) -> list[int]:
-    """Channels a stage from the image inwards, down to a grid of 4 to 7; two stages at least."""
+    """Return channels per stage, from the image to a grid of 4 to 7; at least two stages."""
     stages = max(2, (min(sides) // 4).bit_length() - 1)
     return [filters * growth**stage for stage in range(stages)]
 
 
 def extra_layers(depth: Depth, *, stages: int) -> int:
-    """Layers beyond one a stage and the dense one.
+    """Return the number of layers beyond the dense layer and one per stage.
 
     Raises:
-        ValueError: there are fewer than those.
+        ValueError: the depth is too small for these.
     """
     least = stages + 1
     if depth == "auto":
         return 0
     if depth < least:
         raise ValueError(
-            f"depth={depth} is too small: images of this size need {least} layers, one for each"
-            f" halving of the sides and a dense one; use {least} or more"
+            f"depth={depth}: images of this size need {least} layers, one for each halving of the"
+            f" sides and a dense layer; set {least} or more"
         )
     return depth - least

@@ -1,7 +1,7 @@
-"""Several networks as one player: the posterior samples of a Bayesian GAN.
+"""Ensembles as players: the posterior samples of a Bayesian GAN.
 
-Saatci & Wilson 2017 (arXiv 1705.09558): instead of one best generator and critic, a few of each,
-sampled from their posteriors by SGHMC; samples of the mixture come from all generators.
+Saatci & Wilson 2017 (arXiv 1705.09558): instead of one best generator and critic, a few of each are
+sampled from their posteriors by SGHMC. Samples of the mixture come from all generators.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """A mixture of generators: each makes an equal share of the rows of a batch.
+    """A mixture of generators: each generates an equal share of the rows of a batch.
 
     Args:
-        members: J of them, alike in what they take and give.
+        members: J generators with equal input and output shapes.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -26,9 +26,12 @@ class Generator(nn.Module):
         self.n_classes = getattr(self.members[0], "n_classes", 0)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise and labels (N,) or None -> (N, *shape), row i by member i mod J."""
+        """Map noise (N, latent_dim) and labels (N,) or None to (N, *shape).
+
+        Row i comes from member i mod J.
+        """
         count, rows = len(self.members), len(z)
-        whole = rows + -rows % count  # as many for each member; what is too much is cut off
+        whole = rows + -rows % count  # equal numbers for all members; the excess is cut off
         z = torch.cat([z] * count)[:whole]
         y = None if y is None else torch.cat([y] * count)[:whole]
         parts = [
@@ -39,13 +42,13 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Several critics: the scores of all, one critic after the other.
+    """An ensemble of critics, which returns the scores of each member in turn.
 
-    A mean over the scores is then a mean over samples and critics, so that a loss is the mean of
-    the critics' losses, which the posterior asks for; it is not the loss of a mean score.
+    A mean over the scores is a mean over samples and critics. So a loss is the mean of the critics'
+    losses, as the posterior requires, and not the loss of a mean score.
 
     Args:
-        members: K of them, alike in what they take and give.
+        members: K critics with equal input shapes.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -54,5 +57,5 @@ class Critic(nn.Module):
         self.n_classes = getattr(self.members[0], "n_classes", 0)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, *shape) and labels (N,) or None -> scores (K N,)."""
+        """Map (N, *shape) and labels (N,) or None to scores (K N,)."""
         return torch.cat([member(x, y) for member in self.members])

@@ -1,7 +1,7 @@
-"""Small networks on a critic's features, beside its score: what some objectives ask of it.
+"""Heads: small networks on a critic's features, in addition to the score.
 
-An objective names them in `heads`; the builder makes each for the critic's last hidden layer, the
-noise and the data, and adds it to the critic, whose optimizer then trains it.
+An objective names heads in `heads`. The builder makes each for the critic's last hidden layer, the
+noise and the data. It adds them to the critic, so that the critic's optimizer trains them.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from gan_runner.models.blocks import PositiveInt
 
 
 def classifier(features: int, latent_dim: int, spec: DataSpec) -> nn.Module:
-    """Logits of the label: h -> (N, n_classes). Odena et al. 2017 (AC-GAN).
+    """Build a head for logits of the label, h -> (N, n_classes). Odena et al. 2017 (AC-GAN).
 
     Raises:
         ValueError: the data has no labels.
     """
     if not spec.n_classes:
         raise ValueError(
-            f"objective.heads.classifier needs data with labels, but the data is {spec}"
+            f"objective.heads.classifier: the head needs data with labels, but the data is {spec};"
+            " set another dataset, such as dataset=digits"
         )
     return nn.Linear(features, spec.n_classes)
 
 
 class CodePosterior(nn.Module):
-    """Q(c|x) of InfoGAN (Chen et al. 2016, section 6) by one hidden layer on the features.
+    """Q(c|x) of InfoGAN (Chen et al. 2016, section 6) with one hidden layer on the features.
 
     Args:
-        features: d, of the critic's last hidden layer.
-        latent_dim: size of the noise.
+        features: d, the dimension of the critic's last hidden layer.
+        latent_dim: dimension of the noise.
         spec: facts about the data.
-        categorical: K, values of the categorical code.
-        continuous: n, uniform codes.
-        width: of the hidden layer.
+        categorical: K, the number of values of the categorical code.
+        continuous: n, the number of uniform codes.
+        width: width of the hidden layer.
     """
 
     def __init__(
@@ -58,21 +59,21 @@ class CodePosterior(nn.Module):
         )
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, d) -> logits (N, K), means (N, n) and logarithms of standard deviations (N, n)."""
+        """Map (N, d) to logits (N, K), means (N, n) and log standard deviations (N, n)."""
         logits, mean, log_std = self.layers(h).split(self.sizes, dim=1)
         return logits, mean, log_std
 
 
 class StatisticsNetwork(nn.Module):
-    """T(x, z): whether a sample was made of that noise, by one hidden layer on [h(x), z].
+    """T(x, z): a score for "sample x comes from noise z", with one hidden layer on [h(x), z].
 
-    The statistics network of Kumar et al. 2019 (MEG), section 3.1.
+    This is the statistics network of Kumar et al. 2019 (MEG), section 3.1.
 
     Args:
-        features: d, of the critic's last hidden layer.
-        latent_dim: size of the noise.
+        features: d, the dimension of the critic's last hidden layer.
+        latent_dim: dimension of the noise.
         spec: facts about the data.
-        width: of the hidden layer.
+        width: width of the hidden layer.
     """
 
     def __init__(
@@ -89,5 +90,5 @@ class StatisticsNetwork(nn.Module):
         )
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """(N, d) features and (N, latent_dim) noise -> scores (N,)."""
+        """Map features (N, d) and noise (N, latent_dim) to scores (N,)."""
         return self.layers(torch.cat([h, z], dim=1)).squeeze(1)

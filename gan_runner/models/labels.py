@@ -1,6 +1,6 @@
-"""Labels into networks: embedded beside the noise, joined to the sample, or projected.
+"""Conditioning on labels: embedding next to the noise, concatenation, or projection.
 
-Conditional norms are in `norms`. A layer that wants the labels says `takes_labels`.
+Conditional norms are in `norms`. A layer that needs the labels sets `takes_labels`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ CriticLabels = Literal["none", "concatenation", "projection"]
 
 
 class ConditionalSequential(nn.Sequential):
-    """Layers one after the other; those that take labels are given them."""
+    """A sequence of layers that passes the labels to layers with `takes_labels`."""
 
     takes_labels = True
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Of the first layer's input, and labels (N,) or None."""
+        """Apply all layers to the first layer's input x and labels (N,) or None."""
         for layer in self:
             x = layer(x, y) if getattr(layer, "takes_labels", False) else layer(x)
         return x
 
 
 class ConcatLabelEmbedding(nn.Module):
-    """[z, E_y]: a learned vector of the label, as long as the noise, beside it.
+    """[z, E_y]: the noise and a learned vector of the label, of the same dimension.
 
-    Mirza & Osindero 2014 (conditional GAN). E ~ N(0, I), as the noise.
+    Mirza & Osindero 2014 (conditional GAN). Initially E ~ N(0, I), like the noise.
     """
 
     takes_labels = True
@@ -41,7 +41,7 @@ class ConcatLabelEmbedding(nn.Module):
         self.embedding = nn.Embedding(n_classes, latent_dim)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """(N, d) noise and labels (N,) -> (N, 2 d)."""
+        """Map noise (N, d) and labels (N,) to (N, 2 d)."""
         return torch.cat([z, self.embedding(y)], dim=1)
 
 
@@ -58,7 +58,7 @@ class ConcatLabels(nn.Module):
         self.n_classes = n_classes
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """(N, C, ...) and labels (N,) -> (N, C + n_classes, ...)."""
+        """Map (N, C, ...) and labels (N,) to (N, C + n_classes, ...)."""
         one_hot = (y.unsqueeze(1) == torch.arange(self.n_classes, device=y.device)).to(x.dtype)
         planes = one_hot.view(*one_hot.shape, *[1] * (x.ndim - 2))
         return torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)
@@ -67,7 +67,7 @@ class ConcatLabels(nn.Module):
 def noise_input(
     spec: DataSpec, labels: GeneratorLabels, latent_dim: int
 ) -> tuple[list[nn.Module], int]:
-    """What a generator puts before its first layer, and how many numbers that is given."""
+    """Return the layers before a generator's first layer, and that layer's input dimension."""
     if labels != "embedding":
         return [], latent_dim
     return [ConcatLabelEmbedding(spec.n_classes, latent_dim)], 2 * latent_dim
@@ -76,14 +76,14 @@ def noise_input(
 def sample_input(
     spec: DataSpec, labels: CriticLabels, channels: int
 ) -> tuple[list[nn.Module], int]:
-    """What a critic puts before its first layer, and how many channels that is given."""
+    """Return the layers before a critic's first layer, and that layer's input channels."""
     if labels != "concatenation":
         return [], channels
     return [ConcatLabels(spec.n_classes)], channels + spec.n_classes
 
 
 def classes_used(spec: DataSpec, labels: GeneratorLabels | CriticLabels, player: str) -> int:
-    """The number of labels that a network distinguishes; 0 for labels=none.
+    """Return the number of labels that a network distinguishes; 0 for labels=none.
 
     Raises:
         ValueError: the data has no labels.
@@ -92,7 +92,7 @@ def classes_used(spec: DataSpec, labels: GeneratorLabels | CriticLabels, player:
         return 0
     if not spec.n_classes:
         raise ValueError(
-            f"model.{player}.labels={labels} needs data with labels, but the data is {spec};"
-            f" use other data, such as dataset=digits, or set model.{player}.labels=none"
+            f"model.{player}.labels={labels}: the network needs data with labels, but the data is"
+            f" {spec}; set model.{player}.labels=none, or other data, such as dataset=digits"
         )
     return spec.n_classes

@@ -1,6 +1,6 @@
 """Residual networks of Gulrajani et al. 2017 (appendix F; CIFAR-10), for 8 to 128 pixels.
 
-Pre-activation blocks of two 3x3 convolutions and one constant width. With 128 filters at 32x32x3
+Pre-activation blocks of two 3x3 convolutions, all of the same width. With 128 filters at 32x32x3
 these are the networks of table 3: 1,204,483 and 1,053,825 trainable parameters.
 """
 
@@ -29,21 +29,21 @@ Upsample = Literal["first", "second"]
 
 
 class Generator(nn.Module):
-    """Noise to images: a dense layer to the smallest grid, then a block for each doubling.
+    """Generator: a dense layer to the smallest grid, then one block per doubling of the sides.
 
     Linear latent_dim -> F x 4 x 4; blocks (norm, ReLU, upsample, Conv3, norm, ReLU, Conv3; shortcut
     Conv1, upsample); norm, ReLU, Conv3 -> channels, tanh. Upsampling repeats pixels.
 
     Args:
         spec: facts about the images.
-        latent_dim: size of the noise.
+        latent_dim: dimension of the noise.
         filters: F, channels of every block.
         norm: see `norms.norm_layer`.
-        activation: see `activations`; in place of ReLU.
-        upsample: before the block's "first" convolution, as the authors' code has it, or before the
-            "second", as the paper says.
-        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
-        init: of the weights, "dcgan" or "he".
+        activation: replaces ReLU; see `activations`.
+        upsample: upsample before the block's "first" convolution (the authors' code) or before the
+            "second" (the paper).
+        labels: conditioning on the label; see `labels` and `norms.ConditionalNorm`.
+        init: initialization of the weights, "dcgan" or "he".
     """
 
     def __init__(
@@ -85,20 +85,20 @@ class Generator(nn.Module):
         init_weights(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
+        """Map noise (N, latent_dim) and labels (N,) or None to (N, C, H, W) in [-1, 1]."""
         return crop(self.to_image(self.blocks(self.project(z, y), y)), self.sides)
 
 
 class Critic(nn.Module):
-    """Images to one score: blocks that halve the sides to 8 or less, two that do not, global mean.
+    """Critic: blocks that halve the sides to at most 8, two that keep them, global mean, score.
 
-    First block Conv3 channels -> F, ReLU, Conv3, mean pool; shortcut mean pool, Conv1. Further ones
-    (norm, ReLU, Conv3, norm, ReLU, Conv3, mean pool; shortcut mean pool, Conv1), then two without
-    pooling, whose shortcut is the identity; ReLU, mean over the grid, Linear -> 1.
+    First block Conv3 channels -> F, ReLU, Conv3, mean pool; shortcut mean pool, Conv1. Further
+    blocks (norm, ReLU, Conv3, norm, ReLU, Conv3, mean pool; shortcut mean pool, Conv1), then two
+    without pooling, whose shortcut is the identity. ReLU, mean over the grid, Linear -> 1.
 
-    Args: as of `Generator`, and
-        labels: how the label enters; see `labels` and `head`.
-        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
+    Args: those of `Generator`, and
+        labels: conditioning on the label; see `labels` and `critic_output`.
+        batch_statistics: statistics of the batch that the score depends on; see `critic_output`.
     """
 
     def __init__(
@@ -129,15 +129,15 @@ class Critic(nn.Module):
         init_weights(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
+        """Map (N, C, H, W) and labels (N,) or None to scores (N,)."""
         return self.score(self.features(x, y), y)
 
 
 class UpBlock(nn.Module):
     """Residual block of the generator that doubles the sides.
 
-    The shortcut's 1x1 convolution runs before the upsampling, which it commutes with, on a quarter
-    of the pixels.
+    The shortcut's 1x1 convolution commutes with the upsampling. It runs before it, on a quarter of
+    the pixels.
     """
 
     takes_labels = True
@@ -158,12 +158,12 @@ class UpBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, F, H, W) -> (N, F, 2H, 2W)."""
+        """Map (N, F, H, W) to (N, F, 2H, 2W)."""
         return self.shortcut(x) + self.residual(x, y)
 
 
 class FirstBlock(nn.Module):
-    """Residual block of the critic that reads the image: no norm and no activation before it."""
+    """First residual block of the critic, without a norm or activation before the image."""
 
     def __init__(self, channels: int, filters: int, name: Activation) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class FirstBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, F, H/2, W/2)."""
+        """Map (N, C, H, W) to (N, F, H/2, W/2)."""
         return self.shortcut(x) + self.residual(x)
 
 
@@ -198,7 +198,7 @@ class DownBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W), or half the sides."""
+        """Map (N, F, H, W) to (N, F, H, W), or to half the sides."""
         return self.shortcut(x) + self.residual(x)
 
 
@@ -206,7 +206,7 @@ class GlobalMean(nn.Module):
     """The mean of each channel over the grid."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C)."""
+        """Map (N, C, H, W) to (N, C)."""
         return x.mean((2, 3))
 
 

@@ -1,7 +1,7 @@
 """Residual networks of 101 weight layers each (Gulrajani et al. 2017, figure 2; their code).
 
-Bottlenecks without a norm before the first convolution, and a residual branch that counts 0.3. At
-64x64x3 with 64 filters: 9,189,587 and 7,618,801 trainable parameters.
+Bottlenecks without a norm before the first convolution, and residual branches with a factor of
+0.3. At 64x64x3 with 64 filters: 9,189,587 and 7,618,801 trainable parameters.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ from gan_runner.models.labels import (
 from gan_runner.models.norms import Norm, norm_layer
 
 Resample = Literal["none", "up", "down"]
-_RESIDUAL = 0.3  # what a residual branch counts
-_OUTPUT = 0.2  # what the last layer counts
+_RESIDUAL = 0.3  # factor of a residual branch
+_OUTPUT = 0.2  # factor of the last layer
 _BLOCKS, _BLOCKS_AT_THE_IMAGE = 6, 5
 
 
 class Generator(nn.Module):
-    """Linear to the smallest grid; bottlenecks and an up bottleneck a grid; Conv1, tanh(x / 5).
+    """Generator: Linear; per grid, bottlenecks and an up bottleneck; Conv1, tanh(x / 5).
 
-    Six bottlenecks a grid, five at the image's size. With F filters, channels are F/2 at the image
-    and double at every halving of the sides: at 64 pixels 8 F at 4x4.
+    Each grid has six bottlenecks, the image's size five. With F filters, channels are F/2 at the
+    image and double at every halving of the sides: for 64 pixels, 8 F at 4x4.
 
     Args:
         spec: facts about the images.
-        latent_dim: size of the noise.
-        filters: F, even.
-        norm: see `norms.norm_layer`; at the end of each residual branch.
-        activation: in front of each convolution.
-        labels: how the label enters; see `labels` and `norms.ConditionalNorm`.
-        init: of the weights, "dcgan" or "he".
+        latent_dim: dimension of the noise.
+        filters: F, a multiple of 4 (of 8 for gated activations).
+        norm: norm at the end of each residual branch; see `norms.norm_layer`.
+        activation: activation before each convolution.
+        labels: conditioning on the label; see `labels` and `norms.ConditionalNorm`.
+        init: initialization of the weights, "dcgan" or "he".
 
     Raises:
-        ValueError: the data or the number of filters does not allow it.
+        ValueError: the data is not images of a supported size, or `filters` is not such a multiple.
     """
 
     def __init__(
@@ -105,17 +105,17 @@ class Generator(nn.Module):
         init_weights(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) noise and labels (N,) or None -> (N, C, H, W) in [-1, 1]."""
+        """Map noise (N, latent_dim) and labels (N,) or None to (N, C, H, W) in [-1, 1]."""
         x = self.to_image(self.blocks(self.project(z, y), y))
         return crop(torch.tanh(_OUTPUT * x), self.sides)
 
 
 class Critic(nn.Module):
-    """The generator's mirror: Conv1, bottlenecks and a down bottleneck a grid, Linear; output / 5.
+    """Critic, mirroring the generator: Conv1; per grid, bottlenecks and a down one; Linear / 5.
 
-    Args: as of `Generator`, and
-        labels: how the label enters; see `labels` and `head`.
-        batch_statistics: statistics of the batch that the score sees; see `critic_output`.
+    Args: those of `Generator`, and
+        labels: conditioning on the label; see `labels` and `critic_output`.
+        batch_statistics: statistics of the batch that the score depends on; see `critic_output`.
     """
 
     def __init__(
@@ -149,16 +149,17 @@ class Critic(nn.Module):
         init_weights(self, init=init, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) and labels (N,) or None -> scores (N,)."""
+        """Map (N, C, H, W) and labels (N,) or None to scores (N,)."""
         return _OUTPUT * self.score(self.features(x, y), y)
 
 
 class Bottleneck(nn.Module):
-    """shortcut(x) + 0.3 residual(x).
+    """Residual block: shortcut(x) + 0.3 residual(x).
 
-    The residual branch: ReLU, Conv1 in -> in/2, ReLU, Conv3 in/2 -> out/2 (of stride 2 downwards,
-    transposed of stride 2 upwards), ReLU, Conv1 -> out without bias, norm. The shortcut: the
-    identity; downwards Conv1 of stride 2; upwards Conv1 to 4 out channels, which become 2x2 pixels.
+    The residual branch: ReLU, Conv1 in -> in/2, ReLU, Conv3 in/2 -> out/2, ReLU, Conv1 -> out
+    without bias, norm. Conv3 has stride 2 for "down", and is transposed with stride 2 for "up".
+    The shortcut is the identity for "none", and Conv1 of stride 2 for "down". For "up" it is Conv1
+    to 4 out channels, which become 2x2 pixels.
     """
 
     takes_labels = True
@@ -192,9 +193,9 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, in, H, W) -> (N, out, H, W), half or double the sides."""
+        """Map (N, in, H, W) to (N, out, H, W), or to half or double the sides."""
         residual = self.residual(x, y)
-        height, width = residual.shape[2:]  # half of an odd side is rounded down
+        height, width = residual.shape[2:]  # half an odd side is rounded down
         return self.shortcut(x)[..., :height, :width] + _RESIDUAL * residual
 
 
@@ -215,19 +216,22 @@ def _conv3(inputs: int, outputs: int, resample: Resample) -> list[nn.Module]:
 def _stage(
     inside: int, out: int, count: int, direction: Literal["up", "down"]
 ) -> list[tuple[int, Resample]]:
-    """Output channels and resampling of the blocks on one grid; out = 0 for the last grid."""
+    """Return output channels and resampling of each block on one grid; out = 0: last grid."""
     blocks: list[tuple[int, Resample]] = [(inside, "none")] * count
     return [*blocks, (out, direction)] if out else blocks
 
 
 def _widths(sides: list[int], filters: int, name: Activation) -> list[int]:
-    """Channels a grid, from the image to one of 4 to 7 pixels.
+    """Return channels per grid, from the image to a grid of 4 to 7 pixels.
 
     Raises:
-        ValueError: a block's inside would have half a channel.
+        ValueError: `filters` would give a block a fractional number of channels.
     """
     divisor = 8 if name == "gated" else 4
     if filters % divisor:
-        raise ValueError(f"model.filters={filters}: this model needs a multiple of {divisor}")
+        raise ValueError(
+            f"model.filters={filters}: the number does not suit this model; set a multiple of"
+            f" {divisor}"
+        )
     halvings = int(log2(min(sides) / 4))
     return [filters // 2 * 2**stage for stage in range(halvings + 1)]

@@ -15,16 +15,16 @@ from gan_runner.optim.standard import LearningRate
 
 
 class SGHMC(Optimizer):
-    """Momentum with friction and the noise that balances it: samples weights, not descends.
+    """Sampler of weights: momentum with friction, balanced by noise, instead of descent.
 
     v <- (1 - a) v - lr g + N(0, 2 a lr T),  theta <- theta + v      (Chen et al. 2014, equation 15)
 
-    For small `lr` the weights are distributed as exp(-L / T), where L is the loss of which g is the
-    gradient. For a posterior, L is the mean over the data of -log likelihood, plus -log prior / N,
-    and T = 1 / N for N data. With T = 0 this is SGD with momentum 1 - a.
+    For small `lr` the weights are distributed as exp(-L / T), where L is the loss with gradient g.
+    For a posterior, L is the mean over the data of -log likelihood, plus -log prior / N, and
+    T = 1 / N for N data. With T = 0 this is SGD with momentum 1 - a.
 
     Args:
-        params: weights.
+        params: weights to sample.
         lr: step size, eta in the paper.
         friction: a, alpha in the paper, in (0, 1].
         temperature: T.
@@ -42,7 +42,7 @@ class SGHMC(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step, with the gradients that the parameters were assigned."""
+        """Make one step with the gradients in `grad` of the parameters; `closure` is ignored."""
         for group in self.param_groups:
             lr, friction = group["lr"], group["friction"]
             noise = sqrt(2 * friction * lr * group["temperature"])

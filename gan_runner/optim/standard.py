@@ -1,6 +1,6 @@
-"""torch's optimizers with typed, checked arguments and the fast implementation of each device.
+"""Optimizers of torch with typed, checked arguments and the fast implementation per device.
 
-`fused=True` runs the whole update in one kernel a device; it is the same arithmetic.
+`fused=True` runs the whole update in one kernel per device, with the same arithmetic.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ def adam(
     eps: Annotated[float, Gt(0)] = 1e-8,
     weight_decay: NonNegative = 0.0,
 ) -> optim.Optimizer:
-    """Adam (Kingma & Ba 2015, Algorithm 1). `weight_decay` adds an L2 penalty to the gradient."""
-    first, second = betas  # a list from YAML would do for us, but not for torch
+    """Build Adam (Kingma & Ba 2015, Algorithm 1).
+
+    `weight_decay` adds the gradient of an L2 penalty.
+    """
+    first, second = betas  # torch rejects a list, which YAML gives
     parameters = list(params)
     return optim.Adam(
         parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
@@ -43,7 +46,10 @@ def rmsprop(
     momentum: Decay = 0.0,
     weight_decay: NonNegative = 0.0,
 ) -> optim.Optimizer:
-    """RMSProp (Tieleman & Hinton 2012): lr g / sqrt(v), v a running mean of g^2, decay `alpha`."""
+    """Build RMSProp (Tieleman & Hinton 2012).
+
+    The step is lr g / sqrt(v), where v is a moving average of g^2 with decay `alpha`.
+    """
     parameters = list(params)
     return optim.RMSprop(
         parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay,
@@ -58,10 +64,10 @@ def sgd(
     momentum: Decay = 0.0,
     weight_decay: NonNegative = 0.0,
 ) -> optim.Optimizer:
-    """Stochastic gradient descent (Robbins & Monro 1951) with Polyak's momentum."""
+    """Build stochastic gradient descent (Robbins & Monro 1951) with Polyak's momentum."""
     return optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
 
 def _on_gpu(parameters: list[Parameter]) -> bool:
-    """Whether the optimizer's step may become part of a CUDA graph."""
+    """Return whether the optimizer's step may become part of a CUDA graph."""
     return any(parameter.is_cuda for parameter in parameters)

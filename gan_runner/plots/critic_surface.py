@@ -1,4 +1,4 @@
-"""The critic's value over the plane."""
+"""Plot of the critic's output over the plane."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _LEVELS = 24
 
 
 class CriticSurface:
-    """f(x) in colour over the plane, with its level lines, the data and the samples.
+    """f(x) in colour over the plane, with level lines, data and samples.
 
-    As figure 1 of Gulrajani et al. 2017 (left), where f(x) is the critic as it stands and the
-    generator trains along. Only for data in the plane.
+    The plot follows figure 1 (left) of Gulrajani et al. 2017. Here f is the current critic, trained
+    together with the generator. Only for data in the plane.
 
     Args:
-        context: of the run.
+        context: constants of the run.
         side: points of the grid along each axis; the paper has 128.
-        points: of data and samples that are shown.
+        points: largest number of data points, and of samples, that are drawn.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class CriticSurface:
         self.side, self.points = side, points
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None if the data is not planar or f is not finite."""
         if snapshot.spec.shape != (2,):
             return None
         real, fake = (x.cpu().numpy() for x in (snapshot.heldout.x, snapshot.samples_ema))
@@ -48,8 +48,8 @@ class CriticSurface:
         axes = figure.subplots()
         filled = axes.contourf(axis, axis, value, levels=_LEVELS, cmap="viridis")
         axes.contour(axis, axis, value, levels=_LEVELS, colors="black", linewidths=0.4, alpha=0.5)
-        shown = ((real, "tab:red", "data"), (fake, "white", "generator"))
-        for x, colour, label in shown:
+        groups = ((real, "tab:red", "data"), (fake, "white", "generator"))
+        for x, colour, label in groups:
             x = x[: self.points]
             axes.scatter(
                 x[:, 0], x[:, 1], s=9, c=colour, label=label, edgecolors="black", linewidths=0.3

@@ -1,4 +1,7 @@
-"""Names for matplotlib's types, whose import takes a third of a second and waits for a drawing."""
+"""Aliases of matplotlib's types.
+
+Importing matplotlib takes a third of a second, and is deferred until a plot is drawn.
+"""
 
 from __future__ import annotations
 

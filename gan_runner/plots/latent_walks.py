@@ -1,7 +1,7 @@
-"""Walks through the noise: between samples, by sums and differences, along labels and codes.
+"""Latent walks: interpolation, arithmetic, and traversals of labels and codes.
 
-All are made by the averaged generator, in the mode that samples are drawn in. Of an ensemble it is
-the first one, because two samples of different generators have no path between them.
+All samples come from the averaged generator, in the mode of sampling. For an ensemble it is the
+first member, because samples of different generators have no path between them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from gan_runner.core import EvalContext, Snapshot, forward_without_buffer_update
 from gan_runner.plots.samples import GRID, OF_DATA, half_width, image_grid, new_figure, rendered
 
 _PATHS, _STEPS = 24, 60  # in the plane
-_CONTINUOUS = 2.0  # how far a continuous code is varied; in training it stays within 1
+_CONTINUOUS = 2.0  # range of a continuous code in plots; in training it stays within 1
 _CORNERS = ((217, 72, 57), (62, 150, 81), (57, 106, 217), (240, 178, 38))  # a, b, c, b + c - a
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Spherical interpolation, from a at t = 0 to b at t = 1 (White 2016; Shoemake 1985).
+    """Interpolate on the sphere, from a at t = 0 to b at t = 1 (White 2016; Shoemake 1985).
 
-    slerp(a, b; t) = (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle between a and b. Halfway
-    on the straight line between two Gaussian vectors there is one about 0.7 times as long, which a
-    generator has hardly ever seen; on the great circle there is none. Where a and b point the same
-    way or opposite ways, it is the straight line.
+    slerp(a, b; t) = (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle between a and b. The
+    midpoint of the straight line between two Gaussian vectors is only about 0.7 times as long.
+    Generators are hardly ever trained on such short noise; the great circle keeps the length. If a
+    and b are parallel or antiparallel, the interpolation is linear.
 
     Args:
         a: (..., d).
@@ -41,7 +41,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     cosine = torch.cosine_similarity(a, b, dim=-1)[..., None].clamp(-1, 1)
     w = torch.arccos(cosine)
     sine = torch.sin(w)
-    flat = sine < 1e-3  # in float32 no cosine tells smaller angles from 0
+    flat = sine < 1e-3  # a float32 cosine cannot resolve smaller angles
     sine = sine.where(~flat, 1.0)
     first = torch.where(flat, 1 - t, torch.sin((1 - t) * w) / sine)
     second = torch.where(flat, t, torch.sin(t * w) / sine)
@@ -49,23 +49,23 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def lattice(a: Tensor, b: Tensor, c: Tensor, *, side: int) -> Tensor:
-    """Noise a + u (b - a) + v (c - a) at `side` values of u and of v in [0, 1].
+    """Compute noise a + u (b - a) + v (c - a) at `side` values of u and of v in [0, 1].
 
-    The arithmetic of Radford et al. 2016 (figure 7): at u = v = 1 it is b - a + c. Each vector is
-    given a length between those of a, b and c, |a| (|b| / |a|)^u (|c| / |a|)^v, because a generator
-    knows no noise as short or as long as sums make it.
+    At u = v = 1 this is b - a + c, the arithmetic of Radford et al. 2016 (figure 7). Each vector is
+    rescaled to the length |a| (|b| / |a|)^u (|c| / |a|)^v. Sums of noise are shorter or longer than
+    the noise that generators are trained on.
 
     Args:
-        a: at u = v = 0, (d,).
-        b: at u = 1, v = 0.
-        c: at u = 0, v = 1.
-        side: n.
+        a: noise at u = v = 0, (d,).
+        b: noise at u = 1, v = 0, (d,).
+        c: noise at u = 0, v = 1, (d,).
+        side: n, values of u and of v.
 
     Returns:
         (n, n, d); u runs along the second axis, v along the first.
     """
-    at = torch.linspace(0, 1, side, device=a.device, dtype=a.dtype)
-    u, v = at[None, :, None], at[:, None, None]
+    fractions = torch.linspace(0, 1, side, device=a.device, dtype=a.dtype)
+    u, v = fractions[None, :, None], fractions[:, None, None]
     z = a + u * (b - a) + v * (c - a)
     lengths = a.norm() * (b.norm() / a.norm()) ** u * (c.norm() / a.norm()) ** v
     return z * lengths / z.norm(dim=-1, keepdim=True).clamp(min=1e-12)
@@ -73,13 +73,13 @@ def lattice(a: Tensor, b: Tensor, c: Tensor, *, side: int) -> Tensor:
 
 @torch.no_grad()
 def samples_at(snapshot: Snapshot, z: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:
-    """Samples of the averaged generator for noise (..., d): (N, *shape), N in row-major order.
+    """Generate samples (N, *shape) of the averaged generator, N in the row-major order of z.
 
     Args:
-        snapshot: of the run.
-        z: the noise.
-        y: labels, of the shape of z without its last axis; None for a generator without labels.
-        batch_size: rows at once.
+        snapshot: snapshot of the run.
+        z: noise (..., d).
+        y: labels, with the shape of z without the last axis; None for an unconditional generator.
+        batch_size: rows per batch.
     """
     network = getattr(snapshot.nets.generator_ema, "members", [snapshot.nets.generator_ema])[0]
     z = z.flatten(0, -2)
@@ -89,16 +89,16 @@ def samples_at(snapshot: Snapshot, z: Tensor, y: Tensor | None, *, batch_size: i
 
 
 class Interpolations:
-    """A row from one sample to another, along the great circle between their noises; see `slerp`.
+    """One row per pair of samples, along the great circle between two noises; see `slerp`.
 
-    A row keeps the label and the code of its first sample. In the plane, rows are paths over data.
+    A row keeps the label and the code of the first sample. In the plane, rows are paths over data.
     """
 
     def __init__(self, context: EvalContext) -> None:
         self.batch_size, self.code = context.batch_size, context.code
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None for data that is neither images nor planar."""
         if snapshot.spec.is_image:
             return image_grid(self._between(snapshot, rows=GRID, steps=GRID).flatten(0, 1))
         if snapshot.spec.shape != (2,):
@@ -106,7 +106,7 @@ class Interpolations:
         return self._paths(snapshot)
 
     def _between(self, snapshot: Snapshot, *, rows: int, steps: int) -> Tensor:
-        """Samples (rows, steps, *shape); fewer rows where there is less noise."""
+        """Generate samples (rows, steps, *shape); fewer rows if the noise does not suffice."""
         rows = min(rows, len(snapshot.noise.z) // 2)
         a, b = snapshot.noise.z[: 2 * rows : 2], snapshot.noise.z[1 : 2 * rows : 2]
         t = torch.linspace(0, 1, steps, device=a.device)
@@ -137,16 +137,16 @@ class Interpolations:
 class LatentArithmetic:
     """A grid between three samples a (red), b (green), c (blue) and b - a + c (yellow frame).
 
-    See `lattice`. Radford et al. 2016 average three noises for each of a, b and c that a person has
-    chosen for what their images show; here they are the first three of the run. All cells have the
-    label and the code of a. Only for images.
+    See `lattice`. Radford et al. 2016 choose noises by hand for the content of their images, and
+    average three for each of a, b and c. Here a, b and c are the first three noises of the run. All
+    cells have the label and the code of a. Only for images.
     """
 
     def __init__(self, context: EvalContext, *, side: Annotated[int, Ge(2)] = 8) -> None:
         self.batch_size, self.code, self.side = context.batch_size, context.code, side
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None if the data is not images."""
         if not snapshot.spec.is_image:
             return None
         side, (a, b, c) = self.side, snapshot.noise.z[:3]
@@ -173,11 +173,11 @@ def _frame(grid: np.ndarray, row: int, column: int, *, side: int, colour: tuple[
 
 
 class Traversals:
-    """The same noise in a row, another label or code in each column: what those alone decide.
+    """One noise per row, one label or code per column: the effect of the label or code alone.
 
-    Labels run over the first ten. Of a code, rows in turn vary its categorical value, and each of
-    its numbers from -2 to 2 (Chen et al. 2016, figure 2); in training they lie within 1. Only for
-    images, of generators with labels or codes.
+    Columns show the first ten labels. For codes, rows vary in turn the categorical value and each
+    continuous value from -2 to 2 (Chen et al. 2016, figure 2); in training these lie within 1. Only
+    for images, and for generators with labels or codes.
     """
 
     def __init__(self, context: EvalContext) -> None:
@@ -185,7 +185,7 @@ class Traversals:
         self.categories, self.classes = context.categories, context.spec.n_classes
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None for other data or generators."""
         if not snapshot.spec.is_image or (snapshot.labels is None and not self.code):
             return None
         if snapshot.labels is not None:
@@ -207,13 +207,13 @@ class Traversals:
         return torch.cat([vary(z, k) for k, vary in enumerate(factors)])
 
     def _categorical(self, z: Tensor, _: int) -> Tensor:
-        """Noise with its categorical code 0, 1, 2 ... along the columns, and again from 0."""
+        """Set the categorical code to 0, 1, 2 ... along the columns, cyclically."""
         values = torch.arange(GRID, device=z.device) % self.categories
         codes = one_hot(values, self.categories).to(z).expand(len(z), -1, -1)
         return torch.cat([codes, z[..., self.categories :]], dim=2)
 
     def _number(self, z: Tensor, k: int) -> Tensor:
-        """Noise with its k-th number, from 1, growing along the columns."""
+        """Set the k-th continuous code (k from 1) to values that grow along the columns."""
         z = z.clone()
         z[..., self.categories + k - 1] = torch.linspace(-_CONTINUOUS, _CONTINUOUS, GRID).to(z)
         return z

@@ -1,4 +1,4 @@
-"""The run's curves so far, beside its samples."""
+"""Plot of the learning curves, next to current samples."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Curve = tuple[list[float], list[float]]
 
 _DISTANCES, _QUALITIES = panel("distances"), panel("qualities")
 _DIVERGENCES = ("jsd/*", *panel("divergences"))
-_FLOOR = "_floor"  # of a tag: the value between real rows
+_FLOOR = "_floor"  # suffix of tags that hold the value between real rows
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
 class Curves:
-    """W, JSD and the quality of samples over the steps so far, beside the samples as they are now.
+    """W, JSD and sample quality over the steps so far, next to current samples.
 
-    Curves of the raw generator (tags that end in _raw) are left out. Nothing at step 0.
+    Curves of the raw generator (tags that end in _raw) are omitted. There is no plot at step 0.
 
     Args:
-        context: of the run.
-        distances: tags of the first panel; * stands for anything.
-        divergences: of the second, in nats, with log 2, which a Jensen-Shannon divergence cannot
-            exceed.
-        qualities: of the third, the first two that there are, each on an axis of its own.
+        context: constants of the run.
+        distances: tags of the first panel; * matches anything.
+        divergences: tags of the second panel, in nats, with a line at log 2, the largest
+            Jensen-Shannon divergence.
+        qualities: tags of the third panel; the first two that are logged, each on a separate axis.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Curves:
         self.samples = Samples(context)
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None if no curve matches."""
         curves = curves_of(snapshot.history)
         kinds = (self.distances, self.divergences, self.qualities)
         groups = [matching(curves, patterns) for patterns in kinds]
@@ -79,7 +79,7 @@ class Curves:
 
 
 def curves_of(history: Sequence[Mapping[str, float | None]]) -> dict[str, Curve]:
-    """Steps and values of each tag; a value that is not finite is a gap, NaN."""
+    """Return steps and values of each tag; a value that is not finite is a gap (NaN)."""
     curves: dict[str, Curve] = {}
     for point in history:
         for tag, value in point.items():
@@ -92,9 +92,9 @@ def curves_of(history: Sequence[Mapping[str, float | None]]) -> dict[str, Curve]
 
 
 def matching(curves: Mapping[str, Curve], patterns: Sequence[str]) -> dict[str, Curve]:
-    """The curves whose tags match, in the order of the patterns, without the raw generator's."""
-    found = [t for p in patterns for t in curves if fnmatchcase(t, p) and not t.endswith("_raw")]
-    return {tag: curves[tag] for tag in found}
+    """Return curves whose tags match, in the order of the patterns, without tags in _raw."""
+    tags = [t for p in patterns for t in curves if fnmatchcase(t, p) and not t.endswith("_raw")]
+    return {tag: curves[tag] for tag in tags}
 
 
 def _distances(axes: Axes, curves: Mapping[str, Curve]) -> None:
@@ -114,14 +114,14 @@ def _divergences(axes: Axes, curves: Mapping[str, Curve]) -> None:
 
 def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
     for k, (tag, curve) in enumerate(list(curves.items())[:2]):
-        mine = axes.twinx() if k else axes
-        mine.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k])
-        mine.set_ylabel(tag.partition("/")[2].replace("_", " "), color=_COLOURS[k])
-        mine.tick_params(axis="y", labelcolor=_COLOURS[k])
+        twin = axes.twinx() if k else axes
+        twin.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k])
+        twin.set_ylabel(tag.partition("/")[2].replace("_", " "), color=_COLOURS[k])
+        twin.tick_params(axis="y", labelcolor=_COLOURS[k])
 
 
 def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
-    """Lines, a floor dotted in the colour of what it is the floor of."""
+    """Draw lines; a floor is dotted, in the colour of the metric."""
     tags = list(dict.fromkeys(tag.removesuffix(_FLOOR) for tag in curves))
     for tag, curve in curves.items():
         colour = _COLOURS[tags.index(tag.removesuffix(_FLOOR)) % len(_COLOURS)]
@@ -132,5 +132,5 @@ def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Beside the panel, which the lines fill."""
+    """Draw the legend outside of the panel, where it hides no lines."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)

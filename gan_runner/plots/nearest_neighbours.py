@@ -1,4 +1,4 @@
-"""Pictures that put samples beside what they are near to: real ones, or each other."""
+"""Plots of samples next to nearest real images, or next to each other."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gan_runner.metrics.rows import as_rows
 from gan_runner.metrics.transport import assignment, transport
 from gan_runner.plots.samples import image_grid
 
-_PAIRS = 5  # of images in a row
-_SHOWN = 40  # pairs of images in a picture
-_CHUNK = 8192  # training images that distances are taken to at once
+_PAIRS = 5  # pairs of images per row
+_SHOWN = 40  # pairs of images per plot
+_CHUNK = 8192  # training images per block of the distance matrix
 _GAP = 127 / 127.5 - 1  # the grey between the images of a grid
 
 
 def optimal_plan(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
-    """A plan (n, m) of least cost between rows that weigh the same in each set, and its cost, W1.
+    """Return a plan (n, m) of least cost between uniformly weighted rows, and the cost, W1.
 
-    Between equally many rows an assignment is one; otherwise it takes a linear programme.
+    For equal numbers of rows an assignment is optimal; otherwise a linear programme is solved.
     """
     if len(x) != len(y):
-        found = transport(x, y)
-        return found.plan, found.value
+        optimum = transport(x, y)
+        return optimum.plan, optimum.value
     partners, costs = assignment(x, y)
     plan = np.zeros((len(x), len(y)))
     plan[np.arange(len(x)), partners] = 1 / len(x)
@@ -38,20 +38,20 @@ def optimal_plan(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
 class TransportPlan:
     """The cheapest plan that moves samples of the averaged generator to held-out data.
 
-    Points in the plane with a line for all mass that goes from one to another, as thick as it is
-    much. Of images 40 pairs, five in a row: a sample, and beside it the real image that most of its
-    mass goes to. Other data has no picture.
+    In the plane, lines connect points between which mass moves; the width is proportional to the
+    mass. For images there are 40 pairs, five per row: a sample, and the real image that receives
+    most of its mass. Other data has no plot.
 
     Args:
-        samples: and held-out rows that the plan is between, at most. Where there are fewer
-            held-out rows than samples a linear programme takes 0.2 s for 200 each.
+        samples: largest number of samples, and of held-out rows. With fewer held-out rows than
+            samples a linear programme is solved, in 0.2 s for 200 each.
     """
 
     def __init__(self, context: EvalContext, *, samples: Annotated[int, Ge(1)] = 200) -> None:
         self.samples, self.shape = samples, context.spec.shape
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view; None if a sample is not finite."""
+        """Draw the plot of a snapshot; None for other data, or if a sample is not finite."""
         fake, real = snapshot.samples_ema[: self.samples], snapshot.heldout.x[: self.samples]
         if not (snapshot.spec.is_image or self.shape == (2,)) or not bool(fake.isfinite().all()):
             return None
@@ -64,7 +64,7 @@ class TransportPlan:
 
 
 def paint_plan(x: np.ndarray, y: np.ndarray, plan: np.ndarray, *, title: str) -> np.ndarray:
-    """Rows x (n, 2) of the generator, rows y (m, 2) of data, and a plan (n, m) as lines."""
+    """Draw rows x (n, 2) of the generator, rows y (m, 2) of data, and a plan (n, m) as lines."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
@@ -87,23 +87,23 @@ def paint_plan(x: np.ndarray, y: np.ndarray, plan: np.ndarray, *, title: str) ->
 
 
 def paint_pairs(left: Tensor, right: Tensor) -> np.ndarray:
-    """Pairs of images (N, C, H, W) side by side, five pairs in a row."""
+    """Draw pairs of images (N, C, H, W) side by side, five pairs per row."""
     gaps, columns = torch.full_like(left, _GAP), 3 * min(_PAIRS, len(left))
     cells = torch.stack([left, right, gaps], dim=1).flatten(0, 1)
-    picture = image_grid(cells, columns=columns)
-    return picture[:, : -(picture.shape[1] // columns)]  # without the gap behind the last
+    grid = image_grid(cells, columns=columns)
+    return grid[:, : -(grid.shape[1] // columns)]  # without the gap after the last pair
 
 
 class NearestNeighbours:
-    """Samples of the averaged generator, and the training images that each is nearest to.
+    """Samples of the averaged generator, and the nearest training images of each.
 
-    In each row a sample, a gap, and its nearest neighbours among all training images, the
-    nearest first, by Euclidean distance between pixels: copies of training data show at once.
-    Points have no such picture.
+    Each row shows a sample, a gap, and the nearest neighbours among all training images, nearest
+    first, by Euclidean distance between pixels. So copies of training data are easy to see. Points
+    have no plot.
 
     Args:
-        rows: samples shown.
-        neighbours: of each.
+        rows: number of samples.
+        neighbours: neighbours of each sample.
     """
 
     def __init__(
@@ -116,26 +116,26 @@ class NearestNeighbours:
         self.rows, self.neighbours, self.train = rows, neighbours, context.dataset.train.x
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None if the data is not images."""
         if not snapshot.spec.is_image:
             return None
         samples = snapshot.samples_ema[: self.rows].cpu()
-        found = nearest_rows(samples, self.train, count=self.neighbours)
-        near = to_unit(self.train[found.to(self.train.device)]).cpu()
+        rows = nearest_rows(samples, self.train, count=self.neighbours)
+        near = to_unit(self.train[rows.to(self.train.device)]).cpu()
         lead = torch.stack([samples, torch.full_like(samples, _GAP)], dim=1)
         cells = torch.cat([lead, near], dim=1)
         return image_grid(cells.flatten(0, 1), columns=cells.shape[1])
 
 
 def nearest_rows(x: Tensor, table: Tensor, *, count: int) -> Tensor:
-    """Numbers (N, count) of the rows of a table that are nearest to each x, the nearest first.
+    """Return row numbers (N, count) of the table's nearest rows to each x, nearest first.
 
-    Differences are taken pixel by pixel, and the table a chunk at a time, where it lies.
+    Differences are computed pixel by pixel, in chunks of the table and on the table's device.
 
     Args:
         x: (N, *shape) float32 in [-1, 1].
         table: (M, *shape), as stored: uint8 pixels or floats.
-        count: at most M.
+        count: number of neighbours; at most M are returned.
     """
     flat, count = x.flatten(1).to(table.device), min(count, len(table))
     exact = "donot_use_mm_for_euclid_dist"
@@ -147,15 +147,15 @@ def nearest_rows(x: Tensor, table: Tensor, *, count: int) -> Tensor:
 
 
 class ClosestPairs:
-    """The most similar pairs of samples, for a person to judge: the birthday test.
+    """The most similar pairs of samples, for visual inspection: the birthday test.
 
-    Arora & Zhang 2017, section 3: if the 20 nearest pairs among s samples hold duplicates, the
-    generator makes about s^2 different images. In the upper half those of the averaged generator,
-    five in a row, the nearest first; in the lower half those of as many held-out images.
+    Arora & Zhang 2017, section 3: if the 20 nearest pairs among s samples contain duplicates, the
+    generator makes about s^2 different images. The upper half shows pairs of the averaged
+    generator, five per row, nearest first; the lower half, pairs of equally many held-out images.
 
     Args:
-        pairs: of each.
-        samples: s, at most; all pairs of them are looked at.
+        pairs: number of pairs in each half.
+        samples: largest number s of samples; all pairs of them are compared.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class ClosestPairs:
         self.pairs, self.samples = pairs, samples
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view; None of points, or if a sample is not finite."""
+        """Draw the plot of a snapshot; None for points, or if a sample is not finite."""
         real = snapshot.heldout.x[: self.samples]
         fake = snapshot.samples_ema[: len(real)]
         if not snapshot.spec.is_image or not bool(fake.isfinite().all()) or len(fake) < 2:
@@ -178,6 +178,6 @@ class ClosestPairs:
         return np.concatenate([halves[0], line, halves[1]])
 
     def _paint(self, images: Tensor) -> np.ndarray:
-        found = torch.from_numpy(closest_pairs(as_rows(images), count=self.pairs))
-        left, right = found.to(images.device).unbind(1)
+        pairs = torch.from_numpy(closest_pairs(as_rows(images), count=self.pairs))
+        left, right = pairs.to(images.device).unbind(1)
         return paint_pairs(images[left], images[right])

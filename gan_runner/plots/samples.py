@@ -1,4 +1,4 @@
-"""Pictures of a run as (H, W, 3) uint8 arrays: grids of images, scatter plots of points."""
+"""Plots of samples as (H, W, 3) uint8 arrays: grids of images, scatter plots of points."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gan_runner.core import EvalContext, Snapshot, ensemble_mean, forward_withou
 from gan_runner.plots.figures import Axes, Figure
 
 OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
-GRID = 10  # images a side
-_MIN_SIDE = 24  # pixels: smaller images are enlarged by a whole factor, so that people see them
+GRID = 10  # images per side
+_MIN_SIDE = 24  # pixels; smaller images are enlarged by an integer factor, to be visible
 _POINTS = 1000
-_CONTOURS = 100  # points a side at which the critic is evaluated
+_CONTOURS = 100  # points per side at which the critic is evaluated
 
 
 def image_grid(images: Tensor, *, columns: int = GRID) -> np.ndarray:
-    """Images (N, C, H, W) in [-1, 1], row by row, as one picture; small ones enlarged."""
+    """Arrange images (N, C, H, W) in [-1, 1] row by row in a grid; small images are enlarged."""
     from torchvision.utils import make_grid
 
     pixels = ((images.detach().cpu().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -31,17 +31,17 @@ def image_grid(images: Tensor, *, columns: int = GRID) -> np.ndarray:
 
 
 class Samples:
-    """Samples of the averaged generator, of the same noise in every picture of a run.
+    """Samples of the averaged generator, from the same noise in every plot of a run.
 
-    Points over data and the critic's level lines; images as a grid, in columns by label or by the
-    value of a categorical code where there is one.
+    Points are drawn over data and the critic's level lines. Images form a grid; with labels or a
+    categorical code, there is one column per value.
     """
 
     def __init__(self, context: EvalContext) -> None:
         self.categories = context.categories
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray:
-        """Paint a view."""
+        """Draw the plot of a snapshot."""
         if not snapshot.spec.is_image:
             return paint_points(snapshot)
         coded = self.categories > 0
@@ -52,36 +52,40 @@ class Samples:
 
 
 def paint_images(snapshot: Snapshot) -> np.ndarray:
-    """The first 100 samples of the averaged generator; the same noise in every picture of a run."""
+    """Draw the averaged generator's first 100 samples, of the same noise in all plots of a run."""
     return image_grid(snapshot.samples_ema[: GRID**2])
 
 
 def paint_classes(snapshot: Snapshot, *, classes: Tensor) -> np.ndarray:
-    """Samples of the averaged generator, a column for each of the first ten classes (N,)."""
-    shown = min(GRID, int(classes.max()) + 1)
-    cells = snapshot.samples_ema.new_zeros(
-        GRID, shown, *snapshot.spec.shape
-    )  # grey, for a rare class
-    for label in range(shown):
-        its = snapshot.samples_ema[classes == label][:GRID]
-        cells[: len(its), label] = its
-    return image_grid(cells.flatten(0, 1), columns=shown)
+    """Draw samples of the averaged generator, one column per class, for the first ten classes.
+
+    Args:
+        snapshot: snapshot of the run.
+        classes: class of each sample, (N,).
+    """
+    columns = min(GRID, int(classes.max()) + 1)
+    # Cells without a sample of a rare class stay grey.
+    cells = snapshot.samples_ema.new_zeros(GRID, columns, *snapshot.spec.shape)
+    for label in range(columns):
+        images = snapshot.samples_ema[classes == label][:GRID]
+        cells[: len(images), label] = images
+    return image_grid(cells.flatten(0, 1), columns=columns)
 
 
 def paint_points(snapshot: Snapshot) -> np.ndarray:
-    """Samples of the averaged generator over real points and the critic's level lines."""
+    """Draw samples of the averaged generator over real points and the critic's level lines."""
     return scatter(*points_of(snapshot), title=snapshot.spec.name, snapshot=snapshot)
 
 
 def points_of(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray]:
-    """The data and the samples (N, 2) that a picture shows."""
+    """Return the data and the samples, (N, 2) each, that a plot shows: at most 1,000 of each."""
     return snapshot.heldout.x[:_POINTS].cpu().numpy(), snapshot.samples_ema[:_POINTS].cpu().numpy()
 
 
 def scatter(
     real: np.ndarray | None, fake: np.ndarray, *, title: str, snapshot: Snapshot | None = None
 ) -> np.ndarray:
-    """Points (N, 2) of the generator over real ones, if given; with a view, over its critic too."""
+    """Draw points (N, 2) of the generator over real points and a snapshot's critic, if given."""
     figure = new_figure(5, 5)
     draw_points(figure.subplots(), real, fake, title=title, snapshot=snapshot)
     return rendered(figure)
@@ -95,7 +99,7 @@ def draw_points(
     title: str,
     snapshot: Snapshot | None = None,
 ) -> None:
-    """What `scatter` paints, as a part of a figure."""
+    """Draw the plot of `scatter` on given axes."""
     half = half_width(fake if real is None else real)
     if snapshot is not None:
         axis = np.linspace(-half, half, _CONTOURS, dtype=np.float32)
@@ -110,19 +114,19 @@ def draw_points(
 
 
 def half_width(points: np.ndarray) -> float:
-    """Half of the side of the square around 0 in which points (N, 2) are shown."""
+    """Return half of the side of the square around 0 in which points (N, 2) are drawn."""
     return 1.25 * float(np.abs(points).max())
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty matplotlib figure, 100 pixels an inch, that no window knows."""
+    """Return an empty matplotlib figure without a window, at 100 pixels per inch."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=100, layout="tight")
 
 
 def rendered(figure: Figure) -> np.ndarray:
-    """A figure as (H, W, 3) uint8."""
+    """Render a figure as (H, W, 3) uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -130,12 +134,13 @@ def rendered(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def image_to_ansi(picture: Path, *, width: int, share: float = 1.0) -> str:
-    """The upper `share` of a picture for a terminal of 24-bit colours, `width` characters wide.
+def image_to_ansi(path: Path, *, width: int, share: float = 1.0) -> str:
+    """Convert the upper `share` of an image for a 24-bit colour terminal, `width` characters wide.
 
-    Each character is an upper half block: one pixel its foreground, the one below its background.
+    Each character is an upper half block: the foreground is one pixel, the background the pixel
+    below.
     """
-    image = Image.open(picture).convert("RGB")
+    image = Image.open(path).convert("RGB")
     image = image.crop((0, 0, image.width, round(share * image.height)))
     height = 2 * max(1, round(width * image.height / image.width / 2))
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX))
@@ -152,9 +157,9 @@ def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> s
 
 @torch.no_grad()
 def critic_on_grid(snapshot: Snapshot, axis: np.ndarray) -> np.ndarray:
-    """f at the points of a square grid, (n, n) for its n coordinates; f[i, j] at (x_j, y_i).
+    """Compute f on a square grid, (n, n) for n coordinates of `axis`; f[i, j] is at (x_j, y_i).
 
-    All points are one batch, which matters to a critic with batch norm.
+    All points are one batch, which affects a critic with batch norm.
     """
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
     scores = forward_without_buffer_updates(

@@ -9,24 +9,24 @@ from gan_runner.core import EvalContext, Snapshot
 from gan_runner.plots.figures import Axes
 from gan_runner.plots.samples import OF_SAMPLES, new_figure, rendered
 
-_LAYERS = 12  # of a player, whose weights are shown
+_LAYERS = 12  # largest number of layers shown per player
 _COLUMNS = 6
 _BINS = 61
 _OF_CRITIC = "tab:green"
 
 
 class WeightHistograms:
-    """A histogram of the weights of each layer, at most twelve of each player, as they stand.
+    """A histogram of current weights per layer, for at most twelve layers of each player.
 
-    Clipped weights pile up at the ends of their range (Gulrajani et al. 2017, figure 1b). A layer
-    under spectral norm shows the weights that are trained, before they are divided.
+    Clipped weights pile up at the ends of the range (Gulrajani et al. 2017, figure 1b). A layer
+    under spectral norm shows the trained weights, before the division by the norm.
     """
 
     def __init__(self, context: EvalContext) -> None:
-        del context  # nothing depends on it
+        del context  # all plots have this signature; this one needs no context
 
     def __call__(self, snapshot: Snapshot) -> np.ndarray | None:
-        """Paint a view."""
+        """Draw the plot of a snapshot; None if a weight is not finite."""
         weights = {name: w for name, w in snapshot.nets.weights.items() if w.ndim > 1}
         if not weights or not all(w.isfinite().all() for w in weights.values()):
             return None
@@ -47,7 +47,7 @@ class WeightHistograms:
 
 
 def _spread(layers: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
-    """At most twelve of them, the first and the last included, evenly spread."""
+    """Return at most twelve layers, evenly spread, with the first and the last."""
     if len(layers) <= _LAYERS:
         return layers
     places = np.linspace(0, len(layers) - 1, _LAYERS).round().astype(int)
@@ -56,7 +56,7 @@ def _spread(layers: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
 
 def _histogram(axes: Axes, values: np.ndarray, *, colour: str) -> None:
     half = float(np.abs(values).max()) or 1.0
-    bins = min(_BINS, 11 + 2 * int(len(values) ** 0.5 / 2))  # few weights make a ragged one
+    bins = min(_BINS, 11 + 2 * int(len(values) ** 0.5 / 2))  # few weights need few bins
     axes.stairs(*np.histogram(values, np.linspace(-half, half, bins)), fill=True, color=colour)
     axes.set_xlim(-1.05 * half, 1.05 * half)
     axes.set_yticks([])

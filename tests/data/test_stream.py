@@ -63,7 +63,7 @@ def test_pixels_become_unit_floats() -> None:
 
 
 def test_a_batch_larger_than_the_data() -> None:
-    with pytest.raises(ValueError, match=r"trainer\.batch_size=13 .* \(12 samples\)"):
+    with pytest.raises(ValueError, match=r"trainer\.batch_size=13: .* \(12 samples\)"):
         stream(batch_size=13)
 
 

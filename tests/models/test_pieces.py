@@ -64,7 +64,9 @@ def test_norms_of_vectors() -> None:
     x = torch.randn(64, 10) * 2 + 1
     torch.testing.assert_close(norm_layer("layer", 10, of_maps=False)(x), nn.LayerNorm(10)(x))
     assert norm_layer("batch", 10, of_maps=False)(x).mean(0).abs().max() < 1e-5
-    with pytest.raises(ValueError, match="norm=instance normalises each channel over its pixels"):
+    with pytest.raises(
+        ValueError, match="norm=instance: the norm needs pixels to normalise each channel over"
+    ):
         norm_layer("instance", 10, of_maps=False)
 
 
@@ -144,7 +146,9 @@ def test_activations_by_hand() -> None:
 
 def test_a_gate_in_front_of_a_convolution_needs_an_even_number() -> None:
     assert channels_out_of("gated", 6) == 3 and channels_out_of("tanh", 5) == 5
-    with pytest.raises(ValueError, match=r"activation=gated halves the channels.*there are 5"):
+    with pytest.raises(
+        ValueError, match=r"activation=gated: the gate halves the channels.*there are 5"
+    ):
         resnet.Critic(DIGITS, filters=5, activation="gated")
 
 
@@ -272,11 +276,11 @@ def test_a_critic_listens_to_the_label(family, labels: str) -> None:
 
 def test_labels_need_data_that_has_them() -> None:
     with pytest.raises(
-        ValueError, match=r"model\.generator\.labels=embedding needs data with labels"
+        ValueError, match=r"model\.generator\.labels=embedding: the network needs data with labels"
     ):
         mlp.Generator(POINTS, labels="embedding")
     with pytest.raises(
-        ValueError, match=r"model\.critic\.labels=projection needs data with labels"
+        ValueError, match=r"model\.critic\.labels=projection: the network needs data with labels"
     ):
         mlp.Critic(POINTS, labels="projection")
 

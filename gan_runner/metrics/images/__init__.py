@@ -1,1 +1,1 @@
-"""Metrics of images in the features of one network."""
+"""Image metrics in the feature space of one network."""

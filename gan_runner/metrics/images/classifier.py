@@ -1,4 +1,4 @@
-"""A small classifier of a data set's own images, trained once and kept."""
+"""A small classifier of a data set's images, trained once and cached."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from gan_runner.metrics.fork_rng import fork_rng
 from gan_runner.runs.files import cache_folder
 from gan_runner.runs.tensors import read_tensors, write_tensors
 
-LARGEST = 32  # pixels a side that the networks look at: larger images are made smaller
-DIMENSION = 64  # of the features
+LARGEST = 32  # largest side in pixels; larger images are downsampled
+DIMENSION = 64  # dimension of the features
 
-_VERSION = 3  # of the architecture and its training
+_VERSION = 3  # version of the architecture and the training
 _SEED = 1797
 _BATCH = 128
-_LR = 4e-3  # the highest of the cycle
+_LR = 4e-3  # peak of the one-cycle schedule
 _EPOCHS = 10
-_LEAST = 45_000  # images that are seen, for small data sets
+_LEAST = 45_000  # images to train on at least, for small data sets
 _MOST_EPOCHS = 30  # of small data sets
-_OF_SCALE = 10_000  # training images that tell how large features are
-_AT_ONCE = 1000  # images, without gradients
+_OF_SCALE = 10_000  # training images that the scale of the features is computed from
+_AT_ONCE = 1000  # images per batch without gradients
 
 
 class ConvNet(nn.Module):
-    """Convolutions of stride 2 down to 4x4 pixels, a hidden layer, a linear one.
+    """Classifier of stride-2 convolutions down to 4x4 pixels, a hidden layer and a linear layer.
 
     Args:
-        shape: of an image, (C, H, W).
-        n_classes: 0: there is no last layer, and no logits.
+        shape: shape of an image, (C, H, W).
+        n_classes: number of classes; 0: no last layer and no logits.
     """
 
     def __init__(self, shape: tuple[int, ...], n_classes: int) -> None:
@@ -60,7 +60,7 @@ class ConvNet(nn.Module):
         self.classes = nn.Linear(DIMENSION, n_classes) if n_classes else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Features (N, 64) and logits (N, K), or None, of images (N, C, H, W) in [-1, 1]."""
+        """Return features (N, 64) and logits (N, K), or None, of images (N, C, H, W) in [-1, 1]."""
         if self.resizes:
             x = F.interpolate(x, self.size, mode="bilinear", antialias=True)
         features = F.relu(self.hidden(self.convolutions(x)))
@@ -73,13 +73,16 @@ def _convolution(channels: int, filters: int, *, stride: int) -> list[nn.Module]
 
 
 def seeded_net(shape: tuple[int, ...], n_classes: int, *, seed: int) -> ConvNet:
-    """A network with the initial weights of a seed; global random states are left alone."""
+    """Return a network with initial weights from a seed; global random states do not change."""
     with fork_rng(seed):
         return ConvNet(shape, n_classes)
 
 
 def random_net(shape: tuple[int, ...], *, seed: int) -> ConvNet:
-    """One without classes whose weights keep the size of activations (He et al. 2015, eq. 10)."""
+    """Return a network without classes whose weights are random (He et al. 2015, equation 10).
+
+    The initialization preserves the scale of activations from layer to layer.
+    """
     network = seeded_net(shape, 0, seed=seed)
     with fork_rng(seed):
         for module in network.modules():
@@ -89,7 +92,7 @@ def random_net(shape: tuple[int, ...], *, seed: int) -> ConvNet:
 
 
 def hash_of_weights(weights: Mapping[str, Tensor]) -> str:
-    """Twelve characters that tell one network's `state_dict()` from another's."""
+    """Return the first 12 hexadecimal digits of the SHA-256 of a `state_dict()`."""
     digest = sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
@@ -100,15 +103,15 @@ def hash_of_weights(weights: Mapping[str, Tensor]) -> str:
 def classifier_network(
     dataset: Dataset, device: torch.device, cache: Path | None = None
 ) -> tuple[ConvNet, float]:
-    """The classifier of a data set, and its accuracy on all held-out images.
+    """Return the classifier of a data set, and the accuracy on all held-out images.
 
     See `features.classifier`.
     """
     spec = dataset.spec
     if not spec.is_image or not spec.n_classes or dataset.train.y is None:
         raise ValueError(
-            f"metrics.images.network=classifier needs images with labels, and {spec.name} has none;"
-            " set metrics.images.network=auto"
+            "metrics.images.network=classifier: the network needs images with labels, and"
+            f" {spec.name} has none; set metrics.images.network=auto"
         )
     folder = (cache or cache_folder()) / "classifiers"
     path = folder / f"{_content_hash(dataset)}.safetensors"
@@ -123,7 +126,7 @@ def classifier_network(
 
 
 def _load(network: ConvNet, path: Path) -> float | None:
-    """Fill a network from a file; returns its accuracy, or None if the file is not usable."""
+    """Load weights from a file and return the accuracy, or None if the file is not usable."""
     tensors, facts = read_tensors(path) or ({}, {})
     if facts.get("weights") != hash_of_weights(tensors):
         return None
@@ -132,7 +135,7 @@ def _load(network: ConvNet, path: Path) -> float | None:
 
 
 def _make(network: ConvNet, dataset: Dataset, path: Path, device: torch.device) -> float:
-    """Train a network, keep it in a file, return its accuracy."""
+    """Train a network, cache the weights in a file, and return the accuracy."""
     train(network, dataset.train, device=device)
     normalise(network, dataset.train, device=device)
     accuracy = accuracy_of(network, dataset.heldout, device=device)
@@ -147,9 +150,9 @@ def _make(network: ConvNet, dataset: Dataset, path: Path, device: torch.device) 
 
 @torch.enable_grad()
 def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
-    """Minimise the cross-entropy with Adam, its learning rate rising and falling once.
+    """Minimise the cross-entropy with Adam and a one-cycle learning rate.
 
-    Data sets are seen 10 times; small ones up to 30 times, until 45,000 images have been.
+    Training takes 10 epochs; on small data sets more, up to 30, until it has seen 45,000 images.
     """
     assert data.y is not None
     size = min(_BATCH, len(data.x))
@@ -159,7 +162,7 @@ def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=steps)
     network.train()
     batches = _shuffled(len(data.x), size, steps)
-    # On a terminal only, where a minute of silence would look like a fault.
+    # The progress bar is for terminals only, where a silent minute would look like a hang.
     for rows in tqdm(batches, "classifier, trained once", steps, leave=False, disable=None):
         rows = rows.to(data.x.device)
         x, y = to_unit(data.x[rows]).to(device), data.y[rows].to(device)
@@ -173,9 +176,9 @@ def train(network: ConvNet, data: Batch, *, device: torch.device) -> None:
 
 @torch.no_grad()
 def normalise(network: ConvNet, data: Batch, *, device: torch.device) -> None:
-    """Scale the features to a mean square of 1 on training images; the logits stay as they are.
+    """Scale the features to a mean square of 1 on training images; the logits do not change.
 
-    The kernel of KID adds powers of their products, which should be of one size.
+    The kernel of KID adds powers of products of features, which should have similar sizes.
     """
     assert network.classes is not None
     some = data.x[:: ceil(len(data.x) / _OF_SCALE)].split(_AT_ONCE)
@@ -187,7 +190,7 @@ def normalise(network: ConvNet, data: Batch, *, device: torch.device) -> None:
 
 
 def _shuffled(n: int, size: int, steps: int) -> Iterator[Tensor]:
-    """Row numbers of `steps` batches; each epoch has an order of its own."""
+    """Yield row numbers of `steps` batches; each epoch has a new random order."""
     random = torch.Generator().manual_seed(_SEED)
     per_epoch = n // size
     for step in range(steps):
@@ -199,7 +202,7 @@ def _shuffled(n: int, size: int, steps: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def accuracy_of(network: ConvNet, data: Batch, *, device: torch.device) -> float:
-    """Share of images that a network classifies rightly."""
+    """Return the accuracy: the share of images that a network classifies correctly."""
     assert data.y is not None
     right = 0
     for x, y in zip(data.x.split(_AT_ONCE), data.y.split(_AT_ONCE), strict=True):
@@ -210,7 +213,7 @@ def accuracy_of(network: ConvNet, data: Batch, *, device: torch.device) -> float
 
 
 def _content_hash(dataset: Dataset) -> str:
-    """A hash of everything that a classifier and its accuracy depend on."""
+    """Return a hash of everything that the classifier and the accuracy depend on."""
     digest = sha256(f"{_VERSION} {_SEED} {dataset.spec.n_classes}".encode())
     for tensor in (*dataset.train[:2], *dataset.heldout[:2]):
         assert tensor is not None
@@ -221,7 +224,7 @@ def _content_hash(dataset: Dataset) -> str:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process makes this file. Where nothing can be locked, go on."""
+    """Wait until no other process writes this file; continue if locks are unavailable."""
     lock = FileLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

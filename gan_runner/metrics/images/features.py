@@ -1,4 +1,4 @@
-"""The networks in whose features images are compared."""
+"""Feature networks for image metrics."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from gan_runner.metrics.images.inception import SIDE, Inception
 
 Network = Literal["auto", "classifier", "inception", "random"]
 
-_SEED_OF_RANDOM = 1797  # never changed: its features are compared across runs
+_SEED_OF_RANDOM = 1797  # must not change: the features are compared across runs
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A network that maps images to features, and to probabilities of classes if it knows any.
+    """A network that maps images to features and, if it has classes, to class probabilities.
 
     Attributes:
-        name: of the kind of network.
+        name: kind of network.
         network: (N, C, H, W) in [-1, 1] -> features (N, d) and logits (N, K) or None.
-        weights: a hash of its weights.
+        weights: hash of the weights.
         dimension: d.
-        size: height and width that images are resized to, or None: they stay as they are.
-        accuracy: share of the data set's held-out images that it classifies rightly, if it knows
-            the data set's classes.
-        at_once: images in memory.
+        size: height and width that images are resized to; None: images are not resized.
+        accuracy: accuracy on the data set's held-out images; None if the network has no classes of
+            the data set.
+        at_once: images per batch.
     """
 
     name: str
@@ -51,7 +51,11 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Features (N, d) and probabilities (N, K), float32, of images (N, C, H, W) in [-1, 1]."""
+        """Compute features (N, d) and probabilities (N, K) or None, both float32.
+
+        Args:
+            x: images (N, C, H, W) in [-1, 1].
+        """
         with _exact_products(x.device):
             parts = [self.network(part.float()) for part in x.split(self.at_once)]
         features = torch.cat([part for part, _ in parts])
@@ -61,7 +65,7 @@ class Features:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a card says of the network."""
+        """Return the provenance entries about the network."""
         facts: dict[str, Any] = {"network": self.name, "weights": self.weights}
         if self.size is not None:
             facts["resize"] = list(self.size)
@@ -73,15 +77,16 @@ class Features:
 def features_of(
     dataset: Dataset, network: Network, *, weights: str | None = None, device: torch.device
 ) -> Features:
-    """The network of a name; auto is `classifier` where there are labels, else `random`.
+    """Return the named network; auto is `classifier` for data with labels, else `random`.
 
     Raises:
-        ValueError: as of the network that is asked for, or weights for one that has its own.
+        ValueError: the network does not fit the data, or weights are given for a network other than
+            inception.
     """
     if weights is not None and network != "inception":
         raise ValueError(
-            f"metrics.images.weights={weights} is for metrics.images.network=inception,"
-            f" not {network}"
+            f"metrics.images.weights={weights}: the key is for metrics.images.network=inception,"
+            f" not {network}; remove it or set metrics.images.network=inception"
         )
     if network == "inception":
         return inception(weights, device=device, channels=dataset.spec.shape[0])
@@ -93,15 +98,15 @@ def features_of(
 def classifier(
     dataset: Dataset, *, device: torch.device | str = "cpu", cache: Path | None = None
 ) -> Features:
-    """A small convolutional classifier, trained once on the data set's labelled training images.
+    """Return a small convolutional classifier, trained once on labelled training images.
 
-    The features are its last hidden layer, 64 numbers. Global random states are left alone.
+    The features are the last hidden layer, 64 numbers. Global random states do not change.
 
     Args:
-        dataset: of images with labels.
-        device: where images will be.
-        cache: folder that keeps the weights; None: that of the environment (`files.cache_folder`).
-            Processes that want the same classifier at once train it once.
+        dataset: data set of images with labels.
+        device: device of the images.
+        cache: folder that the weights are cached in; None: `files.cache_folder`. Concurrent
+            processes that need the same classifier train it once.
 
     Raises:
         ValueError: the data has no images or no labels.
@@ -111,14 +116,14 @@ def classifier(
 
 
 def random(shape: tuple[int, ...], *, device: torch.device | str = "cpu") -> Features:
-    """The classifier's layers with random weights, the same in every run (He et al. 2015).
+    """Return the classifier's layers with random weights, the same in every run (He et al. 2015).
 
-    Distances in its features order sets of images by how much they differ (Xu et al. 2018 compare
-    such features with trained ones), but know nothing of what is in them.
+    Distances between random features order sets of images by their difference, but ignore the
+    semantic content. Xu et al. 2018 compare random features with trained ones.
 
     Args:
-        shape: of an image, (C, H, W).
-        device: where images will be.
+        shape: shape of an image, (C, H, W).
+        device: device of the images.
     """
     return _convolutional("random", random_net(shape, seed=_SEED_OF_RANDOM).to(device), None)
 
@@ -126,19 +131,19 @@ def random(shape: tuple[int, ...], *, device: torch.device | str = "cpu") -> Fea
 def inception(
     weights: str | None, *, device: torch.device | str = "cpu", channels: int = 3
 ) -> Features:
-    """Inception v3 with the weights of published scores; see `inception.Inception`.
+    """Return Inception v3 with the weights of published scores; see `inception.Inception`.
 
     Raises:
-        ValueError: as there, or images are neither grey nor RGB.
+        ValueError: the weights cannot be loaded, or images are neither grey nor RGB.
     """
     if channels not in (1, 3):
         raise ValueError(
-            f"metrics.images.network=inception sees images of 1 or 3 channels, not {channels};"
-            " set metrics.images.network=auto"
+            "metrics.images.network=inception: the network takes images of 1 or 3 channels, not"
+            f" {channels}; set metrics.images.network=auto"
         )
     network = Inception(weights).to(device)
-    known = hash_of_weights(network.state_dict())
-    return Features("inception", network, known, 2048, size=(SIDE, SIDE), at_once=50)
+    digest = hash_of_weights(network.state_dict())
+    return Features("inception", network, digest, 2048, size=(SIDE, SIDE), at_once=50)
 
 
 def _convolutional(name: str, network: ConvNet, accuracy: float | None) -> Features:
@@ -149,7 +154,7 @@ def _convolutional(name: str, network: ConvNet, accuracy: float | None) -> Featu
 
 @contextmanager
 def _exact_products(device: torch.device) -> Iterator[None]:
-    """Products in float32, whatever the precision of training: numbers of all runs compare."""
+    """Compute in float32 regardless of the training precision, so that runs are comparable."""
     matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matrices.allow_tf32, convolutions.allow_tf32
     matrices.allow_tf32 = convolutions.allow_tf32 = False

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Frechet:
     """`images/fid`: the Frechet distance between Gaussians of equal means and covariances.
 
-    |m - n|^2 + tr(A + B - 2 (A B)^(1/2)), Heusel et al. 2017, equation 6. It is biased upwards,
-    the more the fewer samples there are, so it compares at one number of samples only. It has no
-    value of as many samples as features or fewer, whose covariance is singular.
+    |m - n|^2 + tr(A + B - 2 (A B)^(1/2)), Heusel et al. 2017, equation 6. The upward bias grows as
+    the number of samples falls, so only values at equal numbers of samples are comparable. There is
+    no value if samples do not outnumber features, because the covariance is singular.
 
     Args:
         real: features (N, d) of data, float64, N larger than d.

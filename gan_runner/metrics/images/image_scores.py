@@ -1,4 +1,4 @@
-"""Scores of images: what one network says of both generators' samples and of real images."""
+"""Image metrics of both generators' samples, computed with one network."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ class _Measure(Protocol):
 
 
 class ImageScores:
-    """Scores of images in the features of one network, which sees each set of samples once.
+    """Image metrics in the feature space of one network, which runs once per set of samples.
 
     images/classifier_score (and _std): the inception score by this network's classes.
     images/fid, images/kid: distances between features of samples and of held-out images.
     images/precision, images/recall: shares of samples and of data in each other's manifold.
-    images/class_entropy, images/class_share_K: how often the classifier sees each class.
+    images/class_entropy, images/class_share_K: frequencies of the classes that are predicted.
 
-    The cards name the network and say in `real` what real images get: held-out ones the scores
-    of classes, and as many training images as there are samples the distances to held-out ones.
+    The provenance names the network, and holds in `real` the value of real images. For class scores
+    these are held-out images. For distances to held-out images they are training images, as many
+    as there are samples.
 
     Args:
-        context: of the run.
-        network: `classifier` (trained once on the training images and their labels), `inception`
-            (the standard weights), `random` (fixed random weights); `auto`: the first where there
-            are labels, else the last.
+        context: constants of the run.
+        network: `classifier` (trained once on the labelled training images), `inception` (the
+            standard weights), `random` (fixed random weights); `auto`: `classifier` if the data has
+            labels, else `random`.
         weights: file of inception's weights; None: torchmetrics downloads them.
-        measures: which; those that the network cannot give are left out.
-        splits: parts of the samples that have a classifier score each.
-        k: neighbours that make a manifold.
-        subsets: that KID is the mean of.
-        subset_size: their rows, at most.
+        measures: metrics to compute; those that the network does not support are omitted.
+        splits: parts of the samples with one classifier score each.
+        k: number of neighbours that defines a manifold.
+        subsets: number of subsets that KID is averaged over.
+        subset_size: largest number of rows of a subset.
 
     Raises:
-        ValueError: the network does not fit the data or cannot be had.
+        ValueError: the network does not fit the data or is not available.
     """
 
     def __init__(
@@ -96,16 +97,16 @@ class ImageScores:
         self.provenance = of_generators(self._provenances(context, best))
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Score the samples of both generators."""
+        """Compute the metrics for both generators."""
         values: dict[str, float] = {}
         for which, x in snapshot.samples_by_generator.items():
             if x.isfinite().all():
-                found = _values([*self.of_classes, *self.of_distances], *self._seen(x))
-                values |= {f"{tag}{which}": value for tag, value in found.items()}
+                by_tag = _values([*self.of_classes, *self.of_distances], *self._seen(x))
+                values |= {f"{tag}{which}": value for tag, value in by_tag.items()}
         return values
 
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Features in float64, and probabilities, of images."""
+        """Compute features, in float64, and class probabilities of images."""
         features, probabilities = self.features(x)
         return features.double(), probabilities
 
@@ -132,11 +133,11 @@ def _values(
 
 
 def _enough(count: int, features: Features) -> bool:
-    """Whether a covariance of so many images can be told; says so if not."""
+    """Return whether `count` images determine the covariance of the features; warn if not."""
     if count > features.dimension:
         return True
     warnings.warn(
-        f"images/fid is left out: {count} images do not determine the covariance of"
+        f"images/fid is omitted: {count} images do not determine the covariance of"
         f" {features.dimension} features; raise trainer.num_eval_samples if there is more"
         " held-out data",
         stacklevel=3,
@@ -145,7 +146,7 @@ def _enough(count: int, features: Features) -> bool:
 
 
 def _training_images(context: EvalContext) -> Tensor:
-    """As many as a view has samples, drawn without replacement."""
+    """Draw training images without replacement, as many as a snapshot has samples."""
     x = context.dataset.train.x
     random = torch.Generator().manual_seed(context.seed)
     rows = torch.randperm(len(x), generator=random)[: context.samples or len(context.heldout.x)]

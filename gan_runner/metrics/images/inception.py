@@ -1,4 +1,4 @@
-"""The Inception network that published FID, KID and inception scores are computed with."""
+"""The Inception network of published FID, KID and inception scores."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from gan_runner.metrics.fork_rng import fork_rng
 from gan_runner.private_apis import inception_outputs
 
-_NAME = "inception-v3-compat"  # torch-fidelity's
-SIDE = 299  # pixels that it resizes images to, bilinearly on TensorFlow's grid
+_NAME = "inception-v3-compat"  # torch-fidelity's name
+SIDE = 299  # side in pixels; images are resized bilinearly on TensorFlow's grid
 
 
 class Inception(nn.Module):
     """Inception v3 of 2015 with the weights that the literature uses, through torchmetrics.
 
-    Features are its last pooling (2,048), logits those without bias of its 1,008 classes, as
-    torchmetrics' metrics take them by default. Images are resized as the original does.
+    Features are the last pooling layer (2,048); logits are those of 1,008 classes without bias.
+    Both are the defaults of torchmetrics' metrics. Images are resized like in the original network.
 
     Args:
-        weights: file of the weights, as torch-fidelity publishes them; None: torch-fidelity
-            downloads them once.
+        weights: file of the weights that torch-fidelity publishes; None: torch-fidelity downloads
+            them once.
 
     Raises:
-        ValueError: torch-fidelity is not installed, or there are no such weights.
+        ValueError: torch-fidelity is not installed, or the weights do not exist.
     """
 
     def __init__(self, weights: str | None) -> None:
@@ -37,25 +37,25 @@ class Inception(nn.Module):
         path = None if weights is None else str(_checked(weights))
         outputs = ["2048", "logits_unbiased"]
         try:
-            with fork_rng(0):  # it draws initial weights, which are then overwritten
+            with fork_rng(0):  # the constructor draws initial weights, which are then overwritten
                 self.network = NoTrainInceptionV3(_NAME, outputs, path, antialias=False)
         except ModuleNotFoundError as error:
             raise ValueError(
-                "metrics.images.network=inception needs a package: pip install torch-fidelity"
+                "metrics.images.network=inception: a package is missing; pip install torch-fidelity"
             ) from error
-        except (RuntimeError, TypeError) as error:  # load_state_dict's
+        except (RuntimeError, TypeError) as error:  # from load_state_dict
             raise ValueError(
-                f"metrics.images.weights={weights} does not name the weights of Inception v3 that"
-                " torch-fidelity publishes"
+                f"metrics.images.weights={weights}: the file does not hold the Inception v3 weights"
+                " of torch-fidelity; set the path of such a file"
             ) from error
         except (URLError, OSError) as error:
             raise ValueError(
-                f"metrics.images.network=inception: its weights could not be downloaded ({error});"
+                f"metrics.images.network=inception: the weights cannot be downloaded ({error});"
                 " set metrics.images.weights=FILE or metrics.images.network=auto"
             ) from error
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, 2048) and logits (N, 1008) of images (N, 1 or 3, H, W) in [-1, 1]."""
+        """Return features (N, 2048) and logits (N, 1008) of images (N, 1 or 3, H, W) in [-1, 1]."""
         pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         if pixels.shape[1] == 1:
             pixels = pixels.expand(-1, 3, -1, -1)
@@ -63,18 +63,23 @@ class Inception(nn.Module):
 
 
 def _checked(weights: str) -> Path:
-    """The path of a file of tensors and nothing else: torch-fidelity would execute what it says.
+    """Return the path of the weights after checking that the file holds tensors only.
+
+    Loading by torch-fidelity would execute code that a pickle contains.
 
     Raises:
-        ValueError: there is no such file, or it is not tensors by name.
+        ValueError: the file does not exist, or is not a dictionary of tensors.
     """
     path = Path(weights).expanduser()
     if not path.is_file():
-        raise ValueError(f"metrics.images.weights={weights}: there is no such file")
+        raise ValueError(
+            f"metrics.images.weights={weights}: the file does not exist; set the path of a file"
+        )
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise ValueError(
-            f"metrics.images.weights={weights} is not a file of tensors as torch saves them"
+            f"metrics.images.weights={weights}: the file is not a file of tensors from torch.save;"
+            " set the path of the weights"
         ) from error
     return path

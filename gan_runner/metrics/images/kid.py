@@ -12,14 +12,14 @@ from gan_runner.metrics.fork_rng import fork_rng
 class Kernel:
     """`images/kid`: the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3.
 
-    The unbiased estimate of Binkowski et al. 2018, section 4: the mean over random subsets, so it
-    may be slightly negative. It does not depend on the number of samples.
+    This is the unbiased estimate of Binkowski et al. 2018, section 4: a mean over random subsets.
+    It may be slightly negative. Its expectation does not depend on the number of samples.
 
     Args:
         real: features (N, d) of data, float64.
-        subsets: how many.
-        subset_size: rows of each, at most N, 2 at least.
-        seed: of the subsets.
+        subsets: number of subsets.
+        subset_size: rows of each subset, 2 to N.
+        seed: seed of the subsets.
     """
 
     def __init__(self, real: Tensor, *, subsets: int, subset_size: int, seed: int) -> None:
@@ -35,7 +35,7 @@ class Kernel:
 
         if len(features) < self.subset_size:
             return {}
-        all_rows = len(features) == len(self.real) == self.subset_size  # then subsets are alike
+        all_rows = len(features) == len(self.real) == self.subset_size  # then all subsets are equal
         with fork_rng(self.seed):
             distance = KernelInceptionDistance(
                 nn.Identity(), subsets=1 if all_rows else self.subsets, subset_size=self.subset_size

@@ -1,4 +1,4 @@
-"""What a classifier says of images: how sure it is, and how evenly it sees the classes."""
+"""Classifier metrics of images: classifier score and class balance."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from gan_runner.metrics.fork_rng import fork_rng
 
-_MOST_SHARES = 10  # classes whose shares are worth a curve each
+_MOST_SHARES = 10  # largest number of classes with one curve per share
 
 
 def classifier_score(probabilities: np.ndarray) -> float:
-    """exp E_x KL(p(y|x) || p(y)): the inception score (Salimans et al. 2016) with any classifier.
+    """Compute exp E_x KL(p(y|x) || p(y)), the inception score with any classifier.
 
-    Between 1 (all samples are classified alike) and the number of classes (each sample is
-    classified with certainty, and all classes are equally frequent).
+    See Salimans et al. 2016. The score lies between 1 (all samples have equal probabilities) and
+    the number of classes (certain classifications, and equally frequent classes).
 
     Args:
         probabilities: p(y|x) of each sample, (N, classes), rows summing to 1.
@@ -27,14 +27,14 @@ def classifier_score(probabilities: np.ndarray) -> float:
 
 
 class ClassifierScore:
-    """`images/classifier_score` and its standard deviation, over equal parts of the images.
+    """`images/classifier_score` and `images/classifier_score_std`, over equal parts of the images.
 
-    As published, each part has a score of its own (see `classifier_score`), and the mean is the
-    result. Few images in a part make it smaller, so it compares at one number of images only.
+    As in the publication, the result is the mean of one score per part (see `classifier_score`).
+    Few images in a part lower the score, so only equal numbers of images are comparable.
 
     Args:
-        splits: parts, at random.
-        seed: of the parts.
+        splits: number of random parts.
+        seed: seed of the parts.
     """
 
     def __init__(self, *, splits: int, seed: int) -> None:
@@ -46,7 +46,7 @@ class ClassifierScore:
             self.facts["images/classifier_score_std"] = spread
 
     def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
-        """Score images by their probabilities (N, K)."""
+        """Compute the score of images from class probabilities (N, K)."""
         from torchmetrics.image.inception import InceptionScore
 
         assert probabilities is not None
@@ -58,10 +58,10 @@ class ClassifierScore:
 
 
 class ClassBalance:
-    """`images/class_entropy` in nats, and the shares `images/class_share_K` of ten classes at most.
+    """`images/class_entropy` in nats, and, for at most 10 classes, shares `images/class_share_K`.
 
-    The entropy of the histogram of the most probable classes: log K where all K are equally
-    frequent, 0 where there is one.
+    The entropy of the histogram of most probable classes is log K if all K are equally frequent,
+    and 0 if there is only one.
     """
 
     def __init__(self, n_classes: int) -> None:
@@ -73,7 +73,7 @@ class ClassBalance:
         }
 
     def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
-        """Count the classes of images by their probabilities (N, K)."""
+        """Compute entropy and shares of classes from class probabilities (N, K)."""
         assert probabilities is not None
         counts = np.bincount(probabilities.argmax(1).cpu().numpy(), minlength=self.n_classes)
         shares = counts / counts.sum()

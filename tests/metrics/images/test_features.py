@@ -188,7 +188,9 @@ def test_inception_is_that_of_torch_fidelity(inception_file: Path) -> None:
 
 def test_what_is_not_inception_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch_fidelity")
-    with pytest.raises(ValueError, match=r"metrics.images.weights=\S*none.pth: there is no such"):
+    with pytest.raises(
+        ValueError, match=r"metrics.images.weights=\S*none.pth: the file does not exist"
+    ):
         inception(str(tmp_path / "none.pth"))
     text = tmp_path / "text.pth"
     text.write_text("no tensors")
@@ -196,7 +198,7 @@ def test_what_is_not_inception_is_refused(tmp_path: Path) -> None:
         inception(str(text))
     other = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, other)
-    with pytest.raises(ValueError, match="not name the weights of Inception v3"):
+    with pytest.raises(ValueError, match="does not hold the Inception v3 weights"):
         inception(str(other))
     with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
         inception(None, channels=2)
@@ -231,7 +233,7 @@ def test_inception_without_a_network_or_its_package_says_what_to_do(
         raise URLError("no network")
 
     monkeypatch.setattr(published, "load_state_dict_from_url", unreachable)
-    with pytest.raises(ValueError, match=r"could not be downloaded .*metrics.images.weights=FILE"):
+    with pytest.raises(ValueError, match=r"cannot be downloaded .*metrics.images.weights=FILE"):
         inception(None)
     monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(ValueError, match="pip install torch-fidelity"):

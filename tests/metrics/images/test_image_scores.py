@@ -221,7 +221,7 @@ def test_cards_say_what_made_the_number() -> None:
 
 
 def test_too_few_images_for_a_covariance_have_no_fid() -> None:
-    with pytest.warns(UserWarning, match=r"images/fid is left out: 64 images .* 64 features"):
+    with pytest.warns(UserWarning, match=r"images/fid is omitted: 64 images .* 64 features"):
         scores = ImageScores(scene_of_data(squares(), 64))
     assert not any("fid" in tag for tag in scores.provenance)
     assert "images/kid" in scores.provenance
