@@ -124,4 +124,4 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 def has_spectral_norm(network: nn.Module) -> bool:
     """Return whether any weight is divided by its spectral norm (torch's parametrization)."""
-    return any(isinstance(m, _SpectralNorm) for m in network.modules())
+    return any(isinstance(m, TorchSpectralNorm) for m in network.modules())
