@@ -21,6 +21,7 @@ class PiecewiseLinear(nn.Module):
     def __init__(self, slope: float = 0.0) -> None:
         super().__init__()
         self.slope, self.lipschitz = slope, max(1.0, abs(slope))
+        self.listed_as = "LeakyReLU" if slope else "ReLU"
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation to a tensor of any shape."""

@@ -23,7 +23,7 @@ _PAPER_WIDTH = 64  # filters next to the image, which the 0.02 of DCGAN was chos
 
 
 def downsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
-    """A convolution of stride 2 that halves the sides; half of an odd one is rounded down.
+    """Return a convolution of stride 2 that halves the sides, rounding down.
 
     kernel - 2 zeros are padded, half of them before; an odd one goes after, as TensorFlow's SAME
     does for even sides.
@@ -36,7 +36,7 @@ def downsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> 
 
 
 def upsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:
-    """The transposed convolution that doubles the sides, with the padding of `halving`."""
+    """Return the transposed convolution that doubles the sides, padded like `downsample`."""
     before, after = (kernel - 2) // 2, (kernel - 1) // 2
     layer = nn.ConvTranspose2d(inputs, outputs, kernel, 2, before, bias=bias)
     return [layer] if before == after else [layer, nn.ZeroPad2d((0, -1, 0, -1))]
@@ -121,7 +121,7 @@ def _fan_out(layer: _Weighted) -> float:
 
 
 def crop(images: Tensor, sides: Sequence[int]) -> Tensor:
-    """The centre of (N, C, H, W) images, of the given height and width."""
+    """Crop (N, C, H, W) images to their centre of the given height and width."""
     (height, width), (rows, columns) = sides, images.shape[2:]
     top, left = (rows - height) // 2, (columns - width) // 2
     return images[:, :, top : top + height, left : left + width]

@@ -33,7 +33,7 @@ _SHUFFLE = 42  # the authors' seed
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is drawn for one player.
+    """One drawn architecture of a player.
 
     Attributes:
         activation: see `activations`.
@@ -56,7 +56,7 @@ def draw(
     norms: Sequence[bool],
     filters: Sequence[int],
 ) -> tuple[Architecture, Architecture]:
-    """The architectures of generator and critic at a place in the shuffled list.
+    """Return the architectures of generator and critic at a place in the shuffled list.
 
     None is the DCGAN of the family (Radford et al. 2015), which studies compare with: ReLU and
     LeakyReLU, as shallow as any, of the middle width, normalised.
@@ -98,7 +98,7 @@ def generator(
     labels: GeneratorLabels = "none",
     init: Init = "glorot",
 ) -> dcgan.Generator:
-    """The generator of a place in the list: a `dcgan.Generator`; what was drawn is `architecture`.
+    """Build the generator at a place in the list, a `dcgan.Generator` with an `architecture`.
 
     Args:
         spec: facts about the images.
@@ -143,7 +143,7 @@ def critic(
     batch_statistics: BatchStatistics = "none",
     init: Init = "glorot",
 ) -> dcgan.Critic:
-    """The critic of a place in the list, as of `generator`."""
+    """Build the critic at a place in the list, like `generator`."""
     _check_depths(spec, depths)
     _, drawn = draw(seed, activations=activations, depths=depths, norms=norms, filters=filters)
     arguments = _arguments(drawn, norm) | {"kernel": kernel, "labels": labels, "init": init}

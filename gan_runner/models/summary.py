@@ -1,4 +1,4 @@
-"""What a network is made of: layers, output shapes, parameters, FLOPs, memory."""
+"""Listing of a network: layers, output shapes, parameters, FLOPs, memory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from gan_runner.core import forward_without_buffer_updates
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as it was called: its name in the network, its kind, what came out of it.
+    """One layer as it was called: name in the network, kind, output.
 
     Attributes:
         name: dotted.
-        kind: its class.
+        kind: its class, by the name of torch's where ours only differs in speed.
         shape: of its output for one sample.
         parameters: trainable numbers.
-        flops: of its forward pass for one sample; a multiplication and an addition are two. Only
-            convolutions and matrix products count.
-        times: how many like it follow each other.
+        flops: of its forward pass per sample; a multiplication and an addition are two.
+            Convolutions, matrix products and attention count.
+        times: number of equal layers in a row.
+        is_counted: False for a layer with matrices whose FLOPs are unknown.
     """
 
     name: str
@@ -36,20 +37,22 @@ class Layer:
     parameters: int
     flops: int
     times: int = 1
+    is_counted: bool = True
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A network's layers in the order of their calls, and what they add up to.
+    """The layers of a network in the order of their calls, with sums.
 
     Attributes:
-        layers: those without layers inside.
-        blocks: the same, those that belong together added up.
+        layers: those without layers inside, and those with parameters of their own.
+        blocks: the same layers, added up block by block.
         parameters: trainable numbers.
-        flops: of a forward pass for one sample.
-        step_bytes: of the weights, their gradients, and what a forward pass over a batch keeps for
-            its backward pass; an optimizer's moments and a penalty's second pass come on top.
-        drawn: what was chosen at random; see `random_architecture`.
+        flops: of a forward pass per sample.
+        step_bytes: of the weights, their gradients, and the tensors that a forward pass over a
+            batch keeps for its backward pass. An optimizer's moments and a penalty's second pass
+            come on top.
+        drawn: the random choices of an architecture; see `random_architecture`.
     """
 
     layers: Sequence[Layer]
@@ -61,21 +64,25 @@ class Summary:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The sums, and what was drawn."""
+        """Return the sums and the random choices."""
         sums = {"parameters": self.parameters, "flops": self.flops, "step_bytes": self.step_bytes}
         return sums | ({"architecture": dict(self.drawn)} if self.drawn else {})
 
     def text(self, name: str, *, whole: bool) -> str:
-        """The sums and the table, as people read them."""
+        """Return the sums and the table for people."""
         drawn = "".join(f" {key}={value}" for key, value in self.drawn.items())
         drawn = f"; drawn:{drawn}" if drawn else ""
-        size = f"{self.step_bytes / 2**20:.3g} MiB a step"
-        head = f"{self.parameters:,} parameters, {_si(self.flops)}FLOP a sample, {size}{drawn}"
+        size = f"{self.step_bytes / 2**20:.3g} MiB per step"
+        unknown = dict.fromkeys(layer.kind for layer in self.layers if not layer.is_counted)
+        without = f" (without {', '.join(unknown)})" if unknown else ""
+        flops = f"{_si(self.flops)}FLOP per sample{without}"
+        head = f"{self.parameters:,} parameters, {flops}, {size}{drawn}"
         rows = self.table(whole=whole).splitlines()
-        return "\n".join([f"  {name:<11} {head}", *(f"    {row}" for row in rows), ""])
+        legend = [f"    {_LEGEND}"] if whole else []
+        return "\n".join([f"  {name:<11} {head}", *legend, *(f"    {row}" for row in rows), ""])
 
     def table(self, *, whole: bool) -> str:
-        """A line for each layer, or for each block that has parameters, alike ones in one."""
+        """Return a line per layer or per block with parameters, equal ones in one line."""
         layers = self.layers if whole else _fold([b for b in self.blocks if b.parameters])
         cells = [
             (
@@ -91,11 +98,17 @@ class Summary:
         return "\n".join(_line(row, widths) for row in cells)
 
 
+_LEGEND = (
+    "layer, kind, output per sample, parameters, FLOP of a forward pass per sample (2 for a"
+    " multiply-add); MiB: weights, gradients and stored activations of one batch"
+)
+
+
 @torch.random.fork_rng()
 def summarise(
     network: nn.Module, x: Tensor, y: Tensor | None = None, *, batch_size: int
 ) -> Summary:
-    """Call a network once, and note what happens; it is left as it was.
+    """Call a network once and list its layers; the network is left as it was.
 
     Args:
         network: in the mode it trains in.
@@ -131,20 +144,30 @@ def summarise(
 
 @contextmanager
 def _watch(network: nn.Module, layers: list[Layer]) -> Iterator[None]:
-    """Write down each call of a layer that has no layers inside."""
+    """Write down each call of a layer without layers inside, or with parameters left to count.
+
+    The second kind has parameters of its own, or layers that it does not call, as attention has.
+    """
     hooks, seen = [], set[nn.Parameter]()  # a layer that is called twice has its weights once
     for name, module in network.named_modules():
-        inside = {child for child, _ in module.named_children()} - {"parametrizations"}
-        if inside or "parametrizations" in name:
+        if "parametrizations" in name:
             continue
+        inside = {child for child, _ in module.named_children()} - {"parametrizations"}
 
-        def note(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
+        def note(
+            module: nn.Module, inputs: Any, output: Any, name: str = name, leaf: bool = not inside
+        ) -> None:
             new = [p for p in module.parameters() if p.requires_grad and p not in seen]
+            if not (leaf or new):
+                return
             seen.update(new)
+            first = output[0] if isinstance(output, tuple) else output
             count = sum(p.numel() for p in new)
-            kind = type(module).__name__.removeprefix("Parametrized")
-            flops = _flops(module, given[0].shape, output.shape)
-            layers.append(Layer(name, kind, tuple(output.shape[1:]), count, flops))
+            flops = _flops(module, inputs[0].shape, first.shape)
+            known = flops > 0 or isinstance(module, nn.Embedding) or all(p.ndim < 2 for p in new)
+            shape = tuple(first.shape[1:])
+            kind = kind_of(module)
+            layers.append(Layer(name or "(other)", kind, shape, count, flops, is_counted=known))
 
         hooks.append(module.register_forward_hook(note))
     try:
@@ -154,8 +177,14 @@ def _watch(network: nn.Module, layers: list[Layer]) -> Iterator[None]:
             hook.remove()
 
 
-def _flops(layer: nn.Module, given: torch.Size, output: torch.Size) -> int:
-    """Of a forward pass for one sample: each weight once at every pixel that it is moved to.
+def kind_of(module: nn.Module) -> str:
+    """Return the class of a layer, or the name that it is known by (`listed_as`)."""
+    listed_as: str | None = getattr(module, "listed_as", None)
+    return listed_as or type(module).__name__.removeprefix("Parametrized")
+
+
+def _flops(layer: nn.Module, inputs: torch.Size, output: torch.Size) -> int:
+    """Count the FLOPs of a forward pass per sample: each weight once at every output pixel.
 
     torch's own counter says the same, but takes a second to import the compiler.
     """
@@ -164,23 +193,27 @@ def _flops(layer: nn.Module, given: torch.Size, output: torch.Size) -> int:
     if isinstance(layer, nn.Conv2d):
         return 2 * layer.weight.numel() * prod(output[2:])
     if isinstance(layer, nn.ConvTranspose2d):
-        return 2 * layer.weight.numel() * prod(given[2:])
+        return 2 * layer.weight.numel() * prod(inputs[2:])
+    if isinstance(layer, nn.MultiheadAttention):
+        length, width = (inputs[1], inputs[2]) if layer.batch_first else (inputs[0], inputs[2])
+        return 2 * length * 4 * width**2 + 2 * 2 * length**2 * width
     return 0
 
 
 def _blocks(network: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
-    """Layers of one block in one: those that agree in the first two parts of their names."""
+    """Add up the layers of each block, which share the first two parts of their names."""
     blocks = []
     for name, group in groupby(layers, key=lambda layer: ".".join(layer.name.split(".")[:2])):
         inside = list(group)
-        kind = type(network.get_submodule(name)).__name__.removeprefix("Parametrized")
+        whole = name != "(other)" and (len(inside) > 1 or inside[0].name != name)
+        kind = kind_of(network.get_submodule(name)) if whole else inside[0].kind
         parameters, flops = sum(b.parameters for b in inside), sum(b.flops for b in inside)
         blocks.append(Layer(name, kind, inside[-1].shape, parameters, flops))
     return blocks
 
 
 def _fold(layers: Sequence[Layer]) -> list[Layer]:
-    """Neighbours that are alike but for their names, as one."""
+    """Fold neighbours that differ in their names alone."""
     alike = groupby(layers, key=lambda layer: replace(layer, name=""))
     folded = []
     for _, group in alike:
@@ -197,7 +230,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _si(number: float) -> str:
-    """Three digits and a prefix: 12300000 -> '12.3 M'."""
+    """Format three digits and a prefix: 12300000 -> '12.3 M'."""
     for prefix in ("", "k", "M", "G"):
         if number < 1000:
             return f"{number:.3g} {prefix}"

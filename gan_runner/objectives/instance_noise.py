@@ -38,5 +38,5 @@ class InstanceNoise(nn.Module):
         self.level.fill_(self.std * left)
 
     def forward(self, batch: Batch) -> Batch:
-        """The same batch under fresh noise."""
+        """Return the same batch under fresh noise."""
         return batch._replace(x=batch.x + self.level * torch.randn_like(batch.x))

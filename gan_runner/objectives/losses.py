@@ -130,8 +130,8 @@ def jensen_shannon(r: Tensor, f: Tensor) -> Tensor:
     2014, theorem 1): 0 for a guessing discriminator, log 2 for a perfect one, negative for one that
     is worse than guessing.
 
-    Of the divergence of single samples only if each is scored by itself: with batch norm a score
-    tells of its whole batch, all data or all samples, and the bound is on batches. And it is one in
-    expectation over data that the discriminator has not learned by heart.
+    The bound holds for single samples only if each is scored by itself: with batch norm a score
+    depends on its whole batch, all data or all samples, and the bound is on batches. It holds in
+    expectation over data that the discriminator has not memorised.
     """
     return log(2) - 0.5 * logistic_critic(r, f)

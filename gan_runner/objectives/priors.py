@@ -23,7 +23,7 @@ def gaussian(
     *,
     generator: torch.Generator | None = None,
 ) -> Latent:
-    """Standard normal noise: z ~ N(0, I), (count, latent_dim), on the device.
+    """Draw standard normal noise z ~ N(0, I), (count, latent_dim), on the device.
 
     Args:
         count: N.
@@ -43,7 +43,7 @@ def infogan_prior(
     categorical: Annotated[int, Ge(1)] = 10,
     continuous: Annotated[int, Ge(0)] = 2,
 ) -> Latent:
-    """A code and noise: z = [one-hot of c, u, eps]. Chen et al. 2016 (InfoGAN), appendix C.
+    """Draw a code and noise, z = [one-hot of c, u, eps]: Chen et al. 2016 (InfoGAN), appendix C.
 
     c is uniform over `categorical` values, u ~ U[-1, 1]^continuous, and eps ~ N(0, I) takes the
     other coordinates. The arguments are those of `gaussian`.

@@ -1,4 +1,4 @@
-"""What a study adds to a sweep: its cost before it starts, its own table or picture at the end.
+"""The table or picture that a study adds to the end of a sweep.
 
 A composed configuration names its study in `study.name`; the recipes in conf/experiment do.
 """

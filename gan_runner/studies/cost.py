@@ -1,4 +1,4 @@
-"""What a study will cost, from a few iterations of some of its jobs."""
+"""Cost of a study, estimated from a few iterations of some of its jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SECONDS = 1.0  # that one job is measured for, at least one iteration
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a study on this machine.
+    """The cost of a study on this machine.
 
     Attributes:
         jobs: all that are left to do.
@@ -114,7 +114,7 @@ def _said(
 
 
 def from_done(done: Sequence[Job], jobs: int) -> Cost:
-    """What jobs will cost if they are like those that are done."""
+    """Estimate the cost of jobs from those that are done."""
     seconds = [job.summary["seconds"]["total"] for job in done]
     device = done[-1].summary["device"]
     return Cost(jobs, len(done), jobs * mean(seconds), max(seconds), device, "which are done")

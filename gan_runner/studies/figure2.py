@@ -1,7 +1,7 @@
 """Figure 2 of Gulrajani et al. 2017 from the jobs of its sweep: one grid of sample grids.
 
 A row for each architecture, a column for each objective; under each cell its classifier score and
-its health. What has not ended is an empty frame that says so.
+its health. A run that has not ended is an empty frame with its status.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _cell(axes: Axes, job: Job | None) -> None:
 
 
 def caption(job: Job | None) -> str:
-    """What stands under a cell: score and health of a run that has ended, else its status."""
+    """Return the caption of a cell: score and health of an ended run, else its status."""
     if job is None:
         return "not run"
     score = job.summary.get("final", {}).get(_TAG)

@@ -1,4 +1,4 @@
-"""How two objectives did on the same architectures, at one threshold of the score.
+"""Outcomes of two objectives on the same architectures, at one threshold of the score.
 
 The question and its 17 published rows are those of Gulrajani et al. 2017, "Improved Training of
 Wasserstein GANs", section 5.1 and tables 2 and 5: 200 random architectures, each trained with the
@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def differs(self) -> bool:
-        """Whether the objectives succeed on different architectures."""
+        """Return True if the objectives succeed on different architectures."""
         return self.only_first + self.only_second > 0
 
     @property

@@ -70,7 +70,7 @@ def check(jobs: Sequence[Sequence[str]]) -> None:
 
 
 def _kind(overrides: Sequence[str]) -> frozenset[str]:
-    """What the runs of a study have in common."""
+    """Return the settings that the runs of a study share."""
     return frozenset(o for o in overrides if key_of(o) not in _VARIED and not _is_a_place(o))
 
 
@@ -79,7 +79,7 @@ def _of_one_kind(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _row(job: Job) -> dict[str, Any]:
-    """A line of results.csv; cells that are not known yet are left out."""
+    """Return one line of results.csv; unknown cells are omitted."""
     made = {key_of(override): value_of(override) for override in job.overrides}
     summary, networks = job.summary, job.summary.get("networks", {})
     seed = made.get("model.seed", "")
@@ -131,7 +131,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The content of study.json."""
+    """Return the content of study.json."""
     done = [job for job in jobs if job.status == "completed"]
     provenance = done[0].provenance_of(SCORE) if done else {}
     summary = done[0].summary if done else {}
@@ -158,7 +158,7 @@ def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 
 def _command(folder: Path, jobs: Sequence[Job]) -> str:
-    """The last command of the sweep, without what only says where; else what all jobs share."""
+    """Return the last command of the sweep without machine keys; else the overrides of all jobs."""
     typed = read_plan(folder).command
     if not typed and jobs:
         typed = common_overrides(jobs)
@@ -166,7 +166,7 @@ def _command(folder: Path, jobs: Sequence[Job]) -> str:
 
 
 def _is_a_place(override: str) -> bool:
-    """Whether an override says where something lies on this machine."""
+    """Return True if an override names a place on this machine."""
     return key_of(override) in (*MACHINE_KEYS, "dataset.path")
 
 

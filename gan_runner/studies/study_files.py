@@ -1,4 +1,4 @@
-"""What a study's directory says: study.json (the question) and results.csv (a line a run).
+"""Readers of a study's directory: study.json (the question), results.csv (a line per run).
 
 A study that is half done, or whose files lack a column, is read as far as it goes.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from gan_runner.studies.paired_statistics import Pair
 
 BASELINE = "baseline"
-"""What the column `architecture` holds for the DCGAN baseline."""
+"""The value of the column `architecture` for the DCGAN baseline."""
 
 SHOWN = {
     "gan": "GAN (saturating)",
@@ -92,7 +92,7 @@ class Study:
 
     @property
     def is_demonstration(self) -> bool:
-        """Whether its recipe says that its runs are too short for a conclusion."""
+        """Return True if the recipe declares its runs too short for a conclusion."""
         return bool(self.facts.get("demonstration"))
 
     @property
@@ -114,7 +114,7 @@ class Study:
 
     @property
     def pairs(self) -> list[Pair]:
-        """What both objectives reached on each architecture that both have ended on."""
+        """Return the scores of both objectives on each architecture that both have ended on."""
         pairs = []
         for name, runs in self.by_architecture.items():
             ended = [runs[o].outcome if o in runs else None for o in self.objectives]
@@ -124,7 +124,7 @@ class Study:
 
     @property
     def architectures(self) -> int:
-        """How many there are, whether or not their runs have ended."""
+        """Return the number of architectures, ended or not."""
         return len([name for name in self.by_architecture if name != BASELINE])
 
     @property
@@ -166,7 +166,7 @@ def read(folder: Path) -> Study:
     """
     facts = read_object(folder / "study.json")
     if facts is None:
-        raise ValueError(f"{folder} has no readable study.json; name the directory of a study")
+        raise ValueError(f"{folder} has no readable study.json; choose the directory of a study")
     runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
     named = facts.get("objectives")
     names = [str(name) for name in named] if isinstance(named, list) else []
@@ -177,7 +177,7 @@ def read(folder: Path) -> Study:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is none."""
+    """Read the JSON object in a file; None without one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except (OSError, ValueError, RecursionError):
@@ -186,7 +186,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file by the names in its first; [] where there is none."""
+    """Read the lines of a CSV file by column; [] without a file."""
     rows: list[dict[str, str]] = []
     with suppress(OSError, csv.Error), path.open(encoding="utf-8", errors="replace") as file:
         # line by line: what comes before something unreadable is kept
@@ -197,7 +197,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def number(value: Any) -> float | None:
-    """A finite number from text or JSON; None for everything else."""
+    """Parse a finite number from text or JSON; None for everything else."""
     if value is None or isinstance(value, bool):
         return None
     try:
@@ -208,7 +208,7 @@ def number(value: Any) -> float | None:
 
 
 def natural(text: str) -> tuple[bool, float, str]:
-    """A key that sorts numbers by value, before words."""
+    """Return a key that sorts numbers by value, before words."""
     value = number(text)
     return value is None, value or 0.0, text
 

@@ -70,12 +70,12 @@ class Section:
 
 
 def threshold_at(share: float, reference: float) -> float:
-    """The score that lies a share of the way from 1, the least that there is, to a reference."""
+    """Return the score at a share of the way from 1, the minimum, to a reference."""
     return 1 + share * (reference - 1)
 
 
 def sections(study: Study) -> list[Section]:
-    """The table's parts, as far as the study has reference scores; [] before the first pair."""
+    """Return the parts of the table that have reference scores; [] before the first pair."""
     if not study.pairs:
         return []
     found = [_absolute(study.pairs)]
@@ -204,19 +204,19 @@ def _place(row: Row, *, of_paper: bool = False) -> str:
 
 
 def difference(counts: Outcome) -> str:
-    """The difference of successes with its interval, in percentage points."""
+    """Format the difference of successes with its interval, in percentage points."""
     low, high = counts.interval
     return f"{100 * counts.difference:+.0f} ({100 * low:+.0f} to {100 * high:+.0f})"
 
 
 def p(counts: Outcome) -> str:
-    """A p-value with two significant digits."""
+    """Format a p-value with two significant digits."""
     value = counts.p_value
     return f"{value:.2g}" if value < 1 else "1"
 
 
 def csv_text(study: Study) -> str:
-    """The whole table as CSV: a line a threshold, the paper's row in columns of its own."""
+    """Return the whole table as CSV: a line per threshold, with columns for the paper's row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     of = ["only_first", "only_second", "both", "neither", "first", "second", "difference"]

@@ -19,7 +19,7 @@ _NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
 
 
 def composed(config: DictConfig) -> dict[str, Any]:
-    """What of a composed configuration decides the numbers, resolved, as JSON would have it."""
+    """Return the resolved config without keys that cannot affect results, as JSON types."""
     keys = [str(key) for key in config if key not in _NOT_COMPUTED]
     tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     for place in MACHINE_KEYS:
@@ -30,7 +30,7 @@ def composed(config: DictConfig) -> dict[str, Any]:
 
 
 def fingerprint(config: DictConfig) -> str:
-    """A hash of the files that the configuration is composed from."""
+    """Hash the files that the configuration is composed from."""
     digest = sha256(str(config.hydra.job.config_name).encode())
     for source in config.hydra.runtime.config_sources:
         folder = Path(source.path)
@@ -40,10 +40,10 @@ def fingerprint(config: DictConfig) -> str:
 
 
 def changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
-    """What to tell the user if what is to be kept was made from another configuration.
+    """Return a message if kept jobs ran with another base configuration, else None.
 
-    Composing takes a tenth of a second a job, so it waits until a file of the configuration has
-    changed.
+    Composing takes a tenth of a second per job, so jobs are compared only once a file of the
+    configuration has changed.
     """
     if read_plan(folder).sources == plan.sources:
         return None
@@ -65,7 +65,7 @@ def changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
 
 
 def _differences(was: Any, now: Any, at: str = "") -> list[str]:
-    """The keys in which two trees differ, with both values."""
+    """List the keys in which two trees differ, with both values."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         each = {**was, **now}
         found = [_differences(was.get(k), now.get(k), f"{at}.{k}" if at else k) for k in each]

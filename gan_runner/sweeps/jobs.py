@@ -26,10 +26,10 @@ NOTE, LOCK, OUTPUT = JOB, "job.lock", "output.txt"
 PLAN = "sweep.json"
 
 UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
-"""What the same command again sees to; every other status is an outcome, a divergence too."""
+"""Statuses that the same command resumes or retries; all others are outcomes, also `diverged`."""
 
 RESUMABLE = ("killed", "interrupted")
-"""What continues from its last checkpoint; a failed job starts anew."""
+"""Statuses that continue from the last checkpoint; a failed job starts anew."""
 
 MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
 """Keys that say where a job runs and where files lie, not what is computed."""
@@ -38,7 +38,7 @@ _READABLE = 80  # characters
 
 @dataclass
 class Plan:
-    """What the last command of a sweep asked for.
+    """The jobs that the last command of a sweep asked for.
 
     Attributes:
         jobs: overrides of each; none where a search draws them as it goes.
@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """What the files of a job say.
+    """One job of a sweep, read from its files.
 
     Attributes:
         folder: its directory.
@@ -82,40 +82,40 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Return True if nothing is left to do."""
         return self.status not in UNFINISHED
 
     @property
     def is_kept(self) -> bool:
-        """Whether what its run left stays, as an outcome or to be continued."""
+        """Return True if the files of its run stay, as an outcome or to be continued."""
         return self.is_done or self.status in RESUMABLE
 
     @property
     def can_resume(self) -> bool:
-        """Whether it was cut off and has checkpoints."""
+        """Return True if it was cut off and has checkpoints."""
         return self.status in RESUMABLE and any(self.folder.glob("**/checkpoints/step_*.pt"))
 
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
-        """What made a number of its run; empty where nothing says so."""
+        """Return the provenance of a tag of its run; empty without one."""
         provenances = next(self.folder.glob(f"**/{CARDS}"), None)
         provenance = (try_json(provenances) or {}).get(tag) if provenances else None
         return provenance if isinstance(provenance, dict) else {}
 
 
 def key_of(override: str) -> str:
-    """The key that an override sets: `+trainer.steps=5` -> `trainer.steps`."""
+    """Return the key that an override sets: `+trainer.steps=5` -> `trainer.steps`."""
     return override.lstrip("+~").partition("=")[0]
 
 
 def value_of(override: str) -> str:
-    """The value that an override sets, as text."""
+    """Return the value that an override sets, as text."""
     return override.partition("=")[2]
 
 
 def job_name(overrides: Sequence[str]) -> str:
-    """The directory of a job: words to read, then a hash of its overrides in any order.
+    """Return the folder name of a job: words to read, then a hash of its overrides in any order.
 
-    What says only where it runs (`device`) does not count.
+    Keys about the machine (`device`) do not count.
     """
     what = [override for override in overrides if key_of(override) not in MACHINE_KEYS]
     what.sort(key=lambda override: ("." in key_of(override), override))  # groups come first
@@ -124,7 +124,7 @@ def job_name(overrides: Sequence[str]) -> str:
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
-    """The directory of a sweep: its recipe, the keys that it varies, a hash of its command line."""
+    """Return the folder name of a sweep: recipe, varied keys, a hash of the command line."""
     what = sorted(
         argument
         for argument in arguments
@@ -144,7 +144,7 @@ def slug(words: str, content: Sequence[str]) -> str:
 
 
 def display_path(path: str) -> Path:
-    """A path as a user reads it best: relative, unless it leads out of the current folder."""
+    """Return a path to show: relative, unless it leads out of the current folder."""
     relative = Path(os.path.relpath(path))
     return Path(path).absolute() if ".." in relative.parts else relative
 
@@ -171,7 +171,7 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
 
 
 def read_plan(sweep_dir: Path) -> Plan:
-    """What the sweep's last command asked for; an empty plan where nothing says so."""
+    """Read the plan of the sweep's last command; an empty plan without one."""
     said = try_json(sweep_dir / PLAN) or {}
     return Plan(said.get("jobs", []), said.get("sources", ""), said.get("command", []))
 
@@ -184,7 +184,7 @@ def write_plan(sweep_dir: Path, plan: Plan) -> None:
 
 
 def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
-    """What a job's files say; None before it has begun.
+    """Read a job from its files; None before it has begun.
 
     Args:
         folder: of the job.
@@ -230,7 +230,7 @@ def clear(folder: Path) -> None:
 
 
 def _status(noted: str, summarised: str | None, held: bool) -> str:
-    """The run's own word counts where it came to an end, also by `gan-run resume=` later."""
+    """Return the status; the summary of an ended run counts first, also after a later resume."""
     if held:
         return "running"
     if summarised is not None and summarised not in ("failed", "interrupted"):
@@ -239,7 +239,7 @@ def _status(noted: str, summarised: str | None, held: bool) -> str:
 
 
 def is_held(folder: Path, name: str) -> bool:
-    """Whether a process holds a lock in a folder; the system lets go of it when that dies."""
+    """Return True if a living process holds a lock in a folder."""
     if not (folder / name).exists():
         return False
     lock = FileLock(folder / name)

@@ -1,7 +1,7 @@
-"""What `gan-run -m` adds to Hydra's multirun: the same command again goes on where it stopped.
+"""Hydra's multirun, with sweeps that the same command continues where they stopped.
 
-Hydra's sweeper says which jobs there are and its launcher where they run. Each job keeps a status
-file (`jobs`). Whoever watches reads those, wherever the jobs run (`monitor`), and makes the table.
+Hydra's sweeper lists the jobs and its launcher runs them. Each job keeps a status file (`jobs`). A
+monitor reads those files, wherever the jobs run (`monitor`), and writes the table.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ _launching = ExitStack()  # holds Hydra's sweeper to the jobs of a design, until
 
 
 def is_multirun(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for a sweep."""
+    """Return True if a command line asks for a sweep."""
     return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
 
 
 def sweep_arguments(arguments: Sequence[str]) -> list[str]:
-    """A sweep's command line, with the names of its directory and of its jobs' where it is silent.
+    """Return a sweep's command line with default names for its directory and its jobs' folders.
 
-    The directory is named by what the sweep is, so that the same command finds it again.
+    The directory's name follows from the command, so that the same command finds it again.
     """
     flags, overrides = _split(arguments)
     ours = {
@@ -135,7 +135,7 @@ def sweep_session(*, before: Before | None = None, after: After | None = None) -
 
 
 def is_launcher() -> bool:
-    """Whether this process is the one that conducts a sweep, not one that a launcher made."""
+    """Return True if this process launched the sweep, False in the workers."""
     return _watch is not None and _watch.pid == os.getpid()
 
 
@@ -177,7 +177,7 @@ class SweepCallback(Callback):
 
 
 def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration that a job will be called with."""
+    """Compose the configuration of a job."""
     cfg = compose_job(config, overrides)
     with open_dict(cfg):
         del cfg["hydra"]
@@ -185,7 +185,7 @@ def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def _ill_directed(config: DictConfig) -> str | None:
-    """What is wrong with the settings of a search, if it is one."""
+    """Return the fault in the settings of a search, None without one."""
     sweeper = config.hydra.sweeper
     if "direction" not in sweeper:
         return None
@@ -203,7 +203,7 @@ def _ill_directed(config: DictConfig) -> str | None:
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Flags with their values, and overrides."""
+    """Split a command line into flags with their values, and overrides."""
     flags: list[str] = []
     overrides: list[str] = []
     rest = iter(arguments)
@@ -216,7 +216,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def stopped(number: int, _: FrameType | None) -> None:
-    """Handler of a signal: the jobs that this process has workers for may save what they have."""
+    """Handle a signal: let the workers of this process save their state."""
     if _watch is not None and is_launcher():
         for each in STOPPING:  # a second one is not waited for
             signal.signal(each, signal.default_int_handler)
@@ -225,7 +225,7 @@ def stopped(number: int, _: FrameType | None) -> None:
 
 
 def _grid(config: DictConfig) -> list[list[str]]:
-    """The jobs of a sweep over lists; none where a search draws them as it goes."""
+    """Return the jobs of a sweep over lists; none for a search, which draws them as it goes."""
     sweeper = config.hydra.sweeper
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []

@@ -76,3 +76,36 @@ def test_blocks_that_are_alike_share_a_line() -> None:
     table = summary.table(whole=False)
     assert table.count("Bottleneck x6") == 2 and table.count("Bottleneck x5") == 1
     assert len(table.splitlines()) < 12 < len(summary.table(whole=True).splitlines())
+
+
+class Attentive(torch.nn.Module):
+    """Attention over 5 tokens of 8 numbers, a matrix of its own, and a layer that it never calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+        self.matrix = torch.nn.Parameter(torch.randn(8, 3))
+        self.unused = torch.nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return self.attention(x, x, x)[0] @ self.matrix
+
+
+def test_parameters_outside_of_plain_layers_are_listed() -> None:
+    summary = summarise(Attentive(), torch.randn(2, 5, 8), batch_size=4)
+    rows = {layer.name: (layer.kind, layer.parameters, layer.flops) for layer in summary.layers}
+    # in_proj 24 x 8 + 24 and out_proj 8 x 8 + 8; 2 * 5 * 4 * 64 for the projections, 4 * 25 * 8 for the products
+    assert rows == {
+        "attention": ("MultiheadAttention", 288, 2560 + 800),
+        "(other)": ("Attentive", 30, 0),
+    }
+    assert sum(layer.parameters for layer in summary.layers) == summary.parameters == 318
+    text = summary.text("critic", whole=True)
+    assert "(without Attentive)" in text and "2 for a multiply-add" in text
+
+
+def test_fast_activations_have_the_names_that_people_know() -> None:
+    table = summarise(mlp.Critic(POINTS, width=3), torch.randn(4, 2), batch_size=4).table(
+        whole=True
+    )
+    assert "ReLU" in table and "PiecewiseLinear" not in table

@@ -68,9 +68,7 @@ def test_a_run_directory_explains_itself(engine, tmp_path: Path) -> None:
         "critic": 621,
     }
     architecture = (tmp_path / "architecture.txt").read_text()
-    assert (
-        "4,697 parameters" in architecture and "features.4        PiecewiseLinear" in architecture
-    )
+    assert "4,697 parameters" in architecture and "features.4        LeakyReLU" in architecture
     assert summary["versions"]["torch"] == torch.__version__
 
 
