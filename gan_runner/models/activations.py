@@ -8,28 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from gan_runner.models.blocks import PiecewiseLinear
+
 Activation = Literal["relu", "leaky_relu", "tanh", "softplus_centred", "elu", "silu", "gated"]
-
-
-class PiecewiseLinear(nn.Module):
-    """ReLU (slope 0) and LeakyReLU, bit-identical to torch: x for x > 0, slope x elsewhere.
-
-    It is a product with a mask that autograd treats as a constant. The second derivative is zero,
-    and under a gradient penalty torch's own layers would propagate these zeros through the network.
-    """
-
-    def __init__(self, slope: float = 0.0) -> None:
-        super().__init__()
-        self.slope, self.lipschitz = slope, max(1.0, abs(slope))
-        self.listed_as = "LeakyReLU" if slope else "ReLU"
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the activation to a tensor of any shape."""
-        return x * x.detach().sign().clamp(min=self.slope)
-
-    def extra_repr(self) -> str:
-        """Return the arguments for `repr`."""
-        return f"slope={self.slope}"
 
 
 class SoftplusCentred(nn.Module):

@@ -1,4 +1,4 @@
-"""Pieces that the architectures share: resampling, initialisation, sizes."""
+"""Pieces that the architectures share: sequences, the fast ReLU, resampling, initialisation."""
 
 from __future__ import annotations
 
@@ -20,6 +20,39 @@ InitOrTorchs = Init | Literal["default"]
 SMALLEST, LARGEST = 8, 128  # pixels a side
 
 _PAPER_WIDTH = 64  # filters next to the image, which the 0.02 of DCGAN was chosen for
+
+
+class ConditionalSequential(nn.Sequential):
+    """A sequence of layers that passes the labels to layers with `takes_labels`."""
+
+    takes_labels = True
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Apply all layers to the first layer's input x and labels (N,) or None."""
+        for layer in self:
+            x = layer(x, y) if getattr(layer, "takes_labels", False) else layer(x)
+        return x
+
+
+class PiecewiseLinear(nn.Module):
+    """ReLU (slope 0) and LeakyReLU, bit-identical to torch: x for x > 0, slope x elsewhere.
+
+    It is a product with a mask that autograd treats as a constant. The second derivative is zero,
+    and under a gradient penalty torch's own layers would propagate these zeros through the network.
+    """
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope, self.lipschitz = slope, max(1.0, abs(slope))
+        self.listed_as = "LeakyReLU" if slope else "ReLU"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation to a tensor of any shape."""
+        return x * x.detach().sign().clamp(min=self.slope)
+
+    def extra_repr(self) -> str:
+        """Return the arguments for `repr`."""
+        return f"slope={self.slope}"
 
 
 def downsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> list[nn.Module]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_into
 from gan_runner.models.blocks import (
+    ConditionalSequential,
     Init,
     KernelSize,
     PositiveInt,
@@ -28,7 +29,6 @@ from gan_runner.models.blocks import (
 )
 from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
-    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
     classes_used,

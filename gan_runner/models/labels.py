@@ -16,18 +16,6 @@ GeneratorLabels = Literal["none", "embedding", "conditional_norm"]
 CriticLabels = Literal["none", "concatenation", "projection"]
 
 
-class ConditionalSequential(nn.Sequential):
-    """A sequence of layers that passes the labels to layers with `takes_labels`."""
-
-    takes_labels = True
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Apply all layers to the first layer's input x and labels (N,) or None."""
-        for layer in self:
-            x = layer(x, y) if getattr(layer, "takes_labels", False) else layer(x)
-        return x
-
-
 class ConcatLabelEmbedding(nn.Module):
     """[z, E_y]: the noise and a learned vector of the label, of the same dimension.
 

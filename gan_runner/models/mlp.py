@@ -12,10 +12,15 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_into
-from gan_runner.models.blocks import InitOrTorchs, PositiveInt, init_weights, initialise
+from gan_runner.models.blocks import (
+    ConditionalSequential,
+    InitOrTorchs,
+    PositiveInt,
+    init_weights,
+    initialise,
+)
 from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
-    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
     classes_used,

@@ -13,10 +13,17 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.activations import Activation, activation_layer, channels_out_of
-from gan_runner.models.blocks import Init, PositiveInt, Unrectified, crop, image_sides, init_weights
+from gan_runner.models.blocks import (
+    ConditionalSequential,
+    Init,
+    PositiveInt,
+    Unrectified,
+    crop,
+    image_sides,
+    init_weights,
+)
 from gan_runner.models.critic_output import BatchStatistics, CriticOutput
 from gan_runner.models.labels import (
-    ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
     classes_used,

@@ -76,6 +76,7 @@ class Objective:
         self.estimates = {"wasserstein/critic": wasserstein_estimate, **(estimates or {})}
         self.n_critic = n_critic
         self.prior, self.heads = prior, dict(heads or {})
+        self._compares = requirements_of(generator_loss).real_scores
         self.input_noise = input_noise if input_noise is not None and input_noise.std else None
 
     def set_step(self, step: int) -> None:
@@ -144,7 +145,7 @@ class Objective:
         if self.generator_loss_fn is None:
             return []
         f = critic(fake.x, fake.y)
-        if requirements_of(self.generator_loss_fn).real_scores:
+        if self._compares:
             with torch.no_grad():  # data does not depend on the generator
                 r = critic(real.x, real.y)
             score = self.generator_loss_fn(r, f)
@@ -160,7 +161,8 @@ def _evaluate(
     values: list[Tensor] = []
     logs: dict[str, Tensor] = {}
     for name, term in terms.items():
-        value = term(own if requirements_of(term).own_weights else critic, real, fake)
+        wants_own = own is not critic and requirements_of(term).own_weights
+        value = term(own if wants_own else critic, real, fake)
         if isinstance(value, Loss):
             logs |= value.logs
             value = value.total

@@ -8,8 +8,7 @@ from torch import nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models import dcgan, mlp, resnet
-from gan_runner.models.activations import PiecewiseLinear
-from gan_runner.models.blocks import initialise
+from gan_runner.models.blocks import PiecewiseLinear, initialise
 
 POINTS = DataSpec("points", (2,))
 

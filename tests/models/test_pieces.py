@@ -10,13 +10,8 @@ from torch import nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models import dcgan, mlp, resnet, resnet101
-from gan_runner.models.activations import (
-    Gate,
-    PiecewiseLinear,
-    SoftplusCentred,
-    activation_layer,
-    channels_out_of,
-)
+from gan_runner.models.activations import Gate, SoftplusCentred, activation_layer, channels_out_of
+from gan_runner.models.blocks import PiecewiseLinear
 from gan_runner.models.critic_output import CriticOutput, MinibatchDiscrimination, MinibatchStddev
 from gan_runner.models.labels import ConcatLabelEmbedding, ConcatLabels
 from gan_runner.models.norms import ConditionalNorm, norm_layer, normalise_weights
