@@ -50,6 +50,9 @@ from gan_runner.training.step import ORDERS, Iteration
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
 
+# "heldout" is unused; it keeps the seeds after it as they were
+_USES = ("generator", "critic", "stream", "heldout", "noise", "training", "heads")
+
 Inputs = Mapping[str, tuple[Tensor, Tensor | None]]
 """Inputs to try the generator and the critic with, by player."""
 
@@ -88,14 +91,11 @@ def _engine(
 ) -> Engine:
     settings: Settings = instantiate(config["trainer"])
     dataset, table = tables.of(config["dataset"])
-    # "heldout" is unused; it keeps the seeds after it as they were
-    uses = ("generator", "critic", "stream", "heldout", "noise", "training", "heads")
-    seeds = _seeds(config["seed"], uses)
+    seeds = _seeds(config["seed"], _USES)
 
     objective: Objective = instantiate(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
-    if settings.ema_decay == 0:  # then it is the generator as it stands, its batch norm too
-        nets.generator_ema.train()
+    nets.generator_ema.train(settings.ema_decay == 0)  # without an average, batch norm as it stands
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
     heldout = held_out(
@@ -109,8 +109,6 @@ def _engine(
     metrics = _metrics(config["metrics"], context)
     settings = compatibility.check(objective, nets, optimizers, settings, metrics)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
-    # saved as resolved: on another machine auto would decide otherwise
-    used = {**config, "trainer": {**config["trainer"], "precision": precision}}
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     random = torch.Generator().manual_seed(seeds["noise"])
     noise = _fixed_noise(
@@ -121,28 +119,34 @@ def _engine(
         set_memory_format(nets, device, dtype)
     inputs = _probes(noise, dataset.spec, random=random)
     summaries = {
-        name: summarise(getattr(nets, name), *given, batch_size=settings.batch_size)
-        for name, given in inputs.items()
+        name: summarise(getattr(nets, name), *example, batch_size=settings.batch_size)
+        for name, example in inputs.items()
     }
+    saved, architecture, short = _texts(config, precision, summaries)
     run = RunSpec(
-        spec=dataset.spec,
-        settings=settings,
-        heldout=heldout,
-        noise=noise,
-        metrics=metrics,
+        spec=dataset.spec, settings=settings, heldout=heldout, noise=noise, metrics=metrics,
         plots={name: instantiate(node, context) for name, node in config["plots"].items()},
         health=instantiate(config["health"]),
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
-        config=yaml.safe_dump(used, sort_keys=False),
-        architecture="\n".join(s.text(name, whole=True) for name, s in summaries.items()),
-        summary="".join(s.text(name, whole=False) for name, s in summaries.items()),
-    )
+        config=saved, architecture=architecture, summary=short,
+    )  # fmt: skip
     game = _game(nets, objective, optimizers, stream, inputs, dtype)
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Engine(
         run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
         stream=stream,
     )  # fmt: skip
+
+
+def _texts(
+    config: ConfigTree, precision: str, summaries: Mapping[str, Summary]
+) -> tuple[str, str, str]:
+    """Return the texts of a run: its configuration, and its networks in full and in short."""
+    # saved as resolved: on another machine auto would decide otherwise
+    used = {**config, "trainer": {**config["trainer"], "precision": precision}}
+    whole = "\n".join(s.text(name, whole=True) for name, s in summaries.items())
+    short = "".join(s.text(name, whole=False) for name, s in summaries.items())
+    return yaml.safe_dump(used, sort_keys=False), whole, short
 
 
 def _put(device: torch.device, *modules: nn.Module | None) -> None:

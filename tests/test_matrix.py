@@ -181,9 +181,10 @@ def test_every_optimizer_steps_both_players(
         network = getattr(nets, name)
         moved = (weights - _weights(network)).abs()
         gradient = torch.cat([p.grad.flatten() for p in network.parameters()]).abs()
-        # lr |g| for SGD; lr g / |g| for Adam; lr g / sqrt((1 - alpha) g^2) for RMSProp
+        # lr |g| for SGD; lr g / (|g| + eps) for Adam; lr g / (sqrt((1 - alpha) g^2) + eps) for RMSProp
         size = {
-            "sgd": gradient, "adam": torch.ones(()), "rmsprop": torch.tensor(10.0), "sghmc": gradient
+            "sgd": gradient, "adam": gradient / (gradient + 1e-8),
+            "rmsprop": gradient / (0.1 * gradient + 1e-8), "sghmc": gradient,
         }[optimizer]  # fmt: skip
         projected = built.game.objective.constraint is not None and name == "critic"
         active = gradient > 0.01 * gradient.max()

@@ -82,17 +82,20 @@ def image_folder(
     if table.facts["bad"]:
         warnings.warn(f"{table.facts['bad']}; skipped", stacklevel=2)
     x, y, facts = table
-    if facts["classes"] and _SPLITS.issuperset(map(str.lower, facts["classes"])):
-        classes = " and ".join(facts["classes"])
-        warnings.warn(
-            f"dataset.path={path}: the classes are {classes}, which look like splits; to train on"
-            " one of them, append the name to the path",
-            stacklevel=2,
-        )
+    _warn_of_splits(path, facts["classes"])
     parts = slice(0, facts["n_train"]), slice(facts["n_train"], None)
     train, rest = (Batch(x[rows], None if y is None else y[rows]) for rows in parts)
     spec = DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(facts["classes"]))
     return Dataset(spec, train, rest)
+
+
+def _warn_of_splits(path: str, classes: Sequence[str]) -> None:
+    if classes and _SPLITS.issuperset(map(str.lower, classes)):
+        warnings.warn(
+            f"dataset.path={path}: the classes are {' and '.join(classes)}, which look like splits;"
+            " to train on one of them, append the name to the path",
+            stacklevel=3,
+        )
 
 
 def _content_hash(names: Sequence[str], digest: Digest, options: list[Any]) -> str:

@@ -139,8 +139,8 @@ def _hidden(
     """Hidden layers: Linear, norm, activation."""
     layers: list[nn.Module] = []
     out = channels_into(name, width)
-    for given in [inputs] + [width] * (depth - 1):
-        layers.append(nn.Linear(given, out))
+    for fan_in in [inputs] + [width] * (depth - 1):
+        layers.append(nn.Linear(fan_in, out))
         if norm not in {"none", "spectral"} or n_classes:
             layers.append(norm_layer(norm, out, n_classes=n_classes, of_maps=False))
         layers.append(activation_layer(name, double_backward=double_backward))

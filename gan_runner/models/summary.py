@@ -164,10 +164,14 @@ def _watch(network: nn.Module, layers: list[Layer]) -> Iterator[None]:
             first = output[0] if isinstance(output, tuple) else output
             count = sum(p.numel() for p in new)
             flops = _flops(module, inputs[0].shape, first.shape)
-            known = flops > 0 or isinstance(module, nn.Embedding) or all(p.ndim < 2 for p in new)
+            is_counted_here = (
+                flops > 0 or isinstance(module, nn.Embedding) or all(p.ndim < 2 for p in new)
+            )
             shape = tuple(first.shape[1:])
             kind = kind_of(module)
-            layers.append(Layer(name or "(other)", kind, shape, count, flops, is_counted=known))
+            layers.append(
+                Layer(name or "(other)", kind, shape, count, flops, is_counted=is_counted_here)
+            )
 
         hooks.append(module.register_forward_hook(note))
     try:

@@ -136,7 +136,7 @@ def input_gradient(critic: Critic, x: Tensor, y: Tensor | None) -> Tensor:
     `torch.func.grad` gives the bits of `autograd.grad(create_graph=True)`, and unlike it can be
     compiled and vectorised over replicas.
     """
-    return grad(lambda at: critic(at, y).sum())(x)
+    return grad(lambda points: critic(points, y).sum())(x)
 
 
 def gradient_norm(gradient: Tensor) -> Tensor:

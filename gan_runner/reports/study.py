@@ -89,8 +89,8 @@ def _columns(study: Study) -> list[dict[str, Any]]:
 
 def _row(study: Study, name: str, budget: Budget) -> dict[str, Any]:
     runs = [study.by_architecture[name].get(objective) for objective in study.objectives]
-    known = [run for run in runs if run is not None]
-    cells = _cells(known[0].cells, name) if known else {}
+    present = [run for run in runs if run is not None]
+    cells = _cells(present[0].cells, name) if present else {}
     scores = [run.score if run and run.status == "completed" else None for run in runs]
     cells |= {"score_0": scores[0], "score_1": scores[1]}
     if scores[0] is not None and scores[1] is not None:
@@ -125,8 +125,8 @@ def _cells(line: Mapping[str, str], name: str) -> dict[str, Any]:
 
 
 def _study(study: Study) -> dict[str, Any]:
-    found = table.sections(study)
-    thresholds = [_at(row.threshold, row.counts) for row in found[0].rows] if found else []
+    parts = table.sections(study)
+    thresholds = [_at(row.threshold, row.counts) for row in parts[0].rows] if parts else []
     marks = [("real data", study.real)] if study.real is not None else []
     for objective, score in study.baselines.items():
         label = study.labels[study.objectives.index(objective)]

@@ -98,16 +98,16 @@ def endpoint(study: Study) -> Endpoint | None:
 def comparisons(study: Study) -> list[Comparison]:
     """Compare score, Frechet distance and diversity of both objectives, then every further arm."""
     first, second = study.objectives
-    found = [
+    results = [
         _compare(study, (first, second), "score", _score),
         _compare(study, (first, second), "Frechet distance", _column("frechet")),
         _compare(study, (first, second), "diversity", _column("diversity")),
     ]
     for arm in study.arms[2:]:
-        found.append(_compare(study, (first, arm), "score", _score))
-        found.append(_compare(study, (arm, second), "score", _score))
-    found.append(_equal_critic_updates(study))
-    return [comparison for comparison in found if comparison is not None]
+        results.append(_compare(study, (first, arm), "score", _score))
+        results.append(_compare(study, (arm, second), "score", _score))
+    results.append(_equal_critic_updates(study))
+    return [comparison for comparison in results if comparison is not None]
 
 
 def progress(study: Study) -> list[Progress]:
@@ -127,7 +127,7 @@ def seed_correlations(study: Study) -> dict[str, tuple[int, int, float]]:
 
     Architectures with fewer seeds than the most that the arm has are left out.
     """
-    found = {}
+    results = {}
     for arm in study.arms:
         groups: dict[str, list[float]] = {}
         for run in study.runs:
@@ -138,18 +138,18 @@ def seed_correlations(study: Study) -> dict[str, tuple[int, int, float]]:
         full = [scores for scores in groups.values() if len(scores) == most]
         correlation = intraclass_correlation(full)
         if correlation is not None:
-            found[arm] = (len(full), most, correlation)
-    return found
+            results[arm] = (len(full), most, correlation)
+    return results
 
 
 def _compare(
     study: Study, arms: tuple[str, str], quantity: str, value_of: _Value
 ) -> Comparison | None:
     pairs = [(value_of(one), value_of(two)) for one, two in _paired(study, *arms).values()]
-    known = [(one, two) for one, two in pairs if one is not None and two is not None]
-    if not known:
+    complete = [(one, two) for one, two in pairs if one is not None and two is not None]
+    if not complete:
         return None
-    first, second = zip(*known, strict=True)
+    first, second = zip(*complete, strict=True)
     return Comparison(*arms, quantity, differences(first, second))
 
 
@@ -159,9 +159,9 @@ def _equal_critic_updates(study: Study) -> Comparison | None:
         {number(run.cells.get("n_critic")) for run in study.runs if run.arm == arm} - {None}
         for arm in study.objectives
     ]
-    if any(len(found) != 1 for found in updates):
+    if any(len(results) != 1 for results in updates):
         return None
-    each = dict(zip(study.objectives, (found.pop() or 1.0 for found in updates), strict=True))
+    each = dict(zip(study.objectives, (results.pop() or 1.0 for results in updates), strict=True))
     fewest = min(each.values())
 
     def value(run: Run) -> float | None:
@@ -176,14 +176,14 @@ def _equal_critic_updates(study: Study) -> Comparison | None:
 
 def _paired(study: Study, first: str, second: str) -> dict[str, tuple[Run, Run]]:
     """Return both runs of each architecture on which two arms have ended."""
-    found = {}
+    results = {}
     for name, runs in study.by_architecture.items():
         if name == BASELINE or first not in runs or second not in runs:
             continue
         pair = (runs[first], runs[second])
         if pair[0].outcome is not None and pair[1].outcome is not None:
-            found[name] = pair
-    return found
+            results[name] = pair
+    return results
 
 
 def _score(run: Run) -> float | None:

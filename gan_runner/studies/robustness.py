@@ -80,16 +80,16 @@ def _of_one_kind(jobs: Sequence[Job]) -> list[Job]:
 
 def _row(job: Job) -> dict[str, Any]:
     """Return one line of results.csv; unknown cells are omitted."""
-    made = {key_of(override): value_of(override) for override in job.overrides}
+    choices = {key_of(override): value_of(override) for override in job.overrides}
     summary, networks = job.summary, job.summary.get("networks", {})
-    seed = made.get("model.seed", "")
+    seed = choices.get("model.seed", "")
     final = summary.get("final", {})
     score = summary.get("final", {}).get(SCORE) if job.status == "completed" else None
     row = {
         "architecture": BASELINE if seed in ("null", "None") else seed,
-        "arm": _arm(made),
-        "objective": made.get("objective", ""),
-        "seed": made.get("seed", "0"),
+        "arm": _arm(choices),
+        "objective": choices.get("objective", ""),
+        "seed": choices.get("seed", "0"),
         "status": job.status,
         "health": summary.get("health", {}).get("state", ""),
         "score": _cell(score),
@@ -109,21 +109,21 @@ def _row(job: Job) -> dict[str, Any]:
     return row | _scores_at(job.folder) | {"run_dir": job.folder.name}
 
 
-def _arm(made: Mapping[str, str]) -> str:
+def _arm(choices: Mapping[str, str]) -> str:
     """Return the name of a job's arm: its objective, and the critic's norm where that is set."""
-    norm = made.get("model.critic.norm")
-    return "_".join([made.get("objective", ""), *([norm] if norm else [])])
+    norm = choices.get("model.critic.norm")
+    return "_".join([choices.get("objective", ""), *([norm] if norm else [])])
 
 
 def _scores_at(folder: Path) -> dict[str, Any]:
     """Return the score at each step of a run that has one, as columns `score_at_STEP`."""
-    found = {}
+    scores = {}
     for line in _lines(folder / "metrics.jsonl"):
         with suppress(ValueError):
             record = json.loads(line)
             if SCORE in record:
-                found[f"score_at_{record['step']}"] = record[SCORE]
-    return found
+                scores[f"score_at_{record['step']}"] = record[SCORE]
+    return scores
 
 
 def _lines(path: Path) -> list[str]:

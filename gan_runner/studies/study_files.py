@@ -106,11 +106,11 @@ class Study:
 
         The study's seed is the smallest that an architecture has; others tell how much seeds vary.
         """
-        found: dict[str, dict[str, Run]] = {}
+        by_label: dict[str, dict[str, Run]] = {}
         runs = sorted(self.runs, key=lambda run: natural(run.seed))
         for run in sorted(runs, key=lambda run: natural(run.architecture)):
-            found.setdefault(run.architecture, {}).setdefault(run.arm, run)
-        return found
+            by_label.setdefault(run.architecture, {}).setdefault(run.arm, run)
+        return by_label
 
     @property
     def pairs(self) -> list[Pair]:
@@ -130,13 +130,13 @@ class Study:
     @property
     def iterations(self) -> dict[str, int]:
         """Generator updates of the completed runs by the name of their objective."""
-        found: dict[str, int] = {}
+        by_label: dict[str, int] = {}
         for objective, label in zip(self.objectives, self.labels, strict=True):
             runs = [run for run in self.runs if run.arm == objective]
             steps = [number(run.cells.get("steps")) for run in runs if run.status == "completed"]
-            if known := [int(n) for n in steps if n is not None]:
-                found[label] = max(known)
-        return found
+            if numbers := [int(n) for n in steps if n is not None]:
+                by_label[label] = max(numbers)
+        return by_label
 
     @property
     def real(self) -> float | None:
@@ -146,9 +146,9 @@ class Study:
     @property
     def baselines(self) -> dict[str, float]:
         """Scores of the DCGAN baseline by objective, where they are known."""
-        known = self.facts.get("baseline")
-        known = known if isinstance(known, dict) else {}
-        scores = {o: number(known.get(o, known.get(_SAME.get(o, o)))) for o in self.objectives}
+        numbers = self.facts.get("baseline")
+        numbers = numbers if isinstance(numbers, dict) else {}
+        scores = {o: number(numbers.get(o, numbers.get(_SAME.get(o, o)))) for o in self.objectives}
         return {o: score for o, score in scores.items() if score is not None}
 
     @property

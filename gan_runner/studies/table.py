@@ -78,12 +78,12 @@ def sections(study: Study) -> list[Section]:
     """Return the parts of the table that have reference scores; [] before the first pair."""
     if not study.pairs:
         return []
-    found = [_absolute(study.pairs)]
+    tables = [_absolute(study.pairs)]
     if study.baseline is not None:
-        found.append(_to_baseline(study, study.baseline))
+        tables.append(_to_baseline(study, study.baseline))
     if study.real is not None:
-        found.append(_to_real(study.pairs, study.real))
-    return found
+        tables.append(_to_real(study.pairs, study.real))
+    return tables
 
 
 def _absolute(pairs: list[Pair]) -> Section:

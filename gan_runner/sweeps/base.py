@@ -47,27 +47,29 @@ def changed(folder: Path, plan: Plan, config: DictConfig) -> str | None:
     """
     if read_plan(folder).sources == plan.sources:
         return None
-    found: dict[str, None] = {}
+    differences: dict[str, None] = {}
     for job in read_jobs(folder):
         if job.is_kept and job.config:
             try:
                 now = composed(compose_job(config, job.overrides))
             except (HydraException, OmegaConfBaseException) as error:
                 now = {"it cannot be composed": str(error).splitlines()[0]}
-            found |= dict.fromkeys(_differences(job.config, now))
-    if not found:
+            differences |= dict.fromkeys(_differences(job.config, now))
+    if not differences:
         return None
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     return (
-        f"{folder}: its jobs ran with another configuration: {', '.join([*found][:3])}{more};"
+        f"{folder}: its jobs ran with another configuration: {', '.join([*differences][:3])}{more};"
         " name another directory, hydra.sweep.dir=FOLDER, or remove this one"
     )
 
 
-def _differences(was: Any, now: Any, at: str = "") -> list[str]:
+def _differences(was: Any, now: Any, prefix: str = "") -> list[str]:
     """List the keys in which two trees differ, with both values."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         each = {**was, **now}
-        found = [_differences(was.get(k), now.get(k), f"{at}.{k}" if at else k) for k in each]
-        return [what for whats in found for what in whats]
-    return [] if was == now else [f"{at} {json.dumps(was)} -> {json.dumps(now)}"]
+        differences = [
+            _differences(was.get(k), now.get(k), f"{prefix}.{k}" if prefix else k) for k in each
+        ]
+        return [what for whats in differences for what in whats]
+    return [] if was == now else [f"{prefix} {json.dumps(was)} -> {json.dumps(now)}"]

@@ -48,8 +48,6 @@ _VALUED = {
 _LAUNCHERS = ("joblib", "submitit", "ray")
 
 OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
-# For recipes whose learning rates keep a published ratio.
-OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b))
 
 Compose = Callable[[Sequence[str]], DictConfig]
 Before = Callable[[DictConfig, Plan, Sequence[Job], Compose], None]
@@ -81,8 +79,8 @@ def sweep_arguments(arguments: Sequence[str]) -> list[str]:
         "hydra/hydra_logging": "none",
         "+hydra.callbacks.sweep._target_": f"{__name__}.SweepCallback",
     }
-    given = {override.partition("=")[0] for override in overrides}
-    return [*flags, *overrides, *(f"{key}={ours[key]}" for key in ours if key not in given)]
+    typed = {override.partition("=")[0] for override in overrides}
+    return [*flags, *overrides, *(f"{key}={ours[key]}" for key in ours if key not in typed)]
 
 
 @contextmanager
@@ -126,8 +124,8 @@ def sweep_session(*, before: Before | None = None, after: After | None = None) -
         _launching.close()
         if _watch is not None:
             jobs = _watch.finish()
-            if after is not None and jobs and (said := after(_watch.folder, jobs)):
-                print(said)
+            if after is not None and jobs and (text := after(_watch.folder, jobs)):
+                print(text)
     asked = {job_name(overrides) for overrides in _watch.plan.jobs} if _watch else set()
     counted = (job for job in jobs if not asked or job_name(job.overrides) in asked)
     if any(job.status != "completed" for job in counted):

@@ -42,18 +42,18 @@ def diverged_path(run_dir: Path) -> Path:
 
 def save_nonfinite_steps(engine: EngineLike, recorders: Sequence[Recorder]) -> None:
     """Write diverged.pt for each run whose first non-finite loss lies since the last point."""
-    found: dict[int, list[int]] = {}
+    runs_by_step: dict[int, list[int]] = {}
     for k, recorder in enumerate(recorders):
         if (step := recorder.find_nonfinite_step()) is not None:
-            found.setdefault(step, []).append(k)
-    if not found:
+            runs_by_step.setdefault(step, []).append(k)
+    if not runs_by_step:
         return
     present, spent = copied(engine.state_dicts()), dict(engine.timer.spent)
     try:
         engine.load_state_dicts(_last_saved(recorders, present))
-        while engine.step < max(found):
-            if engine.step + 1 in found:
-                _take_and_save(engine, recorders, found[engine.step + 1])
+        while engine.step < max(runs_by_step):
+            if engine.step + 1 in runs_by_step:
+                _take_and_save(engine, recorders, runs_by_step[engine.step + 1])
             else:
                 engine.train_step()
     except ValueError as error:

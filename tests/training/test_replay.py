@@ -111,7 +111,7 @@ def test_healthy_runs_are_well(engine: Built, tmp_path: Path, objective: str) ->
 
 EXPLODES = (
     "objective=wgan", "objective.constraint=null", "objective.n_critic=1", "optimizer=sgd",
-    "optimizer.lr=0.1", "trainer.log_every=1",
+    "optimizer.lr=0.1", "trainer.log_every=1", "model.init=default",
 )  # fmt: skip
 
 
