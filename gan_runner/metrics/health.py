@@ -2,7 +2,8 @@
 
 The checks only compare numbers that are logged anyway, so health costs nothing and cannot change a
 run. A check without a logged metric is skipped: collapse needs `coverage/diversity_raw`, the slope
-of the critic `critic/input_gradient_norm`.
+of the critic `critic/input_gradient_norm`, and unlearned samples
+`images/classifier_score_raw`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ _SIGNS = {  # symptom: state
     "flat critic": "stalled",
     "no gradient": "stalled",
     "frozen loss": "stalled",
+    "unlearned": "stalled",
 }
 _LOSSES = ("loss/critic", "loss/generator")
 _STEEP = 1e3  # a loss that starts above this value may already be exploding
 _GROWTH = 1.01  # least factor between evaluations that counts as growth
+_TOLD_APART = 0.66  # nats of `jsd/probe_raw`, below which samples resemble data; log 2 = 0.693
 _FINITE = ("loss/", "grad_norm/")  # prefixes of tags whose values training depends on
 
 
@@ -43,7 +46,9 @@ class Health:
     - stalled: the critic gives no training signal. Its slope at data and samples,
       `critic/input_gradient_norm`, or the generator's gradient, `grad_norm/generator`, is at most
       `min_gradient`. Or `loss/critic` repeats its value within the relative tolerance `loss_rtol`;
-      batch noise prevents this while weights change.
+      batch noise prevents this while weights change. Or the samples are noise or one image:
+      `images/classifier_score_raw` is below `min_classifier_score`, while a probe, where there is
+      one, tells them from data.
 
     A loss or gradient that is not finite counts at once. Any other symptom counts after `patience`
     points in a row that log its metric. The state began at the first of these points, or at the
@@ -55,6 +60,8 @@ class Health:
         min_diversity: least diversity, as a share of the data's.
         min_gradient: norm of a gradient without effect: the epsilon of Adam and of RMSProp.
         loss_rtol: relative difference below which two means of a loss count as equal.
+        min_classifier_score: least score of samples; 1 means that all samples look alike to the
+            classifier, as noise and a constant image do.
         patience: points in a row.
     """
 
@@ -65,14 +72,12 @@ class Health:
         min_diversity: Annotated[float, Ge(0)] = 0.05,
         min_gradient: Annotated[float, Ge(0)] = 1e-8,
         loss_rtol: Annotated[float, Ge(0)] = 1e-6,
+        min_classifier_score: Annotated[float, Ge(1)] = 1.15,
         patience: Annotated[int, Ge(1)] = 2,
     ) -> None:
-        self.loss_blowup, self.min_diversity, self.min_gradient = (
-            loss_blowup,
-            min_diversity,
-            min_gradient,
-        )
-        self.loss_rtol, self.patience = loss_rtol, patience
+        self.loss_blowup, self.loss_rtol = loss_blowup, loss_rtol
+        self.min_diversity, self.min_gradient = min_diversity, min_gradient
+        self.min_classifier_score, self.patience = min_classifier_score, patience
         self.state, self.since, self.because = "ok", 0, ""
         self.history: list[tuple[int, str]] = [(0, "ok")]
         self._shown: dict[str, tuple[int, int, str]] = {}  # symptom: first step, count, reason
@@ -154,6 +159,12 @@ class Health:
         signs |= self._explosion(finite) | self._frozen(finite)
         if (diversity := finite.get("coverage/diversity_raw")) is not None:
             signs["sameness"] = self._sameness(diversity)
+        if (score := finite.get("images/classifier_score_raw")) is not None:
+            told_apart = finite.get("jsd/probe_raw", 1.0) >= _TOLD_APART
+            shows = score < self.min_classifier_score and told_apart
+            signs["unlearned"] = (
+                f"classifier score {score:.2f}: noise or one image" if shows else ""
+            )
         if (slope := finite.get("critic/input_gradient_norm")) is not None:
             signs["flat critic"] = (
                 f"critic's slope {slope:.2g}" if slope <= self.min_gradient else ""

@@ -195,3 +195,37 @@ def test_it_continues_where_its_state_was_taken() -> None:
         ]
         assert rest == states[cut:]
         assert other.state_dict() == whole.state_dict()
+
+
+SCORE, PROBE = "images/classifier_score_raw", "jsd/probe_raw"
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        (
+            [1.004, 1.0, 1.0, 1.05, 1.006],
+            [0, 1, 1, 1, 1],
+        ),  # architecture 0 of the study under GAN: noise
+        ([1.0, 1.08, 1.11, 1.1], [0, 1, 1, 1]),  # figure 2, networks without norms
+        ([1.19, 4.9, 5.3], [0, 0, 0]),  # a slow start
+        ([1.0, 1.1, 2.5, 4.0], [0, 1, 0, 0]),  # a slower one recovers
+        ([1.66, 1.21, 1.54, 1.11, 1.32], [0, 0, 0, 0, 0]),  # poor, but more than one image
+    ],
+)
+def test_samples_that_all_look_alike_are_a_stall(scores: list[float], expected: list[int]) -> None:
+    health = Health()
+    assert play(health, [{SCORE: score, PROBE: log(2)} for score in scores]) == expected
+    assert play(Health(), [{SCORE: score} for score in scores]) == expected  # without a probe, too
+    if expected[-1]:
+        assert "noise or one image" in health.because
+
+
+def test_data_of_one_class_is_no_stall_once_a_probe_cannot_tell_it_apart() -> None:
+    """Its own score is 1, however good the samples are."""
+    assert play(Health(), [{SCORE: 1.0, PROBE: p} for p in (0.69, 0.5, 0.3, 0.2)]) == [0, 0, 0, 0]
+
+
+def test_a_constant_image_is_a_collapse_before_it_is_a_stall() -> None:
+    points = [{SCORE: 1.0, DIVERSITY: 0.0, PROBE: log(2)}] * 3
+    assert play(Health(), points) == [0, 2, 2]
