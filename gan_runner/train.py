@@ -6,11 +6,8 @@ answer at once.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,49 +15,34 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.exits import leave, one_line_errors
 from gan_runner.commands.usage import asks_for_help, usage, with_saved_config
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import USAGE_ERROR, Interrupted, UsageError, explain
+from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.runs.layout import note_folders
 
 
 def main() -> None:
-    """Run `gan-run`; every error of the user ends in one line and an exit status."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole, to be explained in one line
+    """Run the command line: resume a run, print help, sweep, or train one run."""
     arguments = sys.argv[1:]
     plain_warnings("gan-run")
-    try:
-        _dispatch(arguments)
-    except Interrupted as stop:
-        _exit(str(stop), stop.exit_status)
-    except KeyboardInterrupt:
-        _exit("interrupted", 128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader has seen enough: gan-run --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
-        message = explain(error, sys.argv[1:], config_dir())
-        if message is None:
-            raise
-        _exit(message, getattr(error, "exit_status", USAGE_ERROR))
+    with one_line_errors():
+        if any(argument.startswith("resume=") for argument in arguments):
+            from gan_runner.commands.run import resume
 
+            resume(arguments)
+        elif asks_for_help(arguments):
+            print(usage(arguments))
+        elif {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+            from gan_runner.commands.sweep import sweep
 
-def _dispatch(arguments: Sequence[str]) -> None:
-    if any(argument.startswith("resume=") for argument in arguments):
-        from gan_runner.commands.run import resume
-
-        resume(arguments)
-    elif asks_for_help(arguments):
-        print(usage(arguments))
-    elif {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
-        from gan_runner.commands.sweep import sweep
-
-        sweep(arguments, _app)
-    elif "--dry-run" in arguments:
-        raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
-    else:
-        note_folders(arguments)
-        sys.argv[1:] = with_saved_config(arguments)
-        _app()
+            sweep(arguments, _app)
+        elif "--dry-run" in arguments:
+            raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
+        else:
+            note_folders(arguments)
+            sys.argv[1:] = with_saved_config(arguments)
+            _app()
 
 
 def job(cfg: DictConfig) -> Any:
@@ -74,12 +56,7 @@ def job(cfg: DictConfig) -> Any:
     try:
         return run(cfg)
     except UsageError as error:  # Hydra would announce a raised error by itself
-        _exit(str(error), error.exit_status)
-
-
-def _exit(message: str, status: int) -> NoReturn:
-    print(f"gan-run: {message}", file=sys.stderr)
-    sys.exit(status)
+        leave(str(error), error.exit_status)
 
 
 _app = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(job)

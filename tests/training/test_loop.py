@@ -195,3 +195,28 @@ def test_clock_tells_overhead_from_work() -> None:
     report = clock.report()
     assert report["total"] == pytest.approx(10.0, abs=0.1)
     assert report["share_outside_update"] == pytest.approx(1 - 7 / 8, abs=0.01)
+
+
+def test_a_second_run_into_a_folder_is_refused(engine, tmp_path: Path) -> None:
+    command = (*RHYTHM, "trainer.steps=2")
+    fit(engine(*command), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != ".lock"}
+    with pytest.raises(ValueError, match="already contains a run"):
+        fit(engine(*command), tmp_path)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.name != ".lock"} == before
+
+
+def test_an_engine_steps_before_there_is_a_folder_and_goes_on_in_one(
+    engine, tmp_path: Path
+) -> None:
+    """The same losses as a run that was recorded from its first step."""
+    command = (*RHYTHM, "trainer.steps=8")
+    built = engine(*command)
+    logs = [built.train_step()[0]["loss/critic"].item() for _ in range(4)]
+    assert not any(tmp_path.iterdir())
+    fit(built, tmp_path / "late")
+    fit(engine(*command), tmp_path / "whole")
+    late, whole = lines(tmp_path / "late"), lines(tmp_path / "whole")
+    assert [point["step"] for point in late] == [6, 8]
+    assert late[-1]["loss/critic"] == whole[-1]["loss/critic"]
+    assert np.mean(logs[2:]) == pytest.approx(whole[1]["loss/critic"], rel=1e-6)
