@@ -380,7 +380,7 @@ def test_everything_follows_the_threshold(study: Path, opened: Callable[..., Pag
     shown.find("#threshold").send_keys("\ue014\ue014\ue014\ue014")  # four times right: 7.0
     assert shown.find("#threshold-value").text == "> 7.0"
     assert shown.run(tiles) == [0, 2, 0, 3]
-    assert "p = 0.5." in shown.find("#verdict").text
+    assert "p = 0.25." in shown.find("#verdict").text
     shown.choose("outcome", "neither")
     assert shown.names == ["2", "3", "10"]  # 3 scores 7.0, which is not above
     chosen = shown.run("return document.querySelector('tbody.chosen').dataset.threshold")
