@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from gan_runner.runs import text_tables
 from gan_runner.studies.comparison import (
     LEAST,
     Comparison,
@@ -57,10 +58,7 @@ def markdown(study: Study) -> Iterator[str]:
         yield from (f"- {seed_text(arm, *values)}" for arm, values in correlations.items())
     if rows := progress(study):
         yield from ["", "## Scores over time", "", _TIME, ""]
-        yield f"| {' | '.join(_TIME_HEAD)} |"
-        yield f"{'|---' * len(_TIME_HEAD)}|"
-        for row in rows:
-            yield f"| {' | '.join(_time_cells(row))} |"
+        yield from text_tables.markdown([_TIME_HEAD, *map(_time_cells, rows)])
 
 
 PAIRS = (
@@ -107,10 +105,7 @@ def label(arm: str) -> str:
 def _pairs(compared: list[Comparison]) -> Iterator[str]:
     yield PAIRS
     yield ""
-    yield f"| {' | '.join(PAIRS_HEAD)} |"
-    yield f"{'|---' * len(PAIRS_HEAD)}|"
-    for row in compared:
-        yield f"| {' | '.join(cells(row))} |"
+    yield from text_tables.markdown([PAIRS_HEAD, *map(cells, compared)])
 
 
 def cells(row: Comparison) -> list[str]:

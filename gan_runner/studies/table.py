@@ -6,12 +6,11 @@ Thresholds are absolute, as in Gulrajani et al. 2017, and relative: a classifier
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gan_runner.runs import text_tables
 from gan_runner.runs.files import atomic_write
 from gan_runner.studies import comparison_text
 from gan_runner.studies.comparison_text import DEMONSTRATION
@@ -180,13 +179,13 @@ def _lines(study: Study, section: Section) -> Iterator[str]:
     head = ["threshold", *names, f"{second} - {first}", "p"]
     theirs = ["threshold", *names, f"{second} - {first}"]
     head += [f"paper: {name}" for name in theirs] if has_paper else []
-    yield "| " + " | ".join(head) + " |"
-    yield "|---" * len(head) + "|"
+    rows = [head]
     for row in section.rows:
         cells = [_place(row), *_counts(row.counts), difference(row.counts), p(row.counts)]
         if row.paper:
             cells += [_place(row, of_paper=True), *_counts(row.paper), difference(row.paper)]
-        yield "| " + " | ".join(cells) + " |"
+        rows.append(cells)
+    yield from text_tables.markdown(rows)
 
 
 def _counts(counts: Outcome) -> list[str]:
@@ -217,19 +216,17 @@ def p(counts: Outcome) -> str:
 
 def csv_text(study: Study) -> str:
     """Return the whole table as CSV: a line per threshold, with columns for the paper's row."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     of = ["only_first", "only_second", "both", "neither", "first", "second", "difference"]
     of += ["interval_low", "interval_high", "p_value"]
     head = ["kind", "share", "threshold", *of, "paper_threshold", *(f"paper_{name}" for name in of)]
-    writer.writerow(["first_objective", "second_objective", *head])
+    rows: list[list[str]] = [["first_objective", "second_objective", *head]]
     for section in sections(study):
         for row in section.rows:
             paper = _numbers(row.paper) if row.paper else [""] * len(of)
             place = [section.key, _or_empty(row.share), f"{row.threshold:.6g}"]
             cells = [*place, *_numbers(row.counts), _or_empty(row.paper_threshold), *paper]
-            writer.writerow([*study.objectives, *cells])
-    return text.getvalue()
+            rows.append([*study.objectives, *cells])
+    return text_tables.csv_text(rows)
 
 
 def _numbers(counts: Outcome) -> list[str]:
