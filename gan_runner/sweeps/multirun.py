@@ -62,11 +62,6 @@ _before: Before | None = None
 _launching = ExitStack()  # holds Hydra's sweeper to the jobs of a design, until the sweep ends
 
 
-def is_multirun(arguments: Sequence[str]) -> bool:
-    """Return True if a command line asks for a sweep."""
-    return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
-
-
 def sweep_arguments(arguments: Sequence[str]) -> list[str]:
     """Return a sweep's command line with default names for its directory and its jobs' folders.
 
