@@ -13,8 +13,9 @@
 #
 # Environment:
 #   WHEELS            folder of wheels (outputs/wheels); if it does not exist, nothing is installed
-#   DEVICE            cuda; cpu rehearses every step on a machine without a GPU, at tiny sizes
-#   BUDGET            seconds for everything (540)
+#   DEVICE            cuda; cpu rehearses every step on a machine without a GPU, at tiny sizes and
+#                     under five times the limits
+#   BUDGET            seconds for everything (540; 2,700 on a cpu)
 #   STEPS             names of the steps to run, separated by spaces (all)
 #   GAN_RUNNER_DATA   folder with torchvision's CIFAR-10 or MNIST for the study; otherwise digits
 #   PYTHON            the interpreter (python3)
