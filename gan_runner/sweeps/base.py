@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_runner.private_apis import compose_job
+from gan_runner.private_hydra import compose_job
 from gan_runner.sweeps.jobs import MACHINE_KEYS, Plan, read_jobs, read_plan
 
 _NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number

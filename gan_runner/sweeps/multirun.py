@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
-from gan_runner.private_apis import combinations, compose_job, launching, parse_overrides
+from gan_runner.private_hydra import combinations, compose_job, launching, parse_overrides
 from gan_runner.sweeps.base import changed, fingerprint
 from gan_runner.sweeps.design import design_jobs
 from gan_runner.sweeps.jobs import (
