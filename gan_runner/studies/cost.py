@@ -111,7 +111,8 @@ def _said(
     if not dry and launcher.endswith(_ELSEWHERE):
         return "what jobs cost elsewhere is not known here; --dry-run measures it on this machine"
     floor = OmegaConf.select(config, "study.min_accuracy", default=None)
-    allow = allowed_targets(config.hydra.overrides.task)
+    typed = OmegaConf.select(config, "hydra.overrides.task", default=())
+    allow = allowed_targets([str(word) for word in typed])
     return str(
         estimate(
             compose, waiting, needs=_NEEDS.get(study, ()), min_accuracy=floor or 0.0, allow=allow
