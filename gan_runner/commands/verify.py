@@ -22,6 +22,7 @@ from gan_runner.runs.checkpoint import (
     load_state,
 )
 from gan_runner.runs.comparison import holds_replicas
+from gan_runner.runs.printable import echo
 from gan_runner.runs.read import saved_config
 from gan_runner.training.loop import fit
 
@@ -38,12 +39,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         first, last, different = verify(options.run_dir, allow=options.allow)
     except (ValueError, OSError, CorruptCheckpoint) as error:
-        print(f"gan-verify: {error}", file=sys.stderr)
+        echo(f"gan-verify: {error}", error=True)
         sys.exit(2)
     if different:
-        print(f"steps {first:,} to {last:,} differ in {', '.join(different)}", file=sys.stderr)
+        echo(f"steps {first:,} to {last:,} differ in {', '.join(different)}", error=True)
         sys.exit(1)
-    print(f"steps {first:,} to {last:,} repeated: the same state, bit for bit")
+    echo(f"steps {first:,} to {last:,} repeated: the same state, bit for bit")
 
 
 def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 # C0 except tab and newline, delete, C1, marks and overrides of direction, lone surrogates.
 _CONTROL = re.compile(
@@ -18,6 +19,18 @@ def printable(text: object) -> str:
 def printable_cell(text: object) -> str:
     r"""Return text on one line: tabs and newlines are escaped too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def echo(text: object, *, error: bool = False, end: str = "\n", flush: bool = False) -> None:
+    """Print text that may come from files.
+
+    Args:
+        text: any text; control characters in it are escaped.
+        error: print to standard error.
+        end: as of `print`.
+        flush: as of `print`.
+    """
+    print(printable(text), file=sys.stderr if error else sys.stdout, end=end, flush=flush)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError
+from gan_runner.runs.printable import printable
 from gan_runner.runs.tags import record_of
 from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
@@ -95,9 +96,9 @@ def value_of(job: Job | None) -> float:
     """
     if job is None or job.status != "completed":
         return inf
-    tag = job.summary["settings"]["checkpoint_metric"]
+    tag = job.summary.get("settings", {}).get("checkpoint_metric")
     runs = job.summary.get("replicas", {"": job.summary})
-    best = [run["best"].get(tag) for run in runs.values()]
+    best = [run.get("best", {}).get(tag) for run in runs.values()]
     if None in best:
         return inf
     mean = sum(point["value"] for point in best) / len(best)
@@ -178,7 +179,7 @@ def _output(folder: Path) -> Iterator[None]:
         try:
             yield
         except UsageError as refusal:
-            print(f"gan-run: {refusal}", file=file)
+            print(printable(f"gan-run: {refusal}"), file=file)
             raise
         except Exception:
             traceback.print_exc(file=file)
