@@ -47,6 +47,8 @@ _NOTE_SHAPE: Shape = {
     "pid": int,
     "parent": int,
     "host": str,
+    "failed_at": (int, type(None)),
+    "repeated": bool,
     "config": {"study": {"name": (str, type(None))}, "objective": dict},
 }
 
@@ -61,6 +63,8 @@ class JobNote(TypedDict, total=False):
     pid: int
     parent: int
     host: str
+    failed_at: int | None
+    repeated: bool
     config: dict[str, Any]
 
 

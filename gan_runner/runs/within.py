@@ -20,7 +20,7 @@ def within(run_dir: Path, path: Path) -> Path:
         ValueError: a link leads out of the run directory.
     """
     if not _resolved(path.parent).is_relative_to(_resolved(run_dir)):
-        raise ValueError(f"{path.parent}: is a link that leads out of {run_dir}; remove it")
+        raise ValueError(f"{path.parent}: leads out of {run_dir}; remove the link")
     return path
 
 

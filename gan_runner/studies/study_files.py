@@ -166,9 +166,9 @@ def read(folder: Path) -> Study:
     Raises:
         ValueError: there is no study.json, or it cannot be read.
     """
-    facts = read_json(folder / "study.json", _FACTS)
-    if not facts:
+    if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} has no study.json; choose the directory of a study")
+    facts = read_json(folder / "study.json", _FACTS)
     runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
     named = facts.get("objectives")
     names = [str(name) for name in named] if isinstance(named, list) else []

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import check_layout
+from gan_runner.runs.layout import check_layout, has_checkpoints
 from gan_runner.runs.lock import RUN_LOCK
 from gan_runner.runs.read import CARDS, JOB, SUMMARY, SUMMARY_SHAPE, read_json, read_note, try_json
 from gan_runner.runs.within import Folder, within
@@ -31,7 +31,7 @@ UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
 """Statuses that the same command resumes or retries; all others are outcomes, also `diverged`."""
 
 RESUMABLE = ("killed", "interrupted")
-"""Statuses that continue from the last checkpoint; a failed job starts anew."""
+"""Statuses that continue from the last checkpoint; a failed job does so once."""
 
 MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
 """Keys that say where a job runs and where files lie, not what is computed."""
@@ -70,6 +70,8 @@ class Job:
         host: the machine of both.
         config: the composed configuration, as far as it decides what is computed.
         summary: of its run.
+        failed_at: the step that it failed at.
+        repeated: whether it failed there twice, the second time after a resume.
     """
 
     folder: Path
@@ -82,6 +84,8 @@ class Job:
     host: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
+    failed_at: int | None = None
+    repeated: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -95,8 +99,9 @@ class Job:
 
     @property
     def can_resume(self) -> bool:
-        """Return True if it was cut off and has checkpoints."""
-        return self.status in RESUMABLE and any(self.folder.glob("**/checkpoints/step_*.pt"))
+        """Return True if it has checkpoints and was cut off, or failed for the first time."""
+        first_failure = self.status == "failed" and not self.repeated
+        return (self.status in RESUMABLE or first_failure) and has_checkpoints(self.folder)
 
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
         """Return the provenance of a tag of its run; empty without one."""
@@ -217,6 +222,8 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
         host=note.get("host", ""),
         config=note.get("config", {}),
         summary=summary,
+        failed_at=note.get("failed_at"),
+        repeated=note.get("repeated", False),
     )
 
 

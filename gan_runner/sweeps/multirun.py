@@ -156,7 +156,7 @@ class SweepCallback(Callback):
             reason = changed(folder, plan, config)
         except HydraException:
             return  # the sweeper will meet the same error and end with its message
-        reason = reason or _ill_directed(config)
+        reason = reason or _linked(folder) or _ill_directed(config)
         if reason:
             echo(f"gan-run: {reason}", error=True)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
@@ -175,6 +175,12 @@ def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+def _linked(folder: Path) -> str | None:
+    """Return the first link among the files that Hydra and its launchers write; None without."""
+    links = [folder / name for name in ("multirun.yaml", ".submitit")]
+    return next((f"{path}: is a link; remove it" for path in links if path.is_symlink()), None)
 
 
 def _ill_directed(config: DictConfig) -> str | None:

@@ -27,10 +27,13 @@ STATE = {
     "betas": (0.5, 0.9),
     "nothing": None,
     "seconds": {"total": 1.5},
-    **dict.fromkeys(
-        ("generator", "critic", "average", "generator_optimizer", "critic_optimizer", "stream",
-         "random", "mode", "meter", "health"), {},
-    ),
+    **{
+        key: {}
+        for key in (
+            "generator", "critic", "average", "generator_optimizer", "critic_optimizer", "stream",
+            "random", "mode", "meter", "health",
+        )
+    },
     "shape": [2], "n_classes": 0, "replicas": 1, "incident": None,
 }  # fmt: skip
 
