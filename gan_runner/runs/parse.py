@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import yaml
@@ -16,7 +16,7 @@ The key "*" stands for all other keys, and a key with a final "!" has to be pres
 """
 
 _DEPTH = 100  # levels; a saved configuration has about ten
-_NODES = 1_000_000  # values; aliases in YAML multiply them
+_NODES = 100_000  # values of YAML, which aliases multiply
 _DIGITS = 20  # characters of an integer of 64 bits
 _PLURAL = {int: "int", float: "number", str: "str", dict: "dict", list: "list", type(None): "None"}
 
@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
         content = _DECODER.decode(text.strip())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    _check_size(content)
+    _check_size(content, inf)
     return content
 
 
@@ -47,7 +47,7 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("nested too deeply") from error
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
-    _check_size(content)
+    _check_size(content, _NODES)
     return content
 
 
@@ -84,7 +84,7 @@ def _name(kind: type) -> str:
     return _PLURAL.get(kind, kind.__name__)
 
 
-def _check_size(content: Any) -> None:
+def _check_size(content: Any, most: float) -> None:
     """Check depth and number of values without recursion; a value that contains itself is deep.
 
     Raises:
@@ -94,7 +94,7 @@ def _check_size(content: Any) -> None:
     while waiting:
         value, depth = waiting.pop()
         count += 1
-        if depth > _DEPTH or count > _NODES:
+        if depth > _DEPTH or count > most:
             raise ValueError("nested too deeply")
         if isinstance(value, dict):
             waiting += [(item, depth + 1) for item in value.values()]
