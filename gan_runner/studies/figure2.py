@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.within import Folder
 from gan_runner.sweeps.jobs import Job, key_of, value_of
 
 _SIDE = 2.0  # inches of a cell
@@ -54,7 +55,7 @@ def draw(folder: Path, jobs: Sequence[Job]) -> Path:
 def _cell(axes: Axes, job: Job | None) -> None:
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(caption(job), fontsize=9)
-    pictures = sorted((job.folder / "samples").glob("step_*.png")) if job else []
+    pictures = Folder(job.folder).glob("samples/step_*.png")[0] if job else []
     if pictures:
         image = np.asarray(Image.open(pictures[-1]).convert("RGB"))
         height, width = (round(_SHOWN * side) for side in image.shape[:2])
