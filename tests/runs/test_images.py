@@ -194,7 +194,7 @@ def archive(member: bytes, *, size: int, method: int = 8) -> bytes:
     for name, kind, data, crc, length in files:
         fields = struct.pack("<HHHHIIIHH", 0, kind, 0, 33, crc, len(data), length, len(name), 0)
         place = struct.pack("<HHHII", 0, 0, 0, 0, len(body))
-        directory += b"PK\1\2" + struct.pack("<HH", 20, 20) + fields[2:] + place + name.encode()
+        directory += b"PK\1\2" + struct.pack("<HH", 20, 20) + fields + place + name.encode()
         body += b"PK\3\4" + struct.pack("<H", 20) + fields + name.encode() + data
     end = struct.pack("<HHHHIIH", 0, 0, 3, 3, len(directory), len(body), 0)
     return body + directory + b"PK\5\6" + end
