@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import SubprocessError
@@ -43,19 +44,20 @@ UNREADABLE = (
 """Errors of Pillow's decoders and of the functions here for files that are not usable images."""
 
 
-def open_image(source: Path | bytes) -> Image.Image:
+def open_image(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
     """Open an image without decoding its pixels, which `Image.load` or any conversion does.
 
     Args:
         source: a file or its contents.
+        formats: names of the formats that are accepted, of `FORMATS`.
 
     Raises:
         TooLarge: the file has more than `MAX_BYTES`, or the image more than `MAX_PIXELS`.
-        UNREADABLE: the file is missing, or is not an image of one of `FORMATS`.
+        UNREADABLE: the file is missing, or is not an image of one of the formats.
     """
     content = file_bytes(source) if isinstance(source, Path) else source
     check_bytes(len(content))
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    image = Image.open(io.BytesIO(content), formats=formats)
     check_pixels(*image.size)
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # whose decoder allocates a whole tile
         check_pixels(*(image.tag_v2.get(tag, 1) for tag in _TILE_SIDES))
@@ -63,9 +65,9 @@ def open_image(source: Path | bytes) -> Image.Image:
 
 
 def rgb_image(path: Path) -> Image.Image | None:
-    """Return an RGB image of a file; None if the file is not a usable image."""
+    """Return a picture of a run, a PNG file, as RGB; None if the file is not a usable image."""
     try:
-        return open_image(path).convert("RGB")
+        return open_image(path, ["PNG"]).convert("RGB")
     except UNREADABLE:
         return None
 

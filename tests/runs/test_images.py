@@ -317,6 +317,12 @@ def test_few_images_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         assert pool._max_workers == 1
 
 
+def test_pictures_of_runs_are_png_files(tmp_path: Path) -> None:
+    for form in images.FORMATS:
+        Image.new("RGB", (4, 6)).save(tmp_path / "a.png", form)
+        assert (rgb_image(tmp_path / "a.png") is not None) == (form == "PNG")
+
+
 @pytest.mark.parametrize("form", images.FORMATS)
 def test_formats_that_are_read(form: str) -> None:
     content = io.BytesIO()
