@@ -17,8 +17,8 @@ Reader = Callable[[str], bytes]
 def open_files(path: str) -> tuple[list[str], Reader]:
     """Return relative file names, and a function that reads a file within the limits of bytes.
 
-    Hidden files and the clutter of operating systems are omitted. Links in a directory are followed,
-    also out of it.
+    Hidden files and the clutter of operating systems are omitted. Links in a directory are
+    followed, also out of it.
 
     Raises:
         ValueError: the path is neither a directory nor a zip file.
