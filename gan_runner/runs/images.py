@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import SubprocessError
@@ -44,7 +43,7 @@ UNREADABLE = (
 """Errors of Pillow's decoders and of the functions here for files that are not usable images."""
 
 
-def open_image(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
+def open_image(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Open an image without decoding its pixels, which `Image.load` or any conversion does.
 
     Args:
@@ -67,7 +66,7 @@ def open_image(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Image.
 def rgb_image(path: Path) -> Image.Image | None:
     """Return a picture of a run, a PNG file, as RGB; None if the file is not a usable image."""
     try:
-        return open_image(path, ["PNG"]).convert("RGB")
+        return open_image(path, ("PNG",)).convert("RGB")
     except UNREADABLE:
         return None
 
