@@ -48,7 +48,8 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
     if images and _supports_images():
         from gan_runner.plots.samples import image_to_ansi
 
-        print(image_to_ansi(images[-1], width=80, share=0.3))
+        if preview := image_to_ansi(images[-1], width=80, share=0.3):
+            print(preview)
     echo(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
     echo(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:

@@ -94,5 +94,10 @@ def _flush(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder of cached results: GAN_RUNNER_CACHE, or ~/.cache/gan_runner."""
+    """Return the folder of cached results: GAN_RUNNER_CACHE, or ~/.cache/gan_runner.
+
+    Cached files are checked for damage, and never executed. They are not signed: everyone who can
+    write to a shared folder can replace decoded images and classifiers, and so decides the numbers.
+    The files are readable by their owner alone, so that each user has a cache by default.
+    """
     return Path(os.environ.get("GAN_RUNNER_CACHE") or "~/.cache/gan_runner").expanduser()
