@@ -210,9 +210,10 @@ def zeros(megabytes: int) -> bytes:
 
 PEAK = """
 import re, sys, warnings
+from pathlib import Path
 from gan_runner.data.image_folder import image_folder
 # getrusage would count the memory of the parent before the program was replaced
-peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     image_folder(path=sys.argv[1], on_bad_file="skip")  # Pillow's plugins are loaded
