@@ -55,7 +55,9 @@ def validate(cfg: DictConfig) -> ConfigTree:
             "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
         )
     plain = {key: _without_helpers(value) for key, value in top.items()}
-    return {**plain, "optimizer": {**order, **plain["optimizer"]}}
+    # a run directory of an earlier version lacks the groups that change updates
+    optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
+    return {**optional, **plain, "optimizer": {**order, **plain["optimizer"]}}
 
 
 _NODES = (
@@ -95,6 +97,9 @@ def _top_level(
     metrics: dict[str, Any],
     plots: dict[str, Any],
     health: dict[str, Any],
+    schedule: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    averages: dict[str, Any] | None = None,
 ) -> None:
     """Declare the keys of conf/config.yaml as a signature to check against."""
 

@@ -42,7 +42,7 @@ def iterate_on_meta(engine: Callable[..., Engine], objective: str, model: str) -
     stream.order.rows = stream.order.rows.to(META)
     prior = partial(built.game.prior.func, **{**built.game.prior.keywords, "device": META})
     built.game = replace(built.game, prior=prior)
-    built.ema = ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)
+    built.emas = [ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)]
     with on_meta():
         built.train_step()  # optimizers make their state, as in the eager warm-up
         batches = built.next_batches()

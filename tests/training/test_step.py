@@ -50,7 +50,7 @@ class Slope(nn.Module):
 class Bilinear:
     """min over x, max over y of x y: the generator's theta is x, the critic's w is y."""
 
-    n_critic, constraint = 1, None
+    n_critic, n_generator, constraint = 1, 1, None
 
     def set_step(self, step: int) -> None:
         pass
