@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from gan_runner.config import compatibility
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
 from gan_runner.config.signature import ConfigTree
-from gan_runner.config.updates import averages_of, limit, limit_stacked, schedules_of
+from gan_runner.config.updates import averages_of, limit_stacked, schedule_and_limit
 from gan_runner.config.validate import follows_seed, validate
 from gan_runner.core import (
     Batch,
@@ -97,12 +97,10 @@ def _engine(
 
     objective: Objective = instantiate(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
-    averages = averages_of(config["averages"])  # without one, batch norm as it stands:
-    nets.generator_ema.train(settings.ema_decay == 0 and not averages)
+    nets.generator_ema.train(not (settings.ema_decay or config["averages"]))  # copy: norm by batch
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
-    schedules = schedules_of(config["schedule"], objective, optimizers, steps=settings.steps)
-    limit(config["limits"], optimizers)
+    schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
     heldout = held_out(
         dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
     )
@@ -139,7 +137,7 @@ def _engine(
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Engine(
         run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
-        stream=stream, schedules=schedules, averages=averages,
+        stream=stream, schedules=schedules, averages=averages_of(config["averages"]),
     )  # fmt: skip
 
 

@@ -28,6 +28,19 @@ _PLAYERS = ("critic", "generator")
 _TERMS = ("critic_terms", "generator_terms")
 
 
+def schedule_and_limit(
+    config: ConfigTree,
+    objective: Objective,
+    optimizers: MutableMapping[str, Optimizer],
+    *,
+    steps: int,
+) -> Schedules | None:
+    """Build the schedules of a run, then attach its limits to the optimizers."""
+    schedules = schedules_of(config["schedule"], objective, optimizers, steps=steps)
+    limit(config["limits"], optimizers)
+    return schedules
+
+
 def schedules_of(
     nodes: ConfigTree,
     objective: Objective,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Annotated, Any
 
 import torch
@@ -96,7 +97,7 @@ class Objective:
         terms = {"critic": self.critic_terms, "generator": self.generator_terms}[player]
         if name not in terms:
             raise ValueError(f"no such term in use; choose one of: {', '.join(terms) or 'none'}")
-        if requirements_of(terms[name]).weights != ("weight",):
+        if "weight" not in signature(terms[name]).parameters:
             raise ValueError("has no key `weight` to schedule; set another term")
         weight = torch.zeros((), device=device)
         function: Callable[..., Any] = terms[name]

@@ -98,7 +98,7 @@ def total_norm(tensors: Sequence[Tensor], *, batch_dims: int = 0) -> Tensor:
 
 def _expanded(factor: Tensor, tensor: Tensor) -> Tensor:
     """Return a factor for each replica in the number of dimensions of a tensor."""
-    return factor.reshape(*factor.shape, *[1] * (tensor.ndim - factor.ndim))
+    return factor[(..., *[None] * (tensor.ndim - factor.ndim))]
 
 
 def _vectors(optimizer: Optimizer, batch_dims: int) -> list[list[Tensor]]:

@@ -103,6 +103,15 @@ def test_one_iteration_by_hand() -> None:
     })  # fmt: skip
 
 
+def test_two_generator_updates_by_hand() -> None:
+    # As above with one critic step: w = 0.5 + 0.1 * 2 = 0.7; then theta <- theta + lr w twice.
+    g = game(wasserstein(n_generator=2), theta=1.0, w=0.5, lr=0.1)
+    logs = alternating(g, [(torch.full((4, 1), 3.0),)])
+    assert g.critic.network.w.item() == pytest.approx(0.7)
+    assert g.generator.network.theta.item() == pytest.approx(1.14)
+    assert logs["loss/generator"].item() == pytest.approx(-0.7 * 1.07)  # before the second
+
+
 def test_the_generator_is_compared_with_the_last_batch_of_data() -> None:
     """min over theta of E (theta - x)^2 / 2 through a generator term: the gradient is theta - x."""
 
