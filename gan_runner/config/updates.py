@@ -26,6 +26,7 @@ from gan_runner.training.replicas import StackedEngine
 
 _PLAYERS = ("critic", "generator")
 _TERMS = ("critic_terms", "generator_terms")
+_FAR = 10**9  # a step after the end of every schedule
 
 
 def schedule_and_limit(
@@ -145,7 +146,7 @@ def _parts(
     if key in _PLAYERS:
         return {f"lr/{key}": LearningRateSchedule(optimizers[key], schedule)}
     if key == "beta2":
-        if not 0 <= schedule(0) < 1:
+        if not all(0 <= schedule(step) < 1 for step in (0, _FAR)):
             raise ValueError("should have values in [0, 1); set `first` and `last`")
         for player in _PLAYERS:
             optimizers[player] = with_tensor_betas(optimizers[player])

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from rehearsal import META, rehearsal
 from torch.optim import lr_scheduler
 
+from gan_runner.builder import build
 from gan_runner.config.compose import config_dir
 from gan_runner.objectives.objective import Objective
 from gan_runner.optim import schedules
@@ -20,6 +22,7 @@ from gan_runner.optim.adam import Adam
 from gan_runner.optim.schedules import LearningRateSchedule, SecondMomentSchedule
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.checkpoint import checkpoint_path, fingerprint, load_checkpoint
+from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 
 TOY = ("dataset=gaussians8", "model=mlp", "model.width=8", "objective=gan")
@@ -146,6 +149,17 @@ def test_a_constant_schedule_costs_nothing(engine: Callable[..., Any]) -> None:
     assert rate == 2e-4 and isinstance(rate, float)
 
 
+def test_a_run_directory_without_these_groups_is_rebuilt(config: Callable[..., Any]) -> None:
+    """Those of earlier versions have neither schedules nor limits nor named averages."""
+    cfg = config(*TOY, "device=cpu", "trainer.precision=fp32")
+    OmegaConf.set_struct(cfg, False)
+    for group in ("schedule", "limits", "averages"):
+        del cfg[group]
+    built = build(cfg)
+    assert isinstance(built, Engine)
+    assert built.schedules is None and len(built.emas) == 1
+
+
 def test_beta2_and_gamma_follow_a_cosine(engine: Callable[..., Any]) -> None:
     """R3GAN's annealing of lr, beta2 and gamma, each half way after half of the steps."""
     built = engine(*R3GAN, *R3GAN_ANNEALING)
@@ -230,6 +244,9 @@ REFUSED = {
         r"schedule\.beta2: SGD has no betas; set optimizer=adam",
     (f"+schedule.beta2={COSINE % (1.5, 0.99, 5)}",):
         r"schedule\.beta2: should have values in \[0, 1\)",
+    (f"+schedule.beta2={COSINE % (0.9, 1, 5)}",): (
+        r"schedule\.beta2: should have values in \[0, 1\)"
+    ),
     (f"+schedule.critic_terms.r1={COSINE % (1, 0, 5)}",):
         r"schedule\.critic_terms\.r1: no such term in use; choose one of: none",
     (f"+schedule.critc={COSINE % (1, 0, 5)}",):
