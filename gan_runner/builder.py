@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from gan_runner.config import compatibility
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
 from gan_runner.config.signature import ConfigTree
+from gan_runner.config.updates import averages_of, limit_stacked, schedule_and_limit
 from gan_runner.config.validate import follows_seed, validate
 from gan_runner.core import (
     Batch,
@@ -87,7 +88,8 @@ def build(
         for one in _replicas(cfg, config, settings, allow=allow)
     ]
     compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
-    return StackedEngine(engines, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
+    saved = yaml.safe_dump(follows_seed(config, cfg), sort_keys=False)
+    return limit_stacked(config["limits"], StackedEngine(engines, config=saved))
 
 
 def _engine(
@@ -99,9 +101,10 @@ def _engine(
 
     objective: Objective = instantiate(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
-    nets.generator_ema.train(settings.ema_decay == 0)  # without an average, batch norm as it stands
+    nets.generator_ema.train(not (settings.ema_decay or config["averages"]))  # copy: norm by batch
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
+    schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
     heldout = held_out(
         dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
     )
@@ -138,7 +141,7 @@ def _engine(
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Engine(
         run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
-        stream=stream,
+        stream=stream, schedules=schedules, averages=averages_of(config["averages"]),
     )  # fmt: skip
 
 

@@ -149,7 +149,12 @@ class TrainedModel(NamedTuple):
 
 
 def load(
-    run_dir: Path | str, *, raw: bool = False, device: str = "auto", allow: Sequence[str] = ()
+    run_dir: Path | str,
+    *,
+    raw: bool = False,
+    average: str | None = None,
+    device: str = "auto",
+    allow: Sequence[str] = (),
 ) -> TrainedModel:
     """Load the networks of a run's last checkpoint.
 
@@ -158,11 +163,13 @@ def load(
     Args:
         run_dir: of one run.
         raw: take the generator as it stood, not its running average.
+        average: name in `averages` of the average to take; None: the first.
         device: auto, cpu, cuda or cuda:N.
         allow: prefixes of targets besides our own.
 
     Raises:
-        ValueError: no such run, no checkpoint in it, or a target that is not allowed.
+        ValueError: no such run, no checkpoint in it, no such average, or a target that is not
+            allowed.
     """
     run_dir, where = Path(run_dir), resolve_device(device)
     config = saved_config(run_dir)
@@ -173,8 +180,9 @@ def load(
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     (state,) = load_latest([run_dir])
+    weights = state["generator"] if raw else _average(state, config.get("averages") or {}, average)
     try:
-        return _load(checked, state, str(run_dir), raw=raw, device=where)
+        return _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
     except (KeyError, RuntimeError, AttributeError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(
@@ -182,13 +190,22 @@ def load(
         ) from error
 
 
+def _average(state: StateDict, averages: Mapping[str, Any], name: str | None) -> StateDict:
+    """Return the weights of an average by name: the first, or another one of the checkpoint."""
+    names = list(averages) or ["ema"]
+    if name is not None and name not in names:
+        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(names)}")
+    weights: StateDict = state["average"] if name in (None, names[0]) else state["averages"][name]
+    return weights
+
+
 def _load(
-    checked: ConfigTree, state: StateDict, name: str, *, raw: bool, device: torch.device
+    checked: ConfigTree, state: StateDict, name: str, *, device: torch.device
 ) -> TrainedModel:
     spec = DataSpec(name, tuple(state["shape"]), n_classes=state["n_classes"])
     objective: Objective = instantiate(checked["objective"])
     generator = generator_of(checked["model"]["generator"], objective, spec)
-    generator.load_state_dict(state["generator" if raw else "average"])
+    generator.load_state_dict(state["weights"])
     critic = critic_of(checked["model"]["critic"], objective, spec)
     critic.load_state_dict({name: state["critic"][name] for name in critic.state_dict()})
     return TrainedModel(

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 META = torch.device("meta")
 
+FUSED = ("_fused_adam_", "_fused_adamw_", "_fused_sgd_")
 SUPPORTED = ("_get_fused_kernels_supported_devices", "_get_capturable_supported_devices")
 WAITS = ("_local_scalar_dense", "equal", "nonzero", "masked_select")
 COPIES = ("_to_copy", "copy_")
@@ -83,7 +84,15 @@ def on_meta() -> Iterator[None]:
         stack.enter_context(patch.object(torch, "autocast", lambda *_, **__: nullcontext()))
         for module, name in lists:
             stack.enter_context(patch.object(module, name, lambda *_, **__: ["meta"]))
+        for name in FUSED:
+            stack.enter_context(patch.object(torch, name, _fused))
         yield
+
+
+def _fused(*args: Any, lr: float | Tensor, **kwargs: Any) -> None:
+    """Stand in for a fused kernel, which reads a rate on the GPU: CUDA alone has that form."""
+    assert isinstance(lr, float) or (lr.device == META and lr.dtype == torch.float32)
+    assert {tensor.device for tensor in _tensors((args, kwargs))} == {META}
 
 
 def move_to_meta(modules: Iterable[nn.Module], optimizers: Iterable[Optimizer]) -> None:

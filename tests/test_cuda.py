@@ -49,6 +49,25 @@ def test_a_captured_graph_takes_the_steps_of_eager(
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
 
 
+def test_a_captured_graph_follows_schedules(engine: Callable[..., Engine]) -> None:
+    """Rates, beta2 and the weight of a term move; limits act inside of the graph."""
+    cosine = "{_target_: gan_runner.optim.schedules.cosine, _partial_: true, first: %s, last: %s, steps: 12}"
+    command = (
+        *WORKLOADS["comparison"], *GPU, "schedule=cosine", "schedule.steps=12", "optimizer.lr=1e-2",
+        f"+schedule.beta2={cosine % (0.9, 0.99)}", "limits.max_grad_norm=0.5",
+        f"+schedule.critic_terms.r1={cosine % (0.5, 0.0)}",
+    )  # fmt: skip
+    runs = []
+    for mode in ("eager", "cuda_graph"):
+        built = engine(*command, f"trainer.accelerate={mode}")
+        torch.cuda.manual_seed(3)
+        logs = [built.train_step()[0] for _ in range(12)]
+        runs.append([{tag: value.item() for tag, value in its.items()} for its in logs])
+    for one, other in zip(*runs, strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+    assert runs[1][11]["lr/critic"] < 0.02 * runs[1][0]["lr/critic"]
+
+
 def test_a_graph_is_captured_while_batches_are_read_ahead(
     engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,7 @@ def test_every_optimizer_steps_both_players(
         # lr |g| for SGD; lr g / (|g| + eps) for Adam; lr g / (sqrt((1 - alpha) g^2) + eps) for RMSProp
         size = {
             "sgd": gradient, "adam": gradient / (gradient + 1e-8),
-            "rmsprop": gradient / (0.1 * gradient + 1e-8), "sghmc": gradient,
+            "adamw": gradient / (gradient + 1e-8), "rmsprop": gradient / (0.1 * gradient + 1e-8), "sghmc": gradient,
         }[optimizer]  # fmt: skip
         projected = built.game.objective.constraint is not None and name == "critic"
         active = gradient > 0.01 * gradient.max()

@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if not 0 <= options.seed < 2**63:
             raise ValueError(f"--seed {options.seed}: should be 0 to 2^63 - 1")
+        if options.raw and options.average is not None:
+            raise ValueError(f"--average {options.average}: contradicts --raw; omit one of them")
         if options.count < 1:
             raise ValueError(f"--count {options.count}: should be 1 or more")
         samples = draw(
@@ -43,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
             options.count,
             seed=options.seed,
             raw=options.raw,
+            average=options.average,
             device=options.device,
             label=options.label,
             code=options.code,
@@ -73,6 +76,7 @@ def draw(
     *,
     seed: int = 0,
     raw: bool = False,
+    average: str | None = None,
     device: str = "auto",
     label: int | None = None,
     code: int | None = None,
@@ -88,6 +92,7 @@ def draw(
         count: number of samples; the result must fit into memory, a batch of that size need not.
         seed: seed of the noise.
         raw: draw from the generator's last weights instead of their running average.
+        average: name of the average to draw from; None: the first.
         device: auto, cpu, cuda or cuda:N.
         label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
         code: value of InfoGAN's categorical code in all samples; None: random.
@@ -101,7 +106,7 @@ def draw(
         ValueError: the run or its checkpoint is missing, a target is not allowed, or `chain` or
             `code` does not fit the run.
     """
-    players = load(run_dir, raw=raw, device=device, allow=allow)
+    players = load(run_dir, raw=raw, average=average, device=device, allow=allow)
     if chain is not None and categories(players.objective.prior):
         raise ValueError("--langevin: would overwrite the code in this run's noise; omit it")
     latents = _with_code(players.latents(seed, label), players.objective, code)
@@ -182,6 +187,10 @@ def _parser() -> argparse.ArgumentParser:
         "--step-size", type=float, default=0.01, metavar="A", help="Langevin step (default: 0.01)"
     )
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
+    parser.add_argument(
+        "--average", metavar="NAME", default=None,
+        help="average of the generator, one of the run's `averages` (default: the first)",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_allow(parser)
     return parser

@@ -21,6 +21,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "objective": ("gan_runner.objectives.", "gan_runner.models.heads."),
     "optimizer": ("gan_runner.optim.", "torch.optim."),
     "schedule": ("gan_runner.optim.", "torch.optim."),
+    "limits": ("gan_runner.optim.",),
+    "averages": ("gan_runner.training.ema.",),
     "trainer": ("gan_runner.training.settings.",),
     "metrics": ("gan_runner.metrics.",),
     "plots": ("gan_runner.plots.",),

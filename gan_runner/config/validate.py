@@ -65,7 +65,9 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
             "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
         )
     checked = {key: _without_helpers(value) for key, value in top.items()}
-    return {**choices, **checked, "optimizer": {**order, **checked["optimizer"]}}
+    # a run directory of an earlier version lacks the groups that change updates
+    optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
+    return {**choices, **optional, **checked, "optimizer": {**order, **checked["optimizer"]}}
 
 
 def _check_allowed(named: Any, allow: Sequence[str]) -> None:
@@ -119,6 +121,9 @@ def _top_level(
     metrics: dict[str, Any],
     plots: dict[str, Any],
     health: dict[str, Any],
+    schedule: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    averages: dict[str, Any] | None = None,
 ) -> None:
     """Declare the keys of conf/config.yaml as a signature to check against."""
 

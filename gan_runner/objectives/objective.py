@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
 from typing import Annotated, Any
 
 import torch
@@ -37,7 +39,8 @@ class Objective:
         generator_terms: added to the generator's loss, each logged as `loss/generator/NAME`.
         constraint: projects the critic's weights after each of its updates; see `constraints`.
         estimates: of the scores of real and of generated samples, logged by their names.
-        n_critic: critic updates for each generator update.
+        n_critic: critic updates of an iteration.
+        n_generator: generator updates of an iteration, after those of the critic.
         input_noise: on the critic's input, data and samples; see `instance_noise`.
         prior: of the latent variable; see `priors`.
         heads: networks that the builder adds to the critic, by name; see `models.heads`.
@@ -60,6 +63,7 @@ class Objective:
         constraint: Callable[[nn.Module], None] | None = None,
         estimates: Mapping[str, CriticLoss] | None = None,
         n_critic: PositiveInt = 1,
+        n_generator: PositiveInt = 1,
         input_noise: InstanceNoise | None = None,
         prior: Callable[..., Latent] = gaussian,
         heads: Mapping[str, Callable[..., nn.Module]] | None = None,
@@ -74,7 +78,7 @@ class Objective:
         self.generator_terms = _present(generator_terms)
         self.constraint = constraint
         self.estimates = {"wasserstein/critic": wasserstein_estimate, **(estimates or {})}
-        self.n_critic = n_critic
+        self.n_critic, self.n_generator = n_critic, n_generator
         self.prior, self.heads = prior, dict(heads or {})
         self._compares = requirements_of(generator_loss).real_scores
         self.input_noise = input_noise if input_noise is not None and input_noise.std else None
@@ -83,6 +87,22 @@ class Objective:
         """Set schedules to a step, before it is taken."""
         if self.input_noise is not None:
             self.input_noise.set_step(step)
+
+    def schedule_weight(self, name: str, *, player: str, device: torch.device) -> Tensor:
+        """Replace the weight of a term by a tensor on the device for a schedule to fill.
+
+        Raises:
+            ValueError: the objective has no such term in use, or the term has no weight.
+        """
+        terms = {"critic": self.critic_terms, "generator": self.generator_terms}[player]
+        if name not in terms:
+            raise ValueError(f"no such term in use; choose one of: {', '.join(terms) or 'none'}")
+        if "weight" not in signature(terms[name]).parameters:
+            raise ValueError("has no key `weight` to schedule; set another term")
+        weight = torch.zeros((), device=device)
+        function: Callable[..., Any] = terms[name]
+        terms[name] = partial(function, weight=weight)
+        return weight
 
     @property
     def per_sample_parts(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt, Le
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
@@ -44,15 +45,21 @@ class SGHMC(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Make one step with the gradients in `grad` of the parameters; `closure` is ignored."""
         for group in self.param_groups:
-            lr, friction = group["lr"], group["friction"]
-            noise = sqrt(2 * friction * lr * group["temperature"])
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state: dict[str, Any] = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                velocity = state["momentum"].mul_(1 - friction).sub_(parameter.grad, alpha=lr)
-                if noise:
-                    velocity.add_(torch.randn_like(velocity), alpha=noise)
-                parameter.add_(velocity)
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state: dict[str, Any] = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        lr, friction = group["lr"], group["friction"]
+        velocity = state["momentum"].mul_(1 - friction)
+        variance = 2 * friction * lr * group["temperature"]
+        if isinstance(lr, Tensor):  # scheduled, on a GPU: no number of it may come to the host
+            velocity.sub_(gradient * lr).add_(torch.randn_like(velocity) * variance.sqrt())
+        else:
+            velocity.sub_(gradient, alpha=lr)
+            if variance:
+                velocity.add_(torch.randn_like(velocity), alpha=sqrt(variance))
+        parameter.add_(velocity)

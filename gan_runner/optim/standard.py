@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 from torch import optim
 from torch.nn import Parameter
+
+from gan_runner.optim.adam import Adam, TensorFlowRMSProp
+
+Flavor = Literal["torch", "tensorflow"]
+"""The library whose formula is used: they differ in the place of eps; see `optim.adam`."""
 
 LearningRate = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
@@ -24,14 +29,40 @@ def adam(
     betas: tuple[Decay, Decay] = (0.5, 0.999),
     eps: Annotated[float, Gt(0)] = 1e-8,
     weight_decay: NonNegative = 0.0,
+    flavor: Flavor = "torch",
 ) -> optim.Optimizer:
-    """Build Adam (Kingma & Ba 2015, Algorithm 1).
+    """Build Adam (Kingma & Ba 2015, Algorithm 1; TensorFlow's flavor has epsilon hat).
 
     `weight_decay` adds the gradient of an L2 penalty.
     """
     first, second = betas  # torch rejects a list, which YAML gives
     parameters = list(params)
+    if flavor == "tensorflow":
+        return Adam(parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay)
     return optim.Adam(
+        parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
+        fused=True, capturable=_on_gpu(parameters),
+    )  # fmt: skip
+
+
+def adamw(
+    params: Iterable[Parameter],
+    *,
+    lr: LearningRate = 2e-4,
+    betas: tuple[Decay, Decay] = (0.5, 0.999),
+    eps: Annotated[float, Gt(0)] = 1e-8,
+    weight_decay: NonNegative = 0.01,
+    flavor: Flavor = "torch",
+) -> optim.Optimizer:
+    """Build AdamW (Loshchilov & Hutter 2019): Adam, and weights shrink by lr weight_decay."""
+    first, second = betas
+    parameters = list(params)
+    if flavor == "tensorflow":
+        return Adam(
+            parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
+            decoupled=True,
+        )  # fmt: skip
+    return optim.AdamW(
         parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
         fused=True, capturable=_on_gpu(parameters),
     )  # fmt: skip
@@ -45,12 +76,17 @@ def rmsprop(
     eps: Annotated[float, Gt(0)] = 1e-8,
     momentum: Decay = 0.0,
     weight_decay: NonNegative = 0.0,
+    flavor: Flavor = "torch",
 ) -> optim.Optimizer:
     """Build RMSProp (Tieleman & Hinton 2012).
 
     The step is lr g / sqrt(v), where v is a moving average of g^2 with decay `alpha`.
     """
     parameters = list(params)
+    if flavor == "tensorflow":
+        return TensorFlowRMSProp(
+            parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
+        )
     return optim.RMSprop(
         parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay,
         foreach=True, capturable=_on_gpu(parameters),
@@ -62,10 +98,21 @@ def sgd(
     *,
     lr: LearningRate = 1e-3,
     momentum: Decay = 0.0,
+    nesterov: bool = False,
     weight_decay: NonNegative = 0.0,
 ) -> optim.Optimizer:
-    """Build stochastic gradient descent (Robbins & Monro 1951) with Polyak's momentum."""
-    return optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    """Build stochastic gradient descent (Robbins & Monro 1951) with Polyak's momentum.
+
+    With `nesterov` the step is that of Sutskever et al. 2013, g + momentum b.
+
+    Raises:
+        ValueError: `nesterov` without momentum.
+    """
+    if nesterov and not momentum:
+        raise ValueError("optimizer.nesterov=true: needs momentum; set optimizer.momentum=0.9")
+    return optim.SGD(
+        params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
+    )
 
 
 def _on_gpu(parameters: list[Parameter]) -> bool:

@@ -7,20 +7,29 @@ It steps without either, in a notebook or a test.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_runner.core import Nets, RowIndices, StateDict
 from gan_runner.data.stream import Stream
 from gan_runner.training.accelerate import Mode
-from gan_runner.training.ema import ema_of
+from gan_runner.training.ema import AveragingRule, Exponential, ema_of
 from gan_runner.training.game import Game
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
+
+
+class Schedules(Protocol):
+    """Values that follow the step, such as learning rates."""
+
+    def set_step(self, step: int) -> dict[str, Tensor]:
+        """Set them before a step, outside of compiled or captured code; return them by tag."""
+        ...
 
 
 class EngineLike(Protocol):
@@ -70,6 +79,13 @@ class Engine:
         iteration: one generator iteration of the game; see `step` and `accelerate`.
         mode: how the iteration is executed.
         stream: of training batches.
+        schedules: sets what follows a schedule to a step; returns the values in force by tag.
+        averages: rules of the generator's averages by name, the first for `nets.generator_ema`;
+            None: one average with the settings' `ema_decay`.
+
+    Attributes:
+        averages: the networks that hold them, `nets.generator_ema` first.
+        emas: the averages as they are updated.
     """
 
     def __init__(
@@ -82,23 +98,38 @@ class Engine:
         iteration: Iteration,
         mode: Mode,
         stream: Stream,
+        schedules: Schedules | None = None,
+        averages: Mapping[str, AveragingRule] | None = None,
     ) -> None:
         self.runs: Sequence[RunSpec] = [run]
         self.nets, self.optimizers, self.stream = nets, optimizers, stream
         self.game, self.iteration, self.mode = game, iteration, mode
-        self.ema = ema_of(nets.generator_ema, nets.generator, decay=run.settings.ema_decay)
+        self.schedules = schedules
+        rules = averages or {"ema": Exponential(decay=run.settings.ema_decay)}
+        self.average_names = list(rules)
+        self.averages = [nets.generator_ema, *(deepcopy(nets.generator_ema) for _ in [*rules][1:])]
+        self.emas = [
+            ema_of(average, nets.generator, decay=rule)
+            for average, rule in zip(self.averages, rules.values(), strict=True)
+        ]
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
 
     def train_step(self) -> list[dict[str, Tensor]]:
-        """Take one generator iteration and one step of the average."""
+        """Take one generator iteration and one step of each average."""
         with self.timer("data"):
             batches = self.next_batches()
         with self.timer("update"):
             self.game.objective.set_step(self.step)
+            scheduled = self.set_schedules(self.step)
             logs = self.iteration(self.game, batches)
-            self.ema.update(self.step)
+            for ema in self.emas:
+                ema.update(self.step)
         self.step += 1
-        return [logs]
+        return [logs | scheduled]
+
+    def set_schedules(self, step: int) -> dict[str, Tensor]:
+        """Set what follows a schedule to a step; return the values by tag."""
+        return {} if self.schedules is None else self.schedules.set_step(step)
 
     def next_batches(self) -> list[RowIndices]:
         """Return the row numbers or rows of the data that one iteration takes."""
@@ -117,6 +148,8 @@ class Engine:
             "random": random_state(self.stream.device),
             "mode": self.mode.state_dict(),
         }
+        if others := self._other_averages():
+            state["averages"] = {name: average.state_dict() for name, average in others.items()}
         return [state]
 
     def load_state_dicts(self, states: Sequence[StateDict]) -> None:
@@ -126,6 +159,8 @@ class Engine:
         self.nets.generator.load_state_dict(state["generator"])
         self.nets.critic.load_state_dict(state["critic"])
         self.nets.generator_ema.load_state_dict(state["average"])
+        for name, average in self._other_averages().items():
+            average.load_state_dict(state["averages"][name])
         self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
         self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
         self.stream.load_state_dict(state["stream"])
@@ -136,6 +171,10 @@ class Engine:
     def networks(self) -> list[Nets]:
         """Return the networks as a list of one."""
         return [self.nets]
+
+    def _other_averages(self) -> dict[str, nn.Module]:
+        """Return the averages after the first by name."""
+        return dict(zip(self.average_names[1:], self.averages[1:], strict=True))
 
 
 def random_state(device: torch.device) -> StateDict:

@@ -27,6 +27,7 @@ class Objective(Protocol):
     """The interface of an objective in training."""
 
     n_critic: int
+    n_generator: int
     constraint: Callable[[nn.Module], None] | None
 
     def set_step(self, step: int) -> None:

@@ -102,6 +102,12 @@ class StackedOptimizer:
         """Take one step of every replica."""
         self.stacked.step()
 
+    def sync_settings(self) -> None:
+        """Take over the numbers of the replicas' optimizers, which schedules have set."""
+        for group, (rows, _) in zip(self.stacked.param_groups, self.parts, strict=True):
+            settings = self.optimizers[rows.start].param_groups[0]
+            group.update({key: value for key, value in settings.items() if key != "params"})
+
     def sync_views(self) -> None:
         """Give each replica's optimizer its part of the state, as views."""
         for rows, parameters in self.parts:
@@ -173,8 +179,11 @@ class StackedEngine:
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
         )
-        averages = _stack([tensors_of(engine.nets.generator_ema) for engine in engines])
-        self.ema = EMA(averages, [*generator.parameters, *generator.buffers], decay=first.ema.decay)
+        own = [*generator.parameters, *generator.buffers]
+        self.emas = [
+            EMA(_stack([tensors_of(e.averages[i]) for e in engines]), own, decay=ema.decay)
+            for i, ema in enumerate(first.emas)
+        ]
 
     def train_step(self) -> list[Logs]:
         """Take one iteration of all; return the logs of each."""
@@ -182,11 +191,16 @@ class StackedEngine:
             batches = self.next_batches()
         with self.timer("update"):
             self.game.objective.set_step(self.step)
+            scheduled = [engine.set_schedules(self.step) for engine in self.engines]
+            for optimizer in self.optimizers if any(scheduled) else ():
+                optimizer.sync_settings()
             logs = self.iteration(self.game, batches)
-            self.ema.update(self.step)
+            for ema in self.emas:
+                ema.update(self.step)
         self.step += 1
         columns = zip(*(values.unbind() for values in logs.values()), strict=True)
-        return [dict(zip(logs, column, strict=True)) for column in columns]
+        each = [dict(zip(logs, column, strict=True)) for column in columns]
+        return [own | values for own, values in zip(each, scheduled, strict=True)]
 
     def next_batches(self) -> list[RowIndices]:
         """Return what one iteration takes of each run's data, stacked."""

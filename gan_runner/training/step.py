@@ -20,13 +20,15 @@ Iteration = Callable[[Game, Sequence[RowIndices]], dict[str, Tensor]]
 
 
 def alternating(game: Game, batches: Iterable[RowIndices]) -> dict[str, Tensor]:
-    """Take one critic update per batch, then one generator update (WGAN, Algorithm 1).
+    """Take one critic update per batch, then the generator's update (WGAN, Algorithm 1).
+
+    The generator takes `objective.n_generator` updates, one by default, each with new noise.
 
     An objective that compares samples with data in the generator's step too gets the last of the
     critic's batches, so that all objectives consume the data equally fast.
 
     Returns:
-        The logs of the generator and of the last critic update, as device tensors.
+        The logs of each player's last update, as device tensors.
     """
     reals = [game.to_batch(*batch) for batch in batches]
     for real, fake in zip(reals, _fakes(game, reals), strict=True):
@@ -36,10 +38,11 @@ def alternating(game: Game, batches: Iterable[RowIndices]) -> dict[str, Tensor]:
         if game.objective.constraint is not None:
             for network in game.critic.networks:
                 game.objective.constraint(network)
-    latent = game.prior(game.batch_size)._replace(y=reals[-1].y)
-    logs, gradients = game.differentiate(generator_loss, game, "generator", reals[-1], latent)
-    game.generator.assign(gradients)
-    game.generator_optimizer.step()
+    for _ in range(game.objective.n_generator):
+        latent = game.prior(game.batch_size)._replace(y=reals[-1].y)
+        logs, gradients = game.differentiate(generator_loss, game, "generator", reals[-1], latent)
+        game.generator.assign(gradients)
+        game.generator_optimizer.step()
     return {**critic_logs, **logs}
 
 

@@ -22,7 +22,9 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
 
 
-def iterate_on_meta(engine: Callable[..., Engine], objective: str, model: str) -> dict[str, Tensor]:
+def iterate_on_meta(
+    engine: Callable[..., Engine], objective: str, model: str, *overrides: str
+) -> dict[str, Tensor]:
     """Build a run on the CPU, move it to `meta`, and perform an iteration and a step of the average.
 
     The only function here that knows the training engine.
@@ -30,7 +32,7 @@ def iterate_on_meta(engine: Callable[..., Engine], objective: str, model: str) -
     sizes = {"mlp": ["model.width=16"], "random": ["model.filters=[4,6]"]}
     built = engine(
         f"objective={objective}", f"model={model}", *sizes.get(model, ["model.filters=4"]),
-        "trainer.accelerate=eager",
+        "trainer.accelerate=eager", *overrides,
     )  # fmt: skip
     nets, stream, task = built.nets, built.stream, built.game.objective
     heads = [m for m in vars(task).values() if isinstance(m, torch.nn.Module)]
@@ -42,7 +44,7 @@ def iterate_on_meta(engine: Callable[..., Engine], objective: str, model: str) -
     stream.order.rows = stream.order.rows.to(META)
     prior = partial(built.game.prior.func, **{**built.game.prior.keywords, "device": META})
     built.game = replace(built.game, prior=prior)
-    built.ema = ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)
+    built.emas = [ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)]
     with on_meta():
         built.train_step()  # optimizers make their state, as in the eager warm-up
         batches = built.next_batches()
@@ -62,6 +64,28 @@ def test_every_objective(engine: Callable[..., Engine], objective: str) -> None:
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model(engine: Callable[..., Engine], model: str) -> None:
     logs = iterate_on_meta(engine, "wgan_gp", model)
+    assert {value.device for value in logs.values()} == {META}
+
+
+@pytest.mark.parametrize("optimizer", options("optimizer"))
+def test_every_optimizer_with_a_schedule_and_limits(
+    engine: Callable[..., Engine], optimizer: str
+) -> None:
+    logs = iterate_on_meta(
+        engine, "gan", "mlp", "dataset=gaussians8", f"optimizer={optimizer}", "schedule=cosine",
+        "limits.radius=1", "limits.max_grad_norm=1", "limits.max_grad_value=1",
+        "+objective.n_generator=2",
+    )  # fmt: skip
+    assert {"lr/critic", "lr/generator"} <= set(logs)
+    assert {value.device for value in logs.values()} == {META}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
+def test_tensorflows_flavor(engine: Callable[..., Engine], optimizer: str) -> None:
+    logs = iterate_on_meta(
+        engine, "gan", "mlp", "dataset=gaussians8", f"optimizer={optimizer}", "schedule=linear",
+        "optimizer.flavor=tensorflow",
+    )  # fmt: skip
     assert {value.device for value in logs.values()} == {META}
 
 

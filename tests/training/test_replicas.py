@@ -64,8 +64,19 @@ def with_fixed_noise(run: Engine) -> Callable[[int], Latent]:
             "optimizer=sgd",
             "optimizer.lr=1e-2",
         ),
+        # rates that move, limits and several averages
+        (
+            *TOY,
+            "objective=ns_gan",
+            "schedule=cosine",
+            "schedule.steps=6",
+            "+objective.n_generator=2",
+            "limits.max_grad_norm=0.1",
+            "limits.radius=3",
+            "+average=[uniform,half_life]",
+        ),
     ],
-    ids=["wgan", "sgd", "images", "penalty", "relativistic"],
+    ids=["wgan", "sgd", "images", "penalty", "relativistic", "updates"],
 )
 def test_a_replica_takes_the_steps_of_a_run(
     engine: Callable[..., Any], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch

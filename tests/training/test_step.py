@@ -50,7 +50,7 @@ class Slope(nn.Module):
 class Bilinear:
     """min over x, max over y of x y: the generator's theta is x, the critic's w is y."""
 
-    n_critic, constraint = 1, None
+    n_critic, n_generator, constraint = 1, 1, None
 
     def set_step(self, step: int) -> None:
         pass
@@ -101,6 +101,15 @@ def test_one_iteration_by_hand() -> None:
         "grad_norm/critic": 2.0,
         "grad_norm/generator": 0.9,
     })  # fmt: skip
+
+
+def test_two_generator_updates_by_hand() -> None:
+    # As above with one critic step: w = 0.5 + 0.1 * 2 = 0.7; then theta <- theta + lr w twice.
+    g = game(wasserstein(n_generator=2), theta=1.0, w=0.5, lr=0.1)
+    logs = alternating(g, [(torch.full((4, 1), 3.0),)])
+    assert g.critic.network.w.item() == pytest.approx(0.7)
+    assert g.generator.network.theta.item() == pytest.approx(1.14)
+    assert logs["loss/generator"].item() == pytest.approx(-0.7 * 1.07)  # before the second
 
 
 def test_the_generator_is_compared_with_the_last_batch_of_data() -> None:
