@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -18,9 +17,11 @@ from gan_runner.data.stream import Stream
 from gan_runner.training.accelerate import Mode
 from gan_runner.training.ema import ema_of
 from gan_runner.training.game import Game
+from gan_runner.training.random_state import random_state, set_random_state
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
+from gan_runner.training.update import takes_closure
 
 
 class EngineLike(Protocol):
@@ -88,6 +89,8 @@ class Engine:
         self.game, self.iteration, self.mode = game, iteration, mode
         self.ema = ema_of(nets.generator_ema, nets.generator, decay=run.settings.ema_decay)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
+        if any(map(takes_closure, optimizers.values())):
+            mode.selected = "eager"  # auto would try to capture a step that reads from the device
 
     def train_step(self) -> list[dict[str, Tensor]]:
         """Take one generator iteration and one step of the average."""
@@ -136,18 +139,3 @@ class Engine:
     def networks(self) -> list[Nets]:
         """Return the networks as a list of one."""
         return [self.nets]
-
-
-def random_state(device: torch.device) -> StateDict:
-    """Return the states of the generators that training draws from: the CPU's and the device's."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: StateDict, device: torch.device) -> None:
-    """Continue the generators where `random_state` was called."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in state:  # absent where the run began on a CPU
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
