@@ -45,7 +45,7 @@ class ConstantCritic(nn.Module):
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
-        self.b = nn.Parameter(torch.zeros(()))
+        self.b = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Map (N, *shape) to scores (N,); labels are ignored."""

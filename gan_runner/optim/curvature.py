@@ -18,7 +18,6 @@ Product = Callable[[Tensor], Tensor]
 
 _MEMORY = 10  # iterations over which the progress of conjugate gradients is measured, at least
 _GROWTH = 1.3  # ratio of the iterations whose iterates are kept
-_RESIDUAL = 1e-3  # residual relative to the rounding of the right-hand side that counts as 0
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
@@ -182,7 +181,7 @@ class _Iteration:
         self.r = b.clone() if start is None else b - product(start)
         self.p, self.squared = self.r.clone(), float(self.r @ self.r)
         self.products, self.curvature, self.is_concave = int(start is not None), 0.0, False
-        self.smallest = (_RESIDUAL * torch.finfo(b.dtype).eps) ** 2 * float(b @ b)
+        self.smallest = torch.finfo(b.dtype).eps ** 2 * float(b @ b)
 
     @property
     def value(self) -> float:
