@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_runner.config import compatibility
-from gan_runner.config.closures import check_closure_replicas
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.validate import follows_seed, validate
@@ -87,7 +86,6 @@ def build(
         _engine(one, device, mode, iteration, tables)
         for one in _replicas(cfg, config, settings, allow=allow)
     ]
-    check_closure_replicas(engines[0].optimizers)
     compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
     return StackedEngine(engines, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
 

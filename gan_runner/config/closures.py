@@ -51,21 +51,6 @@ def check_closures(
     return replace(settings, precision="fp32")
 
 
-def check_closure_replicas(optimizers: Mapping[str, Optimizer]) -> None:
-    """Check that the optimizers of replicas can be stacked.
-
-    Raises:
-        ValueError: one of them chooses its step from the loss, which differs between replicas.
-    """
-    for player, optimizer in optimizers.items():
-        if takes_closure(optimizer):
-            raise ValueError(
-                f"optimizer.{player}={type(optimizer).__name__}: not supported with"
-                " trainer.replicas, because each replica would need its own number of iterations;"
-                " set trainer.replicas=1"
-            )
-
-
 def _curvature(requested: str, objective: Objective, player: str) -> str:
     """Replace "auto" by the Gauss-Newton matrix where it is useful, else by the Hessian.
 
