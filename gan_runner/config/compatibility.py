@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from gan_runner.config.closures import check_closures
 from gan_runner.core import Metric, Nets
 from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.norms import has_batch_norm, has_feature_norm, has_spectral_norm
@@ -21,6 +22,7 @@ from gan_runner.objectives.priors import categories, code_dim
 from gan_runner.objectives.requires import requirements_of, unwrapped
 from gan_runner.runs.tags import deciding, record_of
 from gan_runner.training.settings import Settings
+from gan_runner.training.update import takes_closure
 
 _ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
 
@@ -49,6 +51,7 @@ def check(
         _check_penalty(f"objective.{part}", nets.critic)
     for player, optimizer in optimizers.items():
         _check_order(player, optimizer)
+    settings = check_closures(optimizers, objective, settings)
     if settings.checkpoint_every > settings.steps > 0:
         warnings.warn(
             f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="
@@ -228,10 +231,12 @@ def _check_order(player: str, optimizer: Optimizer) -> None:
         ValueError: the optimizer's `step` requires a closure.
     """
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if takes_closure(optimizer):
+        return
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(
             f"optimizer.{player}={type(optimizer).__name__} evaluates the loss several times in a"
-            " step, but alternating updates give one gradient; use adam, rmsprop or sgd"
+            " step, but updates give one gradient; use adam, rmsprop, sgd or hessian_free"
         )
 
 

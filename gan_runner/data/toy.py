@@ -1,4 +1,4 @@
-"""Distributions in the plane, those of Gulrajani et al. 2017 (arXiv 1704.00028), figure 1."""
+"""Toy distributions: those of Gulrajani et al. 2017 (arXiv 1704.00028), figure 1; a Gaussian."""
 
 from __future__ import annotations
 
@@ -39,6 +39,30 @@ def gaussians25(
     steps = 2.0 * np.arange(-2, 3)
     centres = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
     return _mixture("gaussians25", centres / 2.828, std / 2.828, n_samples, seed)
+
+
+def gaussian(
+    *,
+    n_samples: Annotated[int, Ge(1)] = 100_000,
+    dim: Annotated[int, Ge(1)] = 2,
+    mean: float = 0.0,
+    std: Annotated[float, Gt(0)] = 1.0,
+    condition: Annotated[float, Ge(1)] = 1.0,
+    seed: int,
+) -> Dataset:
+    """Draw from a Gaussian with independent coordinates x_k = s_k (mean + N(0, 1)).
+
+    The first coordinate has the standard deviation s_1 = `std`, the last one `std` / `condition`,
+    and those between fall geometrically: the largest variance is `condition`^2 times the smallest.
+    """
+    stds = std * condition ** -np.linspace(0.0, 1.0, dim)
+
+    def draw(n: int, seed: int) -> np.ndarray:
+        return stds * (mean + np.random.default_rng(seed).standard_normal((n, dim)))
+
+    isotropic = std if condition == 1 else None
+    spec = DataSpec("gaussian", (dim,), modes=mean * stds[None], mode_std=isotropic)
+    return _dataset(spec, draw, n_samples, seed)
 
 
 def swiss_roll(

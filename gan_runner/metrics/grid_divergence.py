@@ -167,7 +167,7 @@ class GridDivergences:
         self.seed, self.provenance, self._floors = context.seed, {}, dict[int, dict[str, float]]()
         if context.spec.shape != (2,):
             return
-        if context.spec.modes is None:
+        if context.spec.mode_std is None:
             about = self._count(context, cells)
         else:
             about = self._integrate(context, cell)

@@ -102,8 +102,9 @@ class Meter:
         return None if all(fine) else step + 1 - len(fine) + fine.index(False)
 
     def state_dict(self) -> StateDict:
-        """Return the values added since the last reading, stacked by tag."""
-        return {tag: torch.stack(values) for tag, values in self._logs.items()}
+        """Return the values added since the last reading, stacked by tag; no timings."""
+        logs = {tag: v for tag, v in self._logs.items() if record_of(tag).kind != "speed"}
+        return {tag: torch.stack(values) for tag, values in logs.items()}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Restore a state returned by `state_dict`."""

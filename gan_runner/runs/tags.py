@@ -126,6 +126,8 @@ TAGS: tuple[Tag, ...] = (
                      " skewed", 50)),
     *_with_floor(Tag(f"{_F}total_variation", "divergence", "lower", "total variation on a grid",
                      50)),
+    Tag("convergence/squared_distance", "distance", "lower", "squared distance between the means of"
+        " samples and data", 25),
     Tag("coverage/diversity", "score", "higher", "mean distance of samples over that of data", 60),
     *_with_floor(Tag("coverage/near_duplicates", "share", "lower", "share of samples with a near"
                      " duplicate", 60)),
@@ -142,6 +144,9 @@ TAGS: tuple[Tag, ...] = (
     Tag("beta2/*", "other", "neither", "Adam's beta2 in force, where it follows a schedule", 73),
     Tag("weight/*", "other", "neither", "weight of a term, where it follows a schedule", 73),
     Tag("health/state", "health", "lower", "0 ok, 1 stalled, 2 collapsed, 3 diverged", 74),
+    Tag("optimizer/*", "other", "neither", "cost or state of one step of hessian_free", 73),
+    Tag("speed/*_step_seconds", "speed", "lower", "seconds of one step of a player's optimizer",
+        75),
     Tag("speed/*", "speed", "higher", "speed of training", 75),
     Tag("score/*", "other", "lower", "a score of a user's own", 10),
 )  # fmt: skip

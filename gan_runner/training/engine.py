@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,9 +18,11 @@ from gan_runner.data.stream import Stream
 from gan_runner.training.accelerate import Mode
 from gan_runner.training.ema import AveragingRule, Exponential, ema_of
 from gan_runner.training.game import Game
+from gan_runner.training.random_state import random_state, set_random_state
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
+from gan_runner.training.update import takes_closure
 
 
 class Schedules(Protocol):
@@ -113,6 +114,8 @@ class Engine:
             for average, rule in zip(self.averages, rules.values(), strict=True)
         ]
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
+        if any(map(takes_closure, optimizers.values())):
+            mode.selected = "eager"  # auto would try to capture a step that reads from the device
 
     def train_step(self) -> list[dict[str, Tensor]]:
         """Take one generator iteration and one step of each average."""
@@ -175,18 +178,3 @@ class Engine:
     def _other_averages(self) -> dict[str, nn.Module]:
         """Return the averages after the first by name."""
         return dict(zip(self.average_names[1:], self.averages[1:], strict=True))
-
-
-def random_state(device: torch.device) -> StateDict:
-    """Return the states of the generators that training draws from: the CPU's and the device's."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: StateDict, device: torch.device) -> None:
-    """Continue the generators where `random_state` was called."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in state:  # absent where the run began on a CPU
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -38,6 +38,7 @@ from gan_runner.training.game import (
     assign,
 )
 from gan_runner.training.run_spec import RunSpec
+from gan_runner.training.update import takes_closure
 
 
 class StackedPlayer:
@@ -81,9 +82,18 @@ class StackedOptimizer:
     Args:
         optimizers: one per replica, each with a single group, equal but for numbers such as `lr`.
         player: the stacked player; its `parts` become the parameters of the groups.
+
+    Raises:
+        ValueError: the optimizers choose their steps from the loss, which differs by replica.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], player: StackedPlayer) -> None:
+        if takes_closure(optimizers[0]):
+            raise ValueError(
+                f"trainer.replicas={len(optimizers)}: not supported by"
+                f" {type(optimizers[0]).__name__}, because each replica would need its own number"
+                " of iterations in a step; set trainer.replicas=1"
+            )
         self.optimizers = optimizers
         settings = [
             {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}

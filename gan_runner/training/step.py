@@ -1,7 +1,7 @@
 """One generator iteration of a game: the order in which the players are updated.
 
-The only place that steps. Gradients are assigned, never accumulated, so nothing leaks from one
-player to the other.
+The order of steps; one step is in `update`. Gradients are assigned, never accumulated, so nothing
+leaks from one player to the other.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gan_runner.core import Batch, RowIndices
 from gan_runner.training.game import Game, critic_loss, generator_loss
+from gan_runner.training.update import update
 
 Iteration = Callable[[Game, Sequence[RowIndices]], dict[str, Tensor]]
 """One generator iteration of a game: maps row numbers or rows of the data to logs."""
@@ -32,17 +33,13 @@ def alternating(game: Game, batches: Iterable[RowIndices]) -> dict[str, Tensor]:
     """
     reals = [game.to_batch(*batch) for batch in batches]
     for real, fake in zip(reals, _fakes(game, reals), strict=True):
-        critic_logs, gradients = game.differentiate(critic_loss, game, "critic", real, fake)
-        game.critic.assign(gradients)
-        game.critic_optimizer.step()
+        critic_logs = update(critic_loss, game, "critic", real, fake)
         if game.objective.constraint is not None:
             for network in game.critic.networks:
                 game.objective.constraint(network)
     for _ in range(game.objective.n_generator):
         latent = game.prior(game.batch_size)._replace(y=reals[-1].y)
-        logs, gradients = game.differentiate(generator_loss, game, "generator", reals[-1], latent)
-        game.generator.assign(gradients)
-        game.generator_optimizer.step()
+        logs = update(generator_loss, game, "generator", reals[-1], latent)
     return {**critic_logs, **logs}
 
 
