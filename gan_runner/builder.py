@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from gan_runner.config import compatibility
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
 from gan_runner.config.signature import ConfigTree
+from gan_runner.config.update_order import check_update_order, order_of
 from gan_runner.config.validate import follows_seed, validate
 from gan_runner.core import (
     Batch,
@@ -45,7 +46,7 @@ from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.replicas import StackedEngine
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.settings import Settings
-from gan_runner.training.step import ORDERS, Iteration
+from gan_runner.training.step import Iteration
 
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
@@ -75,7 +76,7 @@ def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngi
     settings: Settings = instantiate(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
-    order = ORDERS[config["optimizer"]["order"]]
+    order = order_of(config["optimizer"]["order"])
     iteration, tables = AutoStep(mode, device, order=order), tables or Tables(device)
     if settings.replicas == 1:
         return _engine(config, device, mode, iteration, tables)
@@ -98,6 +99,7 @@ def _engine(
     nets.generator_ema.train(settings.ema_decay == 0)  # without an average, batch norm as it stands
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
+    check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)
     heldout = held_out(
         dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
     )

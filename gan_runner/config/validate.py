@@ -16,7 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from gan_runner.config import signature
 from gan_runner.config.signature import ConfigTree
 from gan_runner.objectives.requires import Requirements, requirements_of
-from gan_runner.training.step import Order
+from gan_runner.training.orders import Order
 
 _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
 

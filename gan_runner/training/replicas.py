@@ -97,10 +97,15 @@ class StackedOptimizer:
         player.parts = self.parts
         groups = [{**settings[rows.start], "params": parts} for rows, parts in self.parts]
         self.stacked: Optimizer = type(optimizers[0])(groups)  # type: ignore[call-arg]
+        self.param_groups, self.state = self.stacked.param_groups, self.stacked.state
 
     def step(self) -> None:
         """Take one step of every replica."""
         self.stacked.step()
+
+    def extrapolate(self) -> None:
+        """Look ahead with every replica; see `optim.games`."""
+        self.stacked.extrapolate()  # type: ignore[attr-defined]  # checked by the builder
 
     def sync_views(self) -> None:
         """Give each replica's optimizer its part of the state, as views."""
