@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.history import BestTracker
-from gan_runner.runs.read import POINTS, read_cards, read_points, read_summary, saved_config
+from gan_runner.runs.read import (
+    CHOICES,
+    POINTS,
+    read_cards,
+    read_points,
+    read_summary,
+    saved_config,
+)
 from gan_runner.runs.tags import record_of
 
 ABSENT = "-"
@@ -84,6 +91,7 @@ def _replicas(path: Path) -> list[Path]:
 
 def _read(path: Path, name: str) -> Run:
     config, provenances = saved_config(path), read_cards(path)
+    config.pop(CHOICES, None)  # the keys say what the options are
     values = BestTracker(provenances)
     points = read_points(path / POINTS)
     for point in points:
