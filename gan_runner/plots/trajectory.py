@@ -41,6 +41,6 @@ class Trajectory:
         axes.set(xlim=(-side, side), ylim=(-side, side), aspect="equal")
         axes.set(xlabel="x (generator)", ylabel="y (critic)")
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3, frameon=False)
         figure.colorbar(dots, ax=axes, label="step")
         return rendered(figure)

@@ -48,7 +48,7 @@ class Unrolled:
     """
 
     steps: Annotated[int, Ge(1)] = 5
-    lr: Annotated[float, Gt(0)] = 0.1
+    lr: Annotated[float, Gt(0)] = 0.01
 
     def __call__(self, game: Game, batches: Iterable[RowIndices]) -> dict[str, Tensor]:
         """Take one iteration."""
