@@ -16,7 +16,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from gan_runner.commands.console import plain_warnings
 from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs
+from gan_runner.runs.printable import echo
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.text_tables import aligned, csv_text
 
@@ -26,6 +28,7 @@ WHICH = ("final", "best")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-compare` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
+    plain_warnings("gan-compare")
     try:
         runs = read_runs(options.runs)
         tags = chosen(runs, options.tags)
@@ -43,10 +46,10 @@ def main(arguments: list[str] | None = None) -> None:
         if options.json:
             options.json.write_text(json.dumps(rows, indent=2) + "\n")
     except (ValueError, OSError) as error:
-        print(f"gan-compare: {error}", file=sys.stderr)
+        echo(f"gan-compare: {error}", error=True)
         sys.exit(2)
     try:
-        print(table(runs, tags, which=which, unlike=unlike), flush=True)
+        echo(table(runs, tags, which=which, unlike=unlike), flush=True)
     except BrokenPipeError:  # the reader closed the pipe, as in gan-compare ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.config.targets import checked_prefix
+from gan_runner.runs.printable import echo
 
 
 def plain_warnings(program: str) -> None:
@@ -18,7 +19,7 @@ def plain_warnings(program: str) -> None:
 
     def show(message: Warning | str, *_: Any) -> None:
         if str(message) not in shown:
-            print(f"{program}: warning: {message}", file=sys.stderr)
+            echo(f"{program}: warning: {message}", error=True)
         shown.add(str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]
@@ -47,15 +48,16 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
     if images and _supports_images():
         from gan_runner.plots.samples import image_to_ansi
 
-        print(image_to_ansi(images[-1], width=80, share=0.3))
-    print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
-    print(f"  health      {health(summary, run_dir)}")
+        if preview := image_to_ansi(images[-1], width=80, share=0.3):
+            print(preview)
+    echo(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
+    echo(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:
-        print(f"  executed    {_mode(summary['accelerate'])}")
+        echo(f"  executed    {_mode(summary['accelerate'])}")
     if images:
-        print(f"  samples     {images[-1]}")
-    print(f"  TensorBoard tensorboard --logdir {run_dir}")
-    print(f"  more        gan-sample {first} --count 100 --out samples.png")
+        echo(f"  samples     {images[-1]}")
+    echo(f"  TensorBoard tensorboard --logdir {run_dir}")
+    echo(f"  more        gan-sample {first} --count 100 --out samples.png")
 
 
 def _mode(mode: Mapping[str, Any]) -> str:

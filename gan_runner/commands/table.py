@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from gan_runner.commands.console import plain_warnings
+from gan_runner.runs.printable import echo
 from gan_runner.studies.conclude import FILE, conclude
 from gan_runner.sweeps.jobs import read_jobs
 from gan_runner.sweeps.table import terminal_table, write_table
@@ -20,17 +22,18 @@ def main() -> None:
     )
     parser.add_argument("sweep_dir", type=Path)
     folder = parser.parse_args().sweep_dir
+    plain_warnings("gan-table")
     try:
         jobs = read_jobs(folder)
         if not jobs and not (folder / FILE).is_file():
             raise ValueError(f"{folder} is not the directory of a sweep (it contains no job)")
         if jobs:
             write_table(folder, jobs)
-            print(terminal_table(jobs))
+            echo(terminal_table(jobs))
         if conclusion := conclude(folder, jobs):
-            print(conclusion)
+            echo(conclusion)
     except (ValueError, OSError) as error:
-        print(f"gan-table: {error}", file=sys.stderr)
+        echo(f"gan-table: {error}", error=True)
         sys.exit(2)
 
 

@@ -7,6 +7,7 @@ Final and best values are computed from the points, so killed and unfinished run
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from gan_runner.runs.read import (
     saved_config,
 )
 from gan_runner.runs.tags import record_of
+from gan_runner.runs.within import Folder
 
 ABSENT = "-"
 _WIDEST = 36  # characters of a value of the configuration
@@ -66,7 +68,7 @@ class Run:
 
 def holds_replicas(run_dir: Path) -> bool:
     """Return whether a run directory contains replicas, each in a folder of its own."""
-    return (run_dir / "replica_0").is_dir()
+    return Folder(run_dir).find("replica_0") is not None and (run_dir / "replica_0").is_dir()
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -85,7 +87,9 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 def _replicas(path: Path) -> list[Path]:
     if not holds_replicas(path):
         return [path]
-    folders = path.glob("replica_*")
+    folders, outside = Folder(path).glob("replica_*")
+    for folder in outside:
+        warnings.warn(f"{folder}: leads out of {path}; it is left out", stacklevel=2)
     return sorted(folders, key=lambda p: (len(p.name), p.name))  # replica_10 after replica_9
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.printable import printable
 from gan_runner.runs.tags import columns
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.sweeps.jobs import Job, key_of, value_of
@@ -30,7 +31,7 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
     common = " ".join(common_overrides(jobs))
     shared = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
-    atomic_write(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
+    atomic_write(sweep_dir / "sweep.md", printable("\n".join(page) + "\n").encode(), shared=True)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -50,7 +51,7 @@ def rows_of(job: Job) -> list[Row]:
     runs: Mapping[str, Any] = job.summary.get("replicas", {"": job.summary})
     rows = []
     for name, run in runs.items():
-        own = {"seed": run["seed"]} if name else {}
+        own = {"seed": run.get("seed", "")} if name else {}
         row = {"job": f"{job.folder.name}/{name}".rstrip("/"), "status": job.status}
         row |= {**overrides, **own}
         if name and job.is_done:
@@ -97,7 +98,7 @@ def line(job: Job, jobs: Sequence[Job]) -> str:
     overrides = [override for override in job.overrides if key_of(override) in varied]
     words = [f"{job.status:<11}", " ".join(overrides) or job.folder.name]
     rows = rows_of(job)
-    if "steps" in job.summary:
+    if {"steps", "seconds"} <= set(job.summary):
         words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
     words += [f"{_title(key)} {_mean(key, rows)}" for key in _key_columns([job])]
     return "  ".join(words + ([_brief(job.error)] if job.error else []))
