@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_runner.config import compatibility
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
+from gan_runner.config.replicas import follows_seed, replica_configs
 from gan_runner.config.signature import ConfigTree
+from gan_runner.config.update_order import check_update_order, order_of
 from gan_runner.config.updates import averages_of, limit_stacked, schedule_and_limit
-from gan_runner.config.validate import follows_seed, validate
+from gan_runner.config.validate import validate
 from gan_runner.core import (
     Batch,
     Dataset,
@@ -46,7 +48,7 @@ from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.replicas import StackedEngine
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.settings import Settings
-from gan_runner.training.step import ORDERS, Iteration
+from gan_runner.training.step import Iteration
 
 _SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
@@ -79,13 +81,13 @@ def build(
     settings: Settings = instantiate(config["trainer"])
     check_mode(settings.accelerate, device, replicas=settings.replicas)
     mode = Mode(settings.accelerate)
-    order = ORDERS[config["optimizer"]["order"]]
+    order = order_of(config["optimizer"]["order"])
     iteration, tables = AutoStep(mode, device, order=order), tables or Tables(device)
     if settings.replicas == 1:
         return _engine(config, device, mode, iteration, tables)
     engines = [
         _engine(one, device, mode, iteration, tables)
-        for one in _replicas(cfg, config, settings, allow=allow)
+        for one in replica_configs(cfg, config, settings, allow=allow)
     ]
     compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
     saved = yaml.safe_dump(follows_seed(config, cfg), sort_keys=False)
@@ -104,6 +106,7 @@ def _engine(
     nets.generator_ema.train(not (settings.ema_decay or config["averages"]))  # copy: norm by batch
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
+    check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)
     schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
     heldout = held_out(
         dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
@@ -171,12 +174,8 @@ def _probes(noise: Latent, spec: DataSpec, *, random: torch.Generator) -> Inputs
 
 def _metrics(nodes: ConfigTree, context: EvalContext) -> list[Metric]:
     """Build the metrics that apply to the data."""
-    metrics: list[Metric] = []
-    for node in nodes.values():
-        metric = instantiate(node, context)
-        if metric.provenance:
-            metrics.append(metric)
-    return metrics
+    metrics: list[Metric] = [instantiate(node, context) for node in nodes.values()]
+    return [metric for metric in metrics if metric.provenance]
 
 
 def _game(
@@ -217,29 +216,6 @@ class Tables:
         dataset = instantiate(node)
         self._loaded.append((node, dataset, place(dataset.train, self.device)))
         return self._loaded[-1][1:]
-
-
-def _replicas(
-    cfg: DictConfig, config: ConfigTree, settings: Settings, *, allow: Sequence[str]
-) -> list[ConfigTree]:
-    """Return the configuration of each replica: its own seed and learning rate."""
-    lrs = settings.replica_lrs
-    if lrs is not None and len(lrs) != settings.replicas:
-        raise ValueError(
-            f"trainer.replica_lrs={lrs}: should have trainer.replicas={settings.replicas} values"
-        )
-    configs = []
-    for k in range(settings.replicas):
-        one = cfg.copy()
-        OmegaConf.set_struct(one, False)
-        one.seed = config["seed"] + k
-        one.trainer.replicas, one.trainer.replica_lrs = 1, None
-        if one.trainer.precision == "auto":  # stacked convolutions do not work in bfloat16
-            one.trainer.precision = "fp32"
-        if lrs is not None:
-            one.optimizer.critic.lr = one.optimizer.generator.lr = lrs[k]
-        configs.append(validate(one, allow=allow))
-    return configs
 
 
 def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:

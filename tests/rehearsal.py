@@ -102,7 +102,9 @@ def move_to_meta(modules: Iterable[nn.Module], optimizers: Iterable[Optimizer]) 
         before = list(module.parameters())
         module.to(META)
         moved.update(zip(before, module.parameters(), strict=True))
-    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+    for optimizer, group in ((o, group) for o in optimizers for group in o.param_groups):
         group["params"] = [moved[parameter] for parameter in group["params"]]
+        if isinstance(optimizer, torch.optim.SGD):  # its fused kernel has no version for meta
+            group["fused"], group["foreach"] = False, True
         if "capturable" in group:
             group["capturable"] = True

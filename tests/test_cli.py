@@ -98,7 +98,8 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     objectives = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
     assert len(objectives) > 5 and f"objective: {', '.join(objectives)}" in out
     assert re.search("model: dcgan, .*mlp, .*random, resnet", out)
-    assert "optimizer: adam, hessian_free, rmsprop, sgd, sghmc" in out
+    optimizers = sorted(path.stem for path in (config_dir() / "optimizer").glob("*.yaml"))
+    assert len(optimizers) > 5 and f"optimizer: {', '.join(optimizers)}" in " ".join(out.split())
     assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
     assert not list(tmp_path.iterdir())
 

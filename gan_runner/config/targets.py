@@ -19,7 +19,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "dataset": ("gan_runner.data.",),
     "model": ("gan_runner.models.", "torch.nn."),
     "objective": ("gan_runner.objectives.", "gan_runner.models.heads."),
-    "optimizer": ("gan_runner.optim.", "torch.optim."),
+    "optimizer": ("gan_runner.optim.", "gan_runner.training.orders.", "torch.optim."),
     "schedule": ("gan_runner.optim.", "torch.optim."),
     "limits": ("gan_runner.optim.",),
     "averages": ("gan_runner.training.ema.",),

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from torch.optim import Optimizer
 
 from gan_runner.config.instantiate import instantiate
-from gan_runner.config.signature import ConfigTree, suggestion
+from gan_runner.config.signature import ConfigTree
+from gan_runner.config.words import suggestion
 from gan_runner.objectives.objective import Objective
 from gan_runner.optim.adam import with_tensor_betas
 from gan_runner.optim.limits import Limits

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from functools import reduce
 from typing import Annotated, Any
 
 from annotated_types import Ge
@@ -19,7 +17,7 @@ from gan_runner.config.targets import locate
 from gan_runner.objectives.requires import Requirements, requirements_of
 from gan_runner.runs.plain import plain
 from gan_runner.runs.read import CHOICES
-from gan_runner.training.step import Order
+from gan_runner.training.orders import Order
 
 _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
 
@@ -60,7 +58,7 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     )
     problems += issues
     if problems:
-        sources = _sources(OmegaConf.to_container(cfg, resolve=False))
+        sources = sources_of(OmegaConf.to_container(cfg, resolve=False))
         raise ValueError(
             "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
         )
@@ -139,21 +137,6 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     return choices | {key: OmegaConf.select(cfg, key) for key in keys if key not in choices}
 
 
-def follows_seed(config: ConfigTree, cfg: DictConfig) -> ConfigTree:
-    """Restore `${seed}` in a checked configuration wherever a key copies the seed.
-
-    Each replica has its own seed. Without the interpolations, replicas that are rebuilt from the
-    saved configuration would all draw their data from the first seed.
-    """
-    config = deepcopy(config)
-    for path, source in _sources(OmegaConf.to_container(cfg, resolve=False)).items():
-        if source == "seed":
-            *parents, key = path.split(".")
-            node = reduce(lambda tree, name: tree[name], parents, config)
-            node[key] = "${seed}"
-    return config
-
-
 def _choose_critic_norm(tree: ConfigTree, allow: Sequence[str]) -> None:
     """Replace a critic norm of "auto" or "batch_or_layer" by one that suits the objective.
 
@@ -198,7 +181,7 @@ def _without_helpers(value: Any) -> Any:
     return {key: _without_helpers(child) for key, child in value.items() if isinstance(child, dict)}
 
 
-def _sources(raw: Any, prefix: str = "") -> dict[str, str]:
+def sources_of(raw: Any, prefix: str = "") -> dict[str, str]:
     """Return {key: source} for the keys that copy another key, such as `lr: ${..lr}`."""
     sources = {}
     for key, value in raw.items() if isinstance(raw, dict) else ():
@@ -207,7 +190,7 @@ def _sources(raw: Any, prefix: str = "") -> dict[str, str]:
             dots, name = match.groups()
             base = path.split(".")[: -len(dots)] if dots else []
             sources[path] = ".".join([*base, name])
-        sources |= _sources(value, path)
+        sources |= sources_of(value, path)
     return sources
 
 

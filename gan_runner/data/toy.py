@@ -93,3 +93,9 @@ def _dataset(
 ) -> Dataset:
     train, heldout = draw(n_samples, seed), draw(_HELD_OUT, _SEED_OF_HELD_OUT)
     return Dataset(spec, *(Batch(torch.from_numpy(x.astype(np.float32))) for x in (train, heldout)))
+
+
+def dirac(*, n_samples: Annotated[int, Ge(1)] = 1000) -> Dataset:
+    """Return samples that are all the number 0 (Mescheder et al. 2018, section 2)."""
+    spec = DataSpec("dirac", (1,))
+    return Dataset(spec, *(Batch(torch.zeros(n, 1)) for n in (n_samples, n_samples)))

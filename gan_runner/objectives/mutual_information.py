@@ -20,15 +20,28 @@ from gan_runner.objectives.requires import requires
 Weight = Annotated[float, Ge(0)]
 
 
-@requires(needs=("features",))
-def feature_matching(critic: HasHeads, real: Batch, fake: Batch, *, weight: Weight = 1.0) -> Tensor:
-    """weight * |E h(x) - E h(G(z))|_2^2, h the critic's last hidden layer.
+@requires(needs=("features",), weights=("weight", "covariance"))
+def feature_matching(
+    critic: HasHeads, real: Batch, fake: Batch, *, weight: Weight = 1.0, covariance: Weight = 0.0
+) -> Tensor:
+    """weight * |E h(x) - E h(G(z))|_2^2 + covariance * |C(x) - C(G(z))|_F^2.
 
-    Salimans et al. 2016, section 3.1. For the generator, in place of its score.
+    h is the critic's last hidden layer, C its covariance E (h - E h)(h - E h)' over the batch. The
+    means alone: Salimans et al. 2016, section 3.1; with covariances: Mroueh et al. 2017. For the
+    generator, in place of its score.
     """
     with torch.no_grad():
-        wanted = critic.submodule("features", real.x, real.y).mean(0)
-    return weight * (wanted - critic.submodule("features", fake.x, fake.y).mean(0)).square().sum()
+        wanted = critic.submodule("features", real.x, real.y)
+    found = critic.submodule("features", fake.x, fake.y)
+    means = weight * (wanted.mean(0) - found.mean(0)).square().sum()
+    if not covariance:
+        return means
+    return means + covariance * (_covariance(wanted) - _covariance(found)).square().sum()
+
+
+def _covariance(h: Tensor) -> Tensor:
+    centred = h - h.mean(0)
+    return centred.T @ centred / len(h)
 
 
 @requires(needs=("features", "labels", "head classifier"))

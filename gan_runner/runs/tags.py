@@ -83,6 +83,9 @@ def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
 
 _W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
 TAGS: tuple[Tag, ...] = (
+    Tag("game/radius", "distance", "lower", "distance of both players' weights from the solution 0",
+        0),
+    Tag("game/*", "other", "neither", "weight of a player with a single one", 0),
     Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities"),
     Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
         " the data", 0, panel="qualities"),

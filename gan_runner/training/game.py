@@ -99,6 +99,12 @@ class Player:
         """Return the same network with other weights."""
         return replace(self, weights=weights)
 
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> Player:
+        """Return the same network with other parameters, and copies of the present buffers."""
+        present = self.weights or {}
+        buffers = {n: present.get(n, b).clone() for n, b in self.network.named_buffers()}
+        return self.with_weights({**parameters, **buffers})
+
     @cached_property
     def parameters(self) -> list[Tensor]:
         """Return the parameters that its optimizer moves."""
@@ -152,7 +158,15 @@ class PlayerLike(Protocol):
 
 
 class OptimizerLike(Protocol):
-    """The interface of an optimizer in training."""
+    """The interface of an optimizer in training.
+
+    Attributes:
+        param_groups: the parameters that it moves, as "params" of each group, and their settings.
+        state: its state by parameter.
+    """
+
+    param_groups: list[dict[str, Any]]
+    state: Any
 
     def step(self) -> Any:
         """Move the parameters by the gradients that they were assigned."""

@@ -107,6 +107,7 @@ class StackedOptimizer:
         player.parts = self.parts
         groups = [{**settings[rows.start], "params": parts} for rows, parts in self.parts]
         self.stacked: Optimizer = type(optimizers[0])(groups)  # type: ignore[call-arg]
+        self.param_groups, self.state = self.stacked.param_groups, self.stacked.state
 
     def step(self) -> None:
         """Take one step of every replica."""
@@ -117,6 +118,10 @@ class StackedOptimizer:
         for group, (rows, _) in zip(self.stacked.param_groups, self.parts, strict=True):
             settings = self.optimizers[rows.start].param_groups[0]
             group.update({key: value for key, value in settings.items() if key != "params"})
+
+    def extrapolate(self) -> None:
+        """Look ahead with every replica; see `optim.games`."""
+        self.stacked.extrapolate()  # type: ignore[attr-defined]  # checked by the builder
 
     def sync_views(self) -> None:
         """Give each replica's optimizer its part of the state, as views."""

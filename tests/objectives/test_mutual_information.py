@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import exp, log, log1p, pi
 
 import pytest
@@ -11,12 +12,14 @@ from torch import nn
 
 from gan_runner.core import Batch
 from gan_runner.models.heads import CodePosterior, StatisticsNetwork
+from gan_runner.objectives.losses import logistic_critic
 from gan_runner.objectives.mutual_information import (
     classification,
     code_information,
     feature_matching,
     noise_information,
 )
+from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, gaussian, infogan_prior
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import critic_loss, differentiate, generator_loss
@@ -39,6 +42,43 @@ def test_feature_matching_by_hand() -> None:
     fake = Batch(torch.tensor([[0.0, 1.0], [0.0, 3.0]]))
     # the means are (2, 4) and (0, 2)
     assert feature_matching(Parts(), real, fake, weight=0.5).item() == pytest.approx(0.5 * 8)
+
+
+def test_covariance_matching_by_hand() -> None:
+    real = Batch(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+    fake = Batch(torch.tensor([[0.0, 1.0], [0.0, 3.0]], requires_grad=True))
+    # deviations +-(1, 2) and +-(0, 1): covariances [[1, 2], [2, 4]] and [[0, 0], [0, 1]]
+    apart = 1 + 4 + 4 + 9
+    value = feature_matching(Parts(), real, fake, weight=0.5, covariance=0.1)
+    assert value.item() == pytest.approx(0.5 * 8 + 0.1 * apart)
+    alone = feature_matching(Parts(), real, fake, weight=0.0, covariance=1.0)
+    (slope,) = torch.autograd.grad(alone, fake.x)
+    # d|C - F|^2 / dF = 2 (F - C), dF / dh_i = (d_i e' + e d_i') / 2: slope_i = 2 (F - C) d_i
+    expected = torch.tensor([[4.0, 6.0], [-4.0, -6.0]])
+    torch.testing.assert_close(slope, expected)
+    with pytest.raises(ValueError, match="the generator has nothing to minimise"):
+        term = partial(feature_matching, weight=0.0, covariance=0.0)
+        Objective(critic_loss=logistic_critic, generator_loss=None, generator_terms={"m": term})
+
+
+def test_equal_means_and_other_covariances(engine: Callable[..., Engine]) -> None:
+    """Only with the covariances does the generator get a gradient from a spread that is wrong."""
+    key = "objective.generator_terms.feature_matching.covariance"
+    built = engine("objective=feature_matching", "dataset=gaussians8", "model=mlp",
+                   "model.width=16", f"{key}=2.0")  # fmt: skip
+    (logs,) = built.train_step()
+    plain = engine(
+        "objective=feature_matching", "dataset=gaussians8", "model=mlp", "model.width=16"
+    )
+    (without,) = plain.train_step()
+    assert logs["loss/critic"].equal(without["loss/critic"])
+    assert logs["loss/generator/feature_matching"] > without["loss/generator/feature_matching"]
+    h = torch.randn(64, 3)
+    h = h - h.mean(0)
+    for spread, covariance in ((1.0, 0.0), (1.0, 1.0), (0.5, 0.0), (0.5, 1.0)):
+        fake = Batch(spread * h)
+        value = feature_matching(Parts(), Batch(h), fake, covariance=covariance)
+        assert (value.item() > 1e-3) == (spread != 1 and covariance > 0)
 
 
 def test_classification_by_hand() -> None:

@@ -1,0 +1,203 @@
+"""Optimizers of a player in a game: they look one step ahead, or back at the last gradient.
+
+Gradient steps of two players circle the solution of min_x max_y xy or leave it; these approach it.
+Nothing here reads a number from the device, so that a step may become part of a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Gt
+from torch import Tensor, optim
+from torch.nn import Parameter
+
+from gan_runner.optim.standard import Decay, LearningRate, NonNegative
+
+Closure = Callable[[], float]
+
+
+class ExtraSGD(optim.SGD):
+    """SGD that looks ahead: u' = u - lr F(u) by `extrapolate`, u <- u - lr F(u') by `step`.
+
+    Korpelevich 1976; Gidel et al. 2019, Algorithm 2. Between the two calls both players compute
+    their gradients at the points that they looked ahead to: see `training.step.extragradient`.
+    A step without a look ahead is SGD's.
+    """
+
+    starts: list[Tensor] | None = None
+
+    def extrapolate(self) -> None:
+        """Move to the point to look at; `step` starts from the present one."""
+        self.starts = _copies(self)
+        super().step()
+
+    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
+        """Step with the gradients in `grad`, from where the look ahead began."""
+        _put_back(self, self.starts)
+        self.starts = None
+        super().step()
+
+
+class ExtraAdam(optim.Adam):
+    """Adam that looks ahead: both moves update the same moments and count as a step of them.
+
+    Gidel et al. 2019, Algorithm 4: m and v take in the gradient at u for u', that at u' for u.
+    """
+
+    starts: list[Tensor] | None = None
+
+    def extrapolate(self) -> None:
+        """Move to the point to look at; `step` starts from the present one."""
+        self.starts = _copies(self)
+        super().step()
+
+    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
+        """Step with the gradients in `grad`, from where the look ahead began."""
+        _put_back(self, self.starts)
+        self.starts = None
+        super().step()
+
+
+class OptimisticSGD(optim.Optimizer):
+    """Optimistic mirror descent: u <- u - 2 lr g_t + lr g_{t-1}, the gradient before the first 0.
+
+    Daskalakis et al. 2018, equation 2: the last gradient serves as a forecast of the next.
+
+    Args:
+        params: weights to move.
+        lr: learning rate.
+        weight_decay: adds the gradient of an L2 penalty.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        *,
+        lr: LearningRate = 1e-3,
+        weight_decay: NonNegative = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
+        """Step with the gradients in `grad` of the parameters; `closure` is ignored."""
+        for group, parameter, state in _used(self):
+            _optimistic_step(parameter, state, _gradient(parameter, group), lr=group["lr"])
+
+
+class OptimisticAdam(optim.Optimizer):
+    """Optimistic mirror descent with Adam's direction d_t = m^_t / (sqrt(v^_t) + eps) as gradient.
+
+    u <- u - 2 lr d_t + lr d_{t-1}, the direction before the first 0; m^ and v^ are the moments
+    with their bias corrected. Daskalakis et al. 2018, Algorithm 1.
+
+    Args:
+        params: weights to move.
+        lr: learning rate.
+        betas: decays of the first and second moment.
+        eps: added to the root of the second moment.
+        weight_decay: adds the gradient of an L2 penalty.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        *,
+        lr: LearningRate = 2e-4,
+        betas: tuple[Decay, Decay] = (0.5, 0.999),
+        eps: Annotated[float, Gt(0)] = 1e-8,
+        weight_decay: NonNegative = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        # torch then loads the step number to the parameters' device
+        super().__init__(params, {**defaults, "capturable": True})
+
+    @torch.no_grad()
+    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
+        """Step with the gradients in `grad` of the parameters; `closure` is ignored."""
+        for group, parameter, state in _used(self):
+            direction = _adam_direction(_gradient(parameter, group), state, group)
+            _optimistic_step(parameter, state, direction, lr=group["lr"])
+
+
+def extra_sgd(
+    params: Iterable[Parameter],
+    *,
+    lr: LearningRate = 1e-3,
+    momentum: Decay = 0.0,
+    weight_decay: NonNegative = 0.0,
+) -> ExtraSGD:
+    """Build `ExtraSGD`; momentum takes in both gradients."""
+    return ExtraSGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+
+
+def extra_adam(
+    params: Iterable[Parameter],
+    *,
+    lr: LearningRate = 2e-4,
+    betas: tuple[Decay, Decay] = (0.5, 0.999),
+    eps: Annotated[float, Gt(0)] = 1e-8,
+    weight_decay: NonNegative = 0.0,
+) -> ExtraAdam:
+    """Build `ExtraAdam`."""
+    first, second = betas  # torch rejects a list, which YAML gives
+    parameters = list(params)
+    return ExtraAdam(
+        parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
+        fused=True, capturable=any(parameter.is_cuda for parameter in parameters),
+    )  # fmt: skip
+
+
+def _copies(optimizer: optim.Optimizer) -> list[Tensor]:
+    return [p.detach().clone() for group in optimizer.param_groups for p in group["params"]]
+
+
+@torch.no_grad()
+def _put_back(optimizer: optim.Optimizer, starts: list[Tensor] | None) -> None:
+    """Put the parameters back to where they started, if they looked ahead."""
+    if starts is not None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for parameter, start in zip(parameters, starts, strict=True):
+            parameter.copy_(start)
+
+
+def _used(optimizer: optim.Optimizer) -> list[tuple[dict[str, Any], Tensor, dict[str, Any]]]:
+    """Return group, parameter and state of each parameter that has a gradient."""
+    return [
+        (group, parameter, optimizer.state[parameter])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+
+
+def _gradient(parameter: Tensor, group: dict[str, Any]) -> Tensor:
+    assert parameter.grad is not None
+    decay = group["weight_decay"]
+    return parameter.grad.add(parameter, alpha=decay) if decay else parameter.grad
+
+
+def _optimistic_step(
+    parameter: Tensor, state: dict[str, Any], direction: Tensor, *, lr: Any
+) -> None:
+    """Move by -lr (2 d_t - d_{t-1}); `lr` may be a number or a tensor."""
+    if "last" not in state:
+        state["last"] = torch.zeros_like(parameter)
+    parameter.sub_(lr * (2 * direction - state["last"]))
+    state["last"].copy_(direction)
+
+
+def _adam_direction(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+    """Return Adam's direction m^ / (sqrt(v^) + eps) after taking in a gradient."""
+    (first, second), eps = group["betas"], group["eps"]
+    if "step" not in state:
+        state["step"] = gradient.new_zeros((), dtype=torch.float32)  # on the device: no upload
+        state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(gradient) for _ in range(2))
+    step, mean, square = state["step"].add_(1), state["exp_avg"], state["exp_avg_sq"]
+    mean.lerp_(gradient, 1 - first)
+    square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+    mean_hat, square_hat = mean / (1 - first**step), square / (1 - second**step)
+    return mean_hat / (square_hat.sqrt() + eps)
