@@ -108,14 +108,8 @@ def _engine(
     optimizers = _optimizers(config["optimizer"], nets)
     check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)
     schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
-    heldout = held_out(
-        dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
-    )
-    context = EvalContext(
-        dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
-        categories=categories(objective.prior), code=code_dim(objective.prior),
-        samples=settings.num_eval_samples,
-    )  # fmt: skip
+    context = _context(dataset, objective, settings, device)
+    heldout = context.heldout
     metrics = _metrics(config["metrics"], context)
     settings = compatibility.check(objective, nets, optimizers, settings, metrics)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
@@ -145,6 +139,20 @@ def _engine(
     return Engine(
         run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
         stream=stream, schedules=schedules, averages=averages_of(config["averages"]),
+    )  # fmt: skip
+
+
+def _context(
+    dataset: Dataset, objective: Objective, settings: Settings, device: torch.device
+) -> EvalContext:
+    """Return the constants of a run that metrics and plots are built from."""
+    heldout = held_out(
+        dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
+    )
+    return EvalContext(
+        dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
+        categories=categories(objective.prior), code=code_dim(objective.prior),
+        samples=settings.num_eval_samples,
     )  # fmt: skip
 
 
