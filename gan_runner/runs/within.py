@@ -65,8 +65,8 @@ class Folder:
     def glob(self, pattern: str) -> tuple[list[Path], list[Path]]:
         """Return the matching paths inside, sorted, and those that links lead out."""
         paths = sorted(self.root.glob(pattern))
-        inside = [path for path in paths if self.find(path.relative_to(self.root)) is not None]
-        return inside, [path for path in paths if path not in set(inside)]
+        inside = {path for path in paths if self.find(path.relative_to(self.root)) is not None}
+        return [p for p in paths if p in inside], [p for p in paths if p not in inside]
 
 
 def _resolved(path: Path) -> Path:
