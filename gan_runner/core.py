@@ -231,6 +231,8 @@ chart the number is drawn as well.
 class Metric(Protocol):
     """A metric, built from an `EvalContext`.
 
+    One with a true attribute `is_costly` is computed after checkpoints and at the end only.
+
     Attributes:
         provenance: of each of its numbers, by tag; empty where the metric does not apply.
     """

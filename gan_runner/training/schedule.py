@@ -64,6 +64,12 @@ class Schedule:
         """Return True if the metrics are due."""
         return self._is_due(step, self.settings.evaluate_every)
 
+    def evaluates_costly(self, step: int) -> bool:
+        """Return True at the last evaluation, and at the first one at or after a checkpoint."""
+        settings = self.settings
+        saved = [s // settings.checkpoint_every for s in (step - settings.evaluate_every, step)]
+        return self.evaluates(step) and (step == settings.steps or saved[0] < saved[1])
+
     def draws(self, step: int) -> bool:
         """Return True if the plots are due."""
         return self._is_due(step, self.settings.sample_every)

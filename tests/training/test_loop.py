@@ -27,10 +27,11 @@ ALWAYS = {
     "grad_norm/generator", "speed/steps_per_second", "health/state",
 }  # fmt: skip
 EVALUATED = {
-    "wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe", "jsd/probe_raw", "lipschitz/lower",
-    "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound", "coverage/diversity",
+    "wasserstein/critic_heldout", "critic/input_gradient_norm", "lipschitz/lower",
+    "lipschitz/upper", "lipschitz/slope_q99", "wasserstein/per_slope", "wasserstein/per_slope_q99", "wasserstein/bound", "coverage/diversity",
     "coverage/diversity_raw",
-    *(f"wasserstein/{d}{of}" for d in ("exact", "sliced", "sliced_w2") for of in ("", "_raw", "_floor")),
+    *(f"wasserstein/{d}{of}" for d in ("exact", "sliced", "sliced_w2") for of in ("", "_raw", "_floor", "_floor_std")),
+    *(f"jsd/probe{of}" for of in ("", "_raw", "_se", "_se_raw", "_floor", "_floor_std")),
 }  # fmt: skip
 
 
