@@ -49,7 +49,7 @@ def probe_bound(
     Args:
         real: rows of one distribution, (N, *shape) float32, N at least 16.
         fake: rows of the other one, (M, *shape) float32, M at least 16.
-        classifiers: candidates by name.
+        classifiers: candidates by name; of equal ones the first is chosen.
         seed: seed of the folds and of the classifiers.
     """
     rng = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from gan_runner.metrics.probe_classifiers import (
     Classifier,
     boosted_trees,
     convolutional_network,
+    quadratic_logistic,
 )
 from gan_runner.metrics.provenance import of_generators
 from gan_runner.metrics.rows import floors_of
@@ -29,8 +30,9 @@ _OF_LEVELS = 5000  # training rows that the levels are read from
 class ProbeJensenShannon:
     """`jsd/probe`: a lower bound on JS(held-out data, samples) in nats, proved by classifiers.
 
-    The classifiers are boosted trees and, for images, a small convolutional network; the better one
-    is chosen by nested cross-validation (see `probe_bound`). Samples are free, so all of them meet
+    The classifiers are boosted trees and, for images, a small convolutional network, for points a
+    quadratic logistic regression. The better one is chosen by nested cross-validation (see
+    `probe_bound`). Samples are free, so all of them meet
     all held-out rows, with balanced weights. The pixels of samples are rounded to the grey levels
     of the data; otherwise unrounded pixels alone would tell the two apart.
 
@@ -97,7 +99,8 @@ class ProbeJensenShannon:
     def _classifiers(self) -> Mapping[str, Classifier]:
         trees: dict[str, Classifier] = {"boosted trees": boosted_trees}
         if not self.context.spec.is_image:
-            return trees
+            flat = len(self.context.spec.shape) == 1
+            return {"quadratic logistic": quadratic_logistic, **trees} if flat else trees
         return {**trees, "convolutional network": convolutional_network}
 
     @cached_property
