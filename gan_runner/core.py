@@ -231,7 +231,7 @@ chart the number is drawn as well.
 class Metric(Protocol):
     """A metric, built from an `EvalContext`.
 
-    One with a true attribute `is_costly` is computed after checkpoints and at the end only.
+    One with a true attribute `is_costly` is computed at each tenth evaluation and at the end.
 
     Attributes:
         provenance: of each of its numbers, by tag; empty where the metric does not apply.

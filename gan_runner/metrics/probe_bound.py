@@ -14,7 +14,7 @@ import numpy as np
 
 from gan_runner.metrics.probe_classifiers import Classifier
 
-FOLDS = 3  # outer folds; each row is tested once
+FOLDS = 5  # outer folds; each row is tested once
 INNER = 5  # one part in five of the other rows chooses and calibrates the classifier
 FEWEST = 16  # rows of either side
 CLIP = 2e-3  # least distance of D from 0 and 1
@@ -42,9 +42,9 @@ def probe_bound(
     """Compute the bound by nested cross-validation, so that neither fit nor choice adds a bias.
 
     The rows are split into outer folds, each with its share of both sides. For each fold, four
-    fifths of the other rows fit every classifier. On the last fifth, the logits are scaled to
-    the largest bound, and the classifier with the largest is chosen. The fold itself then tests the
-    chosen classifier.
+    fifths of the other rows fit every classifier. On the last fifth, the logits are scaled to the
+    largest bound, and the classifier with the largest is chosen. The chosen one is fitted again to
+    all of the other rows, and the fold itself tests it.
 
     Args:
         real: rows of one distribution, (N, *shape) float32, N at least 16.
@@ -58,13 +58,15 @@ def probe_bound(
     gains, chosen = np.empty(len(x)), []
     for k in range(FOLDS):
         tested, others = fold == k, np.flatnonzero(fold != k)
-        chooses = _folds(is_real[others], INNER, rng) == 0
-        fitted, validation = others[~chooses], others[chooses]
-        name, logits = _choose(
-            x, is_real, fitted, validation, np.flatnonzero(tested), classifiers, seed=seed + k
+        validates = _folds(is_real[others], INNER, rng) == 0
+        name, scale = _choose(
+            x, is_real, others[~validates], others[validates], classifiers, seed=seed + k
         )
+        gains[tested] = gain(np.zeros(tested.sum()), is_real[tested])
+        if scale > 0:
+            fitted = classifiers[name](x[others], is_real[others], x[tested], seed=seed + k)
+            gains[tested] = gain(scale * fitted, is_real[tested])
         chosen.append(name)
-        gains[tested] = gain(logits, is_real[tested])
     sides = gains[is_real == 1], gains[is_real == 0]
     error = sqrt(sum(side.var(ddof=1) / len(side) for side in sides)) / 2
     return ProbeBound(float(sum(side.mean() for side in sides) / 2), error, tuple(chosen))
@@ -87,22 +89,19 @@ def _choose(
     is_real: np.ndarray,
     fitted: np.ndarray,
     validation: np.ndarray,
-    tested: np.ndarray,
     classifiers: Mapping[str, Classifier],
     *,
     seed: int,
-) -> tuple[str, np.ndarray]:
-    """Return the classifier with the largest bound on the validation rows, and test logits."""
-    best, name, test_logits = -1.0, "none", np.zeros(len(tested))
-    others = np.concatenate([validation, tested])
-    for candidate, classifier in classifiers.items():
-        logits = classifier(x[fitted], is_real[fitted], x[others], seed=seed)
-        bounds = [bound(s * logits[: len(validation)], is_real[validation]) for s in _SCALES]
-        scale = int(np.argmax(bounds))
-        if bounds[scale] > best:
-            best, name = bounds[scale], candidate
-            test_logits = _SCALES[scale] * logits[len(validation) :]
-    return name, test_logits
+) -> tuple[str, float]:
+    """Return the classifier and the scale of its logits with the largest bound on validation."""
+    best, chosen = 0.0, ("none", 0.0)
+    for name, classifier in classifiers.items():
+        logits = classifier(x[fitted], is_real[fitted], x[validation], seed=seed)
+        bounds = [bound(scale * logits, is_real[validation]) for scale in _SCALES]
+        k = int(np.argmax(bounds))
+        if bounds[k] > best:
+            best, chosen = bounds[k], (name, float(_SCALES[k]))
+    return chosen
 
 
 def _folds(is_real: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

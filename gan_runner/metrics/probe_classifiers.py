@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from gan_runner.metrics.fork_rng import fork_rng
 
-_TREES = 80  # boosting iterations
-_LEAVES = 4  # of each tree; few, because a few hundred held-out rows overfit large trees
+_TREES = 60  # boosting iterations
+_LEAVES = 8  # of each tree; few, because a few hundred held-out rows overfit large trees
 _SHRINKAGE = 0.2  # learning rate of the boosting
 _MOST_COLUMNS = 1024  # pixels that trees see; larger images are averaged over blocks
 _FILTERS = 8  # of the first convolution
-_UPDATES = 100  # Adam steps of the network
+_UPDATES = 60  # Adam steps of the network
 _BATCH = 64  # rows of each step
 _LR = 1e-2
 _DECAY = 1e-2  # weight decay

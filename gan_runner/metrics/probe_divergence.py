@@ -42,8 +42,8 @@ class ProbeJensenShannon:
     floor, samples equal data as far as so many rows can tell. Few held-out rows prove little, so
     values compare only at one number of rows.
 
-    The probe needs no critic, so it compares all objectives. Its cost is that of ten or so fits per
-    generator. Therefore it is computed after each checkpoint and at the end only (`is_costly`).
+    The probe needs no critic, so it compares all objectives. It fits some fifteen classifiers per
+    generator. Therefore it is computed at each tenth evaluation and at the end only (`is_costly`).
 
     With fewer than 16 held-out or training rows there is no value.
     """

@@ -191,7 +191,7 @@ DECIDING = (
     "jsd/grid",  # in the plane, nearly exact
     "wasserstein/sliced",  # all held-out rows; unlike pixel distances, it does not reward blur
     "wasserstein/exact",
-    "jsd/probe",  # last: it is computed at few steps, and may stay near log 2
+    "jsd/probe",  # last: it is computed at few steps
 )
 """The tags that may select the best checkpoint, most telling first; each moves until the end.
 

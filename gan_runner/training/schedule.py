@@ -8,6 +8,8 @@ from typing import Self
 from gan_runner.training.settings import Settings
 from gan_runner.training.signals import Signals
 
+_COSTLY = 10  # evaluations per evaluation of costly metrics
+
 
 class Schedule:
     """Steps at which a run logs, measures, draws, saves and ends.
@@ -65,10 +67,8 @@ class Schedule:
         return self._is_due(step, self.settings.evaluate_every)
 
     def evaluates_costly(self, step: int) -> bool:
-        """Return True at the last evaluation, and at the first one at or after a checkpoint."""
-        settings = self.settings
-        saved = [s // settings.checkpoint_every for s in (step - settings.evaluate_every, step)]
-        return self.evaluates(step) and (step == settings.steps or saved[0] < saved[1])
+        """Return True at every tenth evaluation and at the last step."""
+        return self._is_due(step, _COSTLY * self.settings.evaluate_every)
 
     def draws(self, step: int) -> bool:
         """Return True if the plots are due."""

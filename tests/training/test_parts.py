@@ -184,11 +184,10 @@ def test_every_batch_is_full() -> None:
     assert torch.equal(found, torch.cat([z, torch.full((9, 1), 4.0)], 1))
 
 
-def test_costly_metrics_follow_checkpoints_and_the_last_step() -> None:
+def test_costly_metrics_are_due_at_each_tenth_evaluation_and_at_the_end() -> None:
     def at(**settings: int) -> list[int]:
         schedule = Schedule(Settings(**settings))
         return [step for step in range(1, settings["steps"] + 1) if schedule.evaluates_costly(step)]
 
-    assert at(steps=2500) == [1000, 2000, 2500]
-    assert at(steps=1300, evaluate_every=250, checkpoint_every=400) == [500, 1000, 1250, 1300]
-    assert at(steps=5, evaluate_every=2, checkpoint_every=1) == [2, 4, 5]
+    assert at(steps=2500) == [2500]
+    assert at(steps=45, evaluate_every=2) == [20, 40, 45]
