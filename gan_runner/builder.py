@@ -111,14 +111,7 @@ def _engine(
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     random = torch.Generator().manual_seed(seeds["noise"])
-    noise = _fixed_noise(
-        objective,
-        nets.generator,
-        settings.num_eval_samples,
-        dataset.train.y,
-        device=device,
-        random=random,
-    )
+    noise = _fixed_noise(objective, nets.generator, context, random=random)
     dtype = use_precision(precision)
     if dataset.spec.is_image:
         set_memory_format(nets, device, dtype)
@@ -249,13 +242,7 @@ def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
 
 
 def _fixed_noise(
-    objective: Objective,
-    generator: nn.Module,
-    count: int,
-    labels: Tensor | None,
-    *,
-    device: torch.device,
-    random: torch.Generator,
+    objective: Objective, generator: nn.Module, context: EvalContext, *, random: torch.Generator
 ) -> Latent:
     """Draw the noise of metrics and plots, with labels at random from those of the training data.
 
@@ -263,6 +250,7 @@ def _fixed_noise(
     with those of the held-out rows, distances could lie below the floor.
     """
     cpu, size = torch.device("cpu"), latent_dim_of(generator)
+    count, device, labels = context.samples, context.device, context.dataset.train.y
     z, _ = objective.prior(count, size, device=cpu, generator=random)
     if labels is None or not getattr(generator, "n_classes", 0):
         return Latent(z.to(device))
