@@ -229,9 +229,7 @@ chart the number is drawn as well.
 
 
 class Metric(Protocol):
-    """A metric, built from an `EvalContext`.
-
-    One with a true attribute `is_costly` is computed at each tenth evaluation and at the end.
+    """A metric, built from an `EvalContext`; see `recorder.measure` for costly ones.
 
     Attributes:
         provenance: of each of its numbers, by tag; empty where the metric does not apply.

@@ -228,7 +228,8 @@ def measure(
 ) -> dict[str, float]:
     """Return the metrics of a run's networks as they stand, by tag.
 
-    Without `costly`, metrics with a true attribute `is_costly` are left out.
+    Without `costly`, metrics with a true attribute `is_costly` are left out. A recorder takes them
+    in at each tenth evaluation and at the last step.
     """
     snapshot = snapshot_of(run, nets, history)
     due = [m for m in run.metrics if costly or not getattr(m, "is_costly", False)]
