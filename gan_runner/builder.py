@@ -115,9 +115,7 @@ def _engine(
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
     stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
     random = torch.Generator().manual_seed(seeds["noise"])
-    noise = _fixed_noise(
-        objective, nets.generator, settings.num_eval_samples, heldout, random=random
-    )
+    noise = _fixed_noise(objective, nets.generator, context, random=random)
     dtype = use_precision(precision)
     if dataset.spec.is_image:
         set_memory_format(nets, device, dtype)
@@ -237,23 +235,20 @@ def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
 
 
 def _fixed_noise(
-    objective: Objective,
-    generator: nn.Module,
-    count: int,
-    heldout: Batch,
-    *,
-    random: torch.Generator,
+    objective: Objective, generator: nn.Module, context: EvalContext, *, random: torch.Generator
 ) -> Latent:
-    """Draw the noise of metrics and plots, with the labels of the held-out samples in turn.
+    """Draw the noise of metrics and plots, with labels at random from those of the training data.
 
-    So a held-out and a generated sample in the same row have the same label.
+    The class counts then vary as they do in samples of the data and of unconditional generators;
+    with those of the held-out rows, distances could lie below the floor.
     """
     cpu, size = torch.device("cpu"), latent_dim_of(generator)
+    count, device, labels = context.samples, context.device, context.dataset.train.y
     z, _ = objective.prior(count, size, device=cpu, generator=random)
-    device, y = heldout.x.device, heldout.y
-    if y is None or not getattr(generator, "n_classes", 0):
+    if labels is None or not getattr(generator, "n_classes", 0):
         return Latent(z.to(device))
-    return Latent(z.to(device), y[torch.arange(count, device=device) % len(y)])
+    rows = torch.randint(len(labels), (count,), generator=random)
+    return Latent(z.to(device), labels[rows.to(labels.device)].to(device))
 
 
 def _player(

@@ -229,7 +229,7 @@ chart the number is drawn as well.
 
 
 class Metric(Protocol):
-    """A metric, built from an `EvalContext`.
+    """A metric, built from an `EvalContext`; see `recorder.measure` for costly ones.
 
     Attributes:
         provenance: of each of its numbers, by tag; empty where the metric does not apply.

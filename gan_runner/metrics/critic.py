@@ -45,7 +45,7 @@ class CriticOnHeldOut:
         labels = y if snapshot.labels is None else snapshot.labels[: len(x)]
         rows = torch.Generator().manual_seed(self.seed)
         eps = torch.rand(len(x), *[1] * (x.ndim - 1), generator=rows).to(x.device)
-        x_hat = eps * x + (1 - eps) * fake
+        x_hat = eps * x + (1 - eps) * fake[partners(y, labels)]
         size = self.batch_size
         with torch.no_grad():
             r = scores(critic, x, y, batch_size=size).mean()
@@ -54,6 +54,26 @@ class CriticOnHeldOut:
             "wasserstein/critic_heldout": (r - f).item(),
             "critic/input_gradient_norm": slopes(critic, x_hat, y, batch_size=size).mean().item(),
         }
+
+
+def partners(y: Tensor | None, labels: Tensor | None) -> Tensor | slice:
+    """Return the row of a sample with the same label for each held-out row, (N,).
+
+    Samples of a label are taken in turn. A row whose label no sample has keeps its own row number;
+    so do all rows without labels.
+
+    Args:
+        y: labels (N,) of the held-out rows.
+        labels: labels (M,) of the samples, M at most N.
+    """
+    if y is None or labels is None or torch.equal(y, labels):
+        return slice(None)
+    rows = torch.arange(len(y), device=y.device) % len(labels)
+    for label in y.unique():
+        here, there = (y == label).nonzero()[:, 0], (labels == label).nonzero()[:, 0]
+        if len(there):
+            rows[here] = there[torch.arange(len(here), device=y.device) % len(there)]
+    return rows
 
 
 def scores(critic: nn.Module, x: Tensor, y: Tensor | None, *, batch_size: int) -> Tensor:

@@ -84,6 +84,7 @@ class Health:
         self._first: dict[str, float] = {}
         self._last: float | None = None  # critic's loss
         self._peak: float | None = None  # diversity
+        self._probe = 1.0  # the last bound of the probe, which few points have
 
     @property
     def diverged(self) -> bool:
@@ -127,6 +128,7 @@ class Health:
             "first": dict(self._first),
             "last": self._last,
             "peak": self._peak,
+            "probe": self._probe,
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -135,7 +137,7 @@ class Health:
         self.history = [(since, name) for since, name in state["history"]]
         self._shown = {sign: (since, n, why) for sign, (since, n, why) in state["shown"].items()}
         self._first, self._last = dict(state["first"]), state["last"]
-        self._peak = state["peak"]
+        self._peak, self._probe = state["peak"], state.get("probe", 1.0)  # older: no probe
 
     def _judge(self, step: int) -> None:
         """Set the worst state whose symptom has lasted long enough."""
@@ -160,8 +162,8 @@ class Health:
         if (diversity := finite.get("coverage/diversity_raw")) is not None:
             signs["sameness"] = self._sameness(diversity)
         if (score := finite.get("images/classifier_score_raw")) is not None:
-            told_apart = finite.get("jsd/probe_raw", 1.0) >= _TOLD_APART
-            shows = score < self.min_classifier_score and told_apart
+            self._probe = finite.get("jsd/probe_raw", self._probe)
+            shows = score < self.min_classifier_score and self._probe >= _TOLD_APART
             signs["unlearned"] = (
                 f"classifier score {score:.2f}: noise or one image" if shows else ""
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,13 @@ def real_halves(context: EvalContext, count: int) -> list[RealSplit]:
     draws = [np.sort(rng.choice(len(table), size=n, replace=False)) for _ in range(DRAWS)]
     rows = [torch.from_numpy(picked).to(table.device) for picked in draws]
     return [RealSplit(as_rows(table[picked]), heldout) for picked in rows]
+
+
+def floors_of(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each tag over the draws, and the standard deviation as TAG_std."""
+    columns = {tag: [draw[tag] for draw in draws] for tag in draws[0]}
+    means = {tag: float(np.mean(values)) for tag, values in columns.items()}
+    return means | {f"{tag}_std": float(np.std(v, ddof=1)) for tag, v in columns.items()}
 
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from annotated_types import Ge
 
 from gan_runner.core import EvalContext, Provenance, Snapshot
 from gan_runner.metrics.provenance import of_generators
-from gan_runner.metrics.rows import DRAWS, as_rows, distances, real_halves
+from gan_runner.metrics.rows import DRAWS, as_rows, distances, floors_of, real_halves
 
 
 class Transport(NamedTuple):
@@ -166,7 +166,8 @@ class ExactWasserstein:
 
     The ground metric is Euclidean; for images, between pixels in [-1, 1]. Between finite samples W1
     is not 0 even for one distribution. `wasserstein/exact_floor` is the value between equally many
-    training rows and the same held-out rows: the expected value of a perfect generator.
+    training rows and the same held-out rows: the expected value of a perfect generator. It is the
+    mean of five draws, and `wasserstein/exact_floor_std` is their standard deviation.
 
     Args:
         samples: largest number of samples; the time grows with its cube.
@@ -180,7 +181,7 @@ class ExactWasserstein:
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Compute W1 for both generators, and the floor."""
         real = as_rows(snapshot.heldout.x[: self.samples])
-        values = {"wasserstein/exact_floor": self._floor}
+        values = dict(self._floors)
         for which, samples in snapshot.samples_by_generator.items():
             fake = as_rows(samples[: self.samples])
             if np.isfinite(fake).all():
@@ -188,16 +189,17 @@ class ExactWasserstein:
         return values
 
     @cached_property
-    def _floor(self) -> float:
+    def _floors(self) -> dict[str, float]:
         halves = real_halves(self.context, self.samples)
-        return float(np.mean([assignment_w1(*half) for half in halves]))
+        return floors_of([{"wasserstein/exact_floor": assignment_w1(*half)} for half in halves])
 
 
 class SlicedWasserstein:
     """`wasserstein/sliced` and `wasserstein/sliced_w2`: SW1 and SW2 of held-out data and samples.
 
     The directions are the same at every evaluation. The floors, `wasserstein/sliced_floor` and
-    `wasserstein/sliced_w2_floor`, are the values between equally many training and held-out rows.
+    `wasserstein/sliced_w2_floor`, are the values between equally many training and held-out rows:
+    means of five draws, with their standard deviations in the tags that end in `_std`.
 
     Args:
         projections: number of directions that the mean is taken over.
@@ -229,8 +231,7 @@ class SlicedWasserstein:
     @cached_property
     def _floors(self) -> dict[str, float]:
         halves = real_halves(self.context, len(self._heldout))
-        each = [self._measure(half.train, suffix="_floor") for half in halves]
-        return {tag: float(np.mean([draw[tag] for draw in each])) for tag in each[0]}
+        return floors_of([self._measure(half.train, suffix="_floor") for half in halves])
 
     def _measure(self, x: np.ndarray, *, suffix: str) -> dict[str, float]:
         gaps = sorted_gaps(x @ self.theta.T, self._heldout[: len(x)])
@@ -251,7 +252,11 @@ def _provenances(
         f"{tag}_floor": {**provenance, "between": "training and held-out rows", **drawn}
         for tag, provenance in values.items()
     }
-    return {**of_generators(values), **floors}
+    spreads = {
+        f"{tag}_std": {**{k: v for k, v in floor.items() if k != "beside"}, "better": "neither"}
+        for tag, floor in floors.items()
+    }
+    return {**of_generators(values), **floors, **spreads}
 
 
 def _units(context: EvalContext) -> str:

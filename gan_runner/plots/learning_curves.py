@@ -11,7 +11,7 @@ import numpy as np
 from gan_runner.core import EvalContext, Snapshot
 from gan_runner.plots.figures import Axes
 from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
-from gan_runner.runs.tags import panel
+from gan_runner.runs.tags import panel, record_of
 
 Curve = tuple[list[float], list[float]]
 """Steps and values."""
@@ -92,9 +92,9 @@ def curves_of(history: Sequence[Mapping[str, float | None]]) -> dict[str, Curve]
 
 
 def matching(curves: Mapping[str, Curve], patterns: Sequence[str]) -> dict[str, Curve]:
-    """Return curves whose tags match, in the order of the patterns, without tags in _raw."""
-    tags = [t for p in patterns for t in curves if fnmatchcase(t, p) and not t.endswith("_raw")]
-    return {tag: curves[tag] for tag in tags}
+    """Return curves whose tags match, in the order of the patterns, without _raw and spreads."""
+    shown = [t for t in curves if not t.endswith("_raw") and record_of(t).kind != "spread"]
+    return {tag: curves[tag] for p in patterns for tag in shown if fnmatchcase(tag, p)}
 
 
 def _distances(axes: Axes, curves: Mapping[str, Curve]) -> None:

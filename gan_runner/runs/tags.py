@@ -37,7 +37,6 @@ class Tag:
         chart: the tag whose TensorBoard chart shows this one; empty for none.
         panel: the panel of the learning-curve plot that shows this tag; empty for none.
         column: True if the tables of a sweep always show the tag.
-        decides: True if the tag may select the best checkpoint where the user names none.
     """
 
     pattern: str
@@ -48,7 +47,6 @@ class Tag:
     chart: str = ""
     panel: Panel = ""
     column: bool = False
-    decides: bool = False
 
     @property
     def is_training(self) -> bool:
@@ -71,14 +69,19 @@ class Tag:
         return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
 
 
-def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
-    """Return a tag and its floor, the value between two sets of real rows, in one chart."""
+def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag, Tag]:
+    """Return a tag, its floor in the same chart, and the spread of the floor.
+
+    The floor is the mean value between sets of real rows, over several draws.
+    """
     meaning = f"{tag.meaning}, between real rows"
     floor = replace(tag, pattern=f"{tag.pattern}_floor", meaning=meaning, column=False)
-    chart = tag.pattern
-    return replace(tag, chart=chart), replace(
-        floor, chart=chart, panel=tag.panel if floor_panel else ""
-    )
+    chart, panel = tag.pattern, tag.panel if floor_panel else ""
+    spread = replace(
+        floor, pattern=f"{tag.pattern}_floor_std", kind="spread", better="neither", panel="",
+        meaning=f"{meaning}: standard deviation over draws of the rows",
+    )  # fmt: skip
+    return replace(tag, chart=chart), replace(floor, chart=chart, panel=panel), spread
 
 
 _W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
@@ -107,8 +110,10 @@ TAGS: tuple[Tag, ...] = (
         panel="distances"),
     Tag(f"{_W}critic_heldout", "estimate", "lower", "E critic(real) - E critic(fake), held-out"
         " rows", 30, chart=f"{_W}critic", panel="distances", column=True),
-    Tag(f"{_W}per_slope", "estimate", "lower", "held-out critic estimate over the steepest slope"
-        " found", 30, panel="distances"),
+    Tag(f"{_W}per_slope", "estimate", "lower", "ratio without a guarantee: held-out critic estimate"
+        " over the steepest slope found", 30, panel="distances"),
+    Tag(f"{_W}per_slope_q99", "estimate", "lower", "ratio without a guarantee: held-out critic"
+        " estimate over the 99% quantile of its slopes", 30),
     Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
         " upper bound of its slope", 30, panel="distances"),
     *_with_floor(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
@@ -118,8 +123,10 @@ TAGS: tuple[Tag, ...] = (
     *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
     Tag("jsd/critic", "estimate", "lower", "lower bound on JSD from the critic, in nats", 40,
         panel="divergences"),
-    Tag("jsd/probe", "divergence", "lower", "JSD estimate of a separate classifier, in nats", 40,
-        panel="divergences", column=True, decides=True),
+    *_with_floor(Tag("jsd/probe", "divergence", "lower", "lower bound on JSD by separate"
+                     " classifiers, in nats", 40, panel="divergences", column=True),
+                 floor_panel=True),
+    Tag("jsd/probe_se", "spread", "neither", "standard error of jsd/probe over rows", 40),
     *_with_floor(Tag(f"{_JSD}grid", "divergence", "lower", "JSD on a grid, in nats", 40,
                      panel="divergences"), floor_panel=True),
     Tag("divergence/critic", "estimate", "lower", "lower bound on the objective's f-divergence", 50,
@@ -140,6 +147,7 @@ TAGS: tuple[Tag, ...] = (
     Tag("loss/*", "loss", "lower", "loss of a player or one of its terms", 70),
     Tag("critic/input_gradient_norm", "slope", "lower", "mean norm of the critic's gradient at its"
         " input", 71),
+    Tag("lipschitz/slope_q99", "slope", "lower", "99% quantile of the critic's slopes", 72),
     Tag("lipschitz/lower", "slope", "lower", "steepest slope of the critic found", 72),
     Tag("lipschitz/upper", "slope", "lower", "upper bound on the critic's slope", 72),
     Tag("grad_norm/*", "gradient", "lower", "norm of a player's gradient", 73),
@@ -178,8 +186,8 @@ def _record(tag: str) -> Tag:
 
 
 def is_detail(tag: str) -> bool:
-    """Return whether a tag describes the raw generator or a single class."""
-    return tag.endswith(RAW) or "class_share" in tag
+    """Return whether a tag describes the raw generator, a single class or a spread."""
+    return tag.endswith((RAW, "_floor_std", "_se")) or "class_share" in tag
 
 
 def columns() -> tuple[str, ...]:
@@ -187,10 +195,25 @@ def columns() -> tuple[str, ...]:
     return tuple(record.pattern for record in TAGS if record.column)
 
 
+DECIDING = (
+    "images/frechet",  # sees quality and diversity, in features
+    "images/fid",
+    "images/classifier_score",  # quality only: it ignores missing variety within a class
+    "jsd/grid",  # in the plane, nearly exact
+    "wasserstein/sliced",  # all held-out rows; unlike pixel distances, it does not reward blur
+    "wasserstein/exact",
+    "jsd/probe",  # last: it is computed at few steps
+)
+"""The tags that may select the best checkpoint, most telling first; each moves until the end.
+
+None is clipped, so a later and better step always wins over an earlier one.
+"""
+
+
 def deciding(measured: Iterable[str]) -> str | None:
-    """Return the first logged tag that may select the best checkpoint; None if there is none."""
+    """Return the first of `DECIDING` that is logged; None if there is none."""
     logged = set(measured)
-    return next((r.pattern for r in TAGS if r.decides and r.pattern in logged), None)
+    return next((tag for tag in DECIDING if tag in logged), None)
 
 
 def panel(name: Panel) -> tuple[str, ...]:

@@ -127,7 +127,8 @@ class Recorder:
         if values:
             if evaluates:
                 with self.timer("metrics"):
-                    values |= measure(self.run, nets, self.log.points)
+                    costly = self.schedule.evaluates_costly(self.step)
+                    values |= measure(self.run, nets, self.log.points, costly=costly)
             self._write_point(values)
             self._save_best(state)
         if self.schedule.draws(self.step) and self.is_active:
@@ -226,11 +227,16 @@ class Recorder:
 
 
 def measure(
-    run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()
+    run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = (), *, costly: bool = True
 ) -> dict[str, float]:
-    """Return the metrics of a run's networks as they stand, by tag."""
+    """Return the metrics of a run's networks as they stand, by tag.
+
+    Without `costly`, metrics with a true attribute `is_costly` are left out. A recorder takes them
+    in at each tenth evaluation and at the last step.
+    """
     snapshot = snapshot_of(run, nets, history)
-    return {tag: v for metric in run.metrics for tag, v in metric(snapshot).items()}
+    due = [m for m in run.metrics if costly or not getattr(m, "is_costly", False)]
+    return {tag: v for metric in due for tag, v in metric(snapshot).items()}
 
 
 def snapshot_of(run: RunSpec, nets: Nets, history: Sequence[Mapping[str, Any]] = ()) -> Snapshot:

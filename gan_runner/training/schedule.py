@@ -8,6 +8,8 @@ from typing import Self
 from gan_runner.training.settings import Settings
 from gan_runner.training.signals import Signals
 
+_COSTLY = 10  # evaluations per evaluation of costly metrics
+
 
 class Schedule:
     """Steps at which a run logs, measures, draws, saves and ends.
@@ -63,6 +65,10 @@ class Schedule:
     def evaluates(self, step: int) -> bool:
         """Return True if the metrics are due."""
         return self._is_due(step, self.settings.evaluate_every)
+
+    def evaluates_costly(self, step: int) -> bool:
+        """Return True at every tenth evaluation and at the last step."""
+        return self._is_due(step, _COSTLY * self.settings.evaluate_every)
 
     def draws(self, step: int) -> bool:
         """Return True if the plots are due."""

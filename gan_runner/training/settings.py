@@ -31,7 +31,8 @@ class Settings:
         num_eval_samples: held-out and generated samples that metrics see, at most.
         keep_checkpoints: number of regular checkpoints that stay on disk; `gan-verify` needs two.
         checkpoint_metric: tag whose best value selects the checkpoint `best.pt`; auto is
-            `jsd/probe`, or None where that is not measured: then none is kept.
+            the most telling one that the run measures (see `runs.tags.DECIDING`), or None where it
+            measures none of them: then none is kept.
         on_diverged: stop a run whose health is "diverged", with finite weights in its last
             checkpoint; or continue to the last step. Both write `diverged.pt`; see `replay`.
     """

@@ -224,6 +224,8 @@ def test_samples_that_all_look_alike_are_a_stall(scores: list[float], expected: 
 def test_data_of_one_class_is_no_stall_once_a_probe_cannot_tell_it_apart() -> None:
     """Its own score is 1, however good the samples are."""
     assert play(Health(), [{SCORE: 1.0, PROBE: p} for p in (0.69, 0.5, 0.3, 0.2)]) == [0, 0, 0, 0]
+    now_and_then = [{SCORE: 1.0, PROBE: 0.5}, *[{SCORE: 1.0}] * 3, {SCORE: 1.0, PROBE: 0.69}]
+    assert play(Health(), [*now_and_then, {SCORE: 1.0}]) == [0, 0, 0, 0, 0, 1]
 
 
 def test_a_constant_image_is_a_collapse_before_it_is_a_stall() -> None:

@@ -16,7 +16,9 @@ from gan_runner.models import dcgan, mlp, resnet
 from gan_runner.training.engine import Engine
 
 SPEC = DataSpec("images", (3, 16, 16))
-BOTH = {"lipschitz/lower", "wasserstein/per_slope"}
+BOTH = {
+    "lipschitz/lower", "lipschitz/slope_q99", "wasserstein/per_slope", "wasserstein/per_slope_q99",
+}  # fmt: skip
 ALL = BOTH | {"lipschitz/upper", "wasserstein/bound"}
 
 
@@ -46,8 +48,27 @@ def test_a_linear_critic() -> None:
     values = measure(critic, x + torch.tensor([0.6, 0.8]), x)
     assert values == pytest.approx({
         "lipschitz/lower": 5.0, "lipschitz/upper": 5.0, "wasserstein/per_slope": 1.0,
-        "wasserstein/bound": 1.0,
+        "lipschitz/slope_q99": 5.0, "wasserstein/per_slope_q99": 1.0, "wasserstein/bound": 1.0,
     }, rel=1e-5)  # fmt: skip
+
+
+class Square(nn.Module):
+    """f(x) = |x|^2 / 2, with slope |x|."""
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return 0.5 * x.square().sum(1)
+
+
+def test_a_quantile_of_the_slopes_ignores_one_steep_spot() -> None:
+    x = torch.ones(400, 1)
+    spot = x.clone()
+    spot[0] = 100.0
+    values = measure(Square(), spot, x)
+    assert values["lipschitz/lower"] == pytest.approx(100)
+    assert values["lipschitz/slope_q99"] == pytest.approx(1, rel=1e-3)
+    gap = (100**2 - 1) / 2 / 400
+    assert values["wasserstein/per_slope"] == pytest.approx(gap / 100, rel=1e-4)
+    assert values["wasserstein/per_slope_q99"] == pytest.approx(gap, rel=1e-3)
 
 
 def test_the_upper_bound_is_the_product_of_the_layers_norms() -> None:

@@ -12,6 +12,7 @@ from eval_contexts import context_of, snapshot_of
 from gan_runner.core import Batch, DataSpec
 from gan_runner.data.toy import gaussians8
 from gan_runner.metrics import rows, transport
+from gan_runner.metrics.rows import floors_of
 from gan_runner.metrics.transport import (
     ExactWasserstein,
     SlicedWasserstein,
@@ -173,6 +174,7 @@ def test_evaluators_give_values_and_floors() -> None:
         "wasserstein/exact": pytest.approx(5, abs=1e-6),
         "wasserstein/exact_raw": pytest.approx(0, abs=1e-6),
         "wasserstein/exact_floor": pytest.approx(0.5, abs=1e-6),
+        "wasserstein/exact_floor_std": pytest.approx(0, abs=1e-6),
     }
     measure = SlicedWasserstein(context, projections=2000)
     values |= measure(snapshot)
@@ -182,8 +184,8 @@ def test_evaluators_give_values_and_floors() -> None:
     assert values["wasserstein/sliced_w2_floor"] == pytest.approx(0.5 / sqrt(2), rel=0.02)
     assert values["wasserstein/sliced_raw"] == pytest.approx(0, abs=1e-6)
     assert set(values) == {*exact.provenance, *measure.provenance}
-    assert {card["beside"] for card in measure.provenance.values()} == {
-        "wasserstein/sliced", "wasserstein/sliced_w2",
+    assert {card.get("beside", "") for card in measure.provenance.values()} == {
+        "wasserstein/sliced", "wasserstein/sliced_w2", "",
     }  # fmt: skip
     assert measure(snapshot) == SlicedWasserstein(context, projections=2000)(snapshot)
 
@@ -200,6 +202,13 @@ def test_samples_of_the_data_measure_as_the_floor() -> None:
         values = [measure(snapshot_of(context, x)) for x in draws]
         mean = np.mean([its[tag] for its in values])
         assert values[0][f"{tag}_floor"] == pytest.approx(mean, rel=0.35)
+        assert 0 < values[0][f"{tag}_floor_std"] < mean
+
+
+def test_floors_are_means_of_draws_with_their_spread() -> None:
+    assert floors_of([{"a": 1.0, "b": 4.0}, {"a": 3.0, "b": 4.0}]) == {
+        "a": 2.0, "a_std": pytest.approx(2**0.5), "b": 4.0, "b_std": 0.0,
+    }  # fmt: skip
 
 
 def test_pixels_are_compared_as_the_players_see_them() -> None:
@@ -216,7 +225,7 @@ def test_samples_that_are_not_finite_have_no_distance() -> None:
     context = context_of(points(20, 2))
     snapshot = snapshot_of(context, torch.full((20, 2), float("nan")), raw=points(20, 2))
     assert set(ExactWasserstein(context)(snapshot)) == {
-        "wasserstein/exact_raw", "wasserstein/exact_floor",
+        "wasserstein/exact_raw", "wasserstein/exact_floor", "wasserstein/exact_floor_std",
     }  # fmt: skip
     assert "wasserstein/sliced" not in SlicedWasserstein(context)(snapshot)
     assert TransportPlan(context)(snapshot) is None

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan_runner.runs.history import BestTracker
 from gan_runner.runs.log import RunLog
 from gan_runner.runs.read import read_points
+from gan_runner.runs.tags import DECIDING, record_of
 
 
 def test_final_and_best_by_hand() -> None:
@@ -42,6 +43,16 @@ def test_what_is_better(tag: str, values: tuple[float, ...], step: int) -> None:
     for k, value in enumerate(values):
         extremes.note({"step": k, tag: value})
     assert extremes.best[tag] == {"value": values[step], "step": step}
+
+
+@pytest.mark.parametrize("tag", DECIDING)
+def test_a_later_better_step_wins(tag: str) -> None:
+    """A clipped probe tied at its first 0; none of the tags that may decide does."""
+    sign = 1 if record_of(tag).better == "higher" else -1
+    tracker = BestTracker()
+    for step, quality in ((250, 1.0), (500, 2.0), (750, 2.0), (1000, 2.5), (1250, 2.4)):
+        tracker.note({"step": step, tag: sign * quality})
+    assert tracker.best[tag] == {"value": sign * 2.5, "step": 1000}
 
 
 def test_a_line_that_a_crash_cut_is_dropped(tmp_path: Path) -> None:

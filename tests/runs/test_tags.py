@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gan_runner.builder import build
 from gan_runner.config.compose import config_dir
-from gan_runner.runs.tags import RAW, TAGS, columns, deciding, record_of
+from gan_runner.runs.tags import DECIDING, RAW, TAGS, columns, deciding, record_of
 from gan_runner.training.engine import Engine
 
 OBJECTIVES = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
@@ -68,4 +68,10 @@ def test_a_card_describes_a_tag_without_a_record() -> None:
 def test_defaults() -> None:
     assert columns() == ("wasserstein/critic_heldout", "jsd/probe")
     assert deciding(["loss/critic"]) is None and deciding(["jsd/probe"]) == "jsd/probe"
+    default = ["jsd/probe", "wasserstein/exact", "wasserstein/sliced", "wasserstein/critic"]
+    assert deciding(default) == "wasserstein/sliced"
+    assert deciding([*default, "jsd/grid"]) == "jsd/grid"
+    assert deciding([*default, "images/classifier_score"]) == "images/classifier_score"
+    assert deciding([*default, "images/classifier_score", "images/frechet"]) == "images/frechet"
+    assert all(record_of(tag).better != "neither" for tag in DECIDING)
     assert all(record.meaning for record in TAGS)

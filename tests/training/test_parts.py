@@ -21,6 +21,8 @@ from gan_runner.training.ema import EMA, tensors_of
 from gan_runner.training.engine import Engine
 from gan_runner.training.recorder import snapshot_of
 from gan_runner.training.sampling import generate
+from gan_runner.training.schedule import Schedule
+from gan_runner.training.settings import Settings
 
 
 def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
@@ -180,3 +182,12 @@ def test_every_batch_is_full() -> None:
     z = torch.arange(9.0)[:, None]
     found = generate(Size(), Latent(z), batch_size=4)
     assert torch.equal(found, torch.cat([z, torch.full((9, 1), 4.0)], 1))
+
+
+def test_costly_metrics_are_due_at_each_tenth_evaluation_and_at_the_end() -> None:
+    def at(**settings: int) -> list[int]:
+        schedule = Schedule(Settings(**settings))
+        return [step for step in range(1, settings["steps"] + 1) if schedule.evaluates_costly(step)]
+
+    assert at(steps=2500) == [2500]
+    assert at(steps=45, evaluate_every=2) == [20, 40, 45]
