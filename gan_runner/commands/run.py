@@ -21,7 +21,9 @@ from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageErr
 from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
+from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_new, remove_if_empty
+from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
 
@@ -52,8 +54,16 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         remove_if_empty(run_dir)
         raise
     choices = HydraConfig.get().runtime.choices
+    _save_command(run_dir, choices)
     _print_header(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), engine, run_dir)
     return _fit(engine, run_dir)
+
+
+def _save_command(run_dir: Path, choices: Mapping[str, Any]) -> None:
+    """Write the options and overrides that a run was composed from, for `runs.rows`."""
+    options = {key: value for key, value in choices.items() if "hydra/" not in key and value}
+    overrides = [str(override) for override in HydraConfig.get().overrides.task]
+    atomic_write(run_dir / COMMAND, command_text(options, overrides))
 
 
 def resume(arguments: Sequence[str]) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
 
 _W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
 TAGS: tuple[Tag, ...] = (
-    Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities"),
+    Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities",
+        column=True),
     Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
         " the data", 0, panel="qualities"),
     Tag("images/classifier_score_std", "spread", "lower", "standard deviation of the classifier"
@@ -95,7 +96,7 @@ TAGS: tuple[Tag, ...] = (
     Tag("images/class_entropy", "score", "higher", "entropy of the classes of samples, in nats", 0),
     Tag("images/class_share_*", "share", "neither", "share of samples of one class", 0),
     Tag("modes/found", "score", "higher", "modes with a fair share of samples", 20,
-        panel="qualities"),
+        panel="qualities", column=True),
     Tag("modes/touched", "score", "higher", "modes with any sample", 20),
     Tag("modes/high_quality", "score", "higher", "share of samples near a mode", 20,
         panel="qualities"),
@@ -103,13 +104,13 @@ TAGS: tuple[Tag, ...] = (
     Tag(f"{_W}critic", "estimate", "lower", "E critic(real) - E critic(fake), training rows", 30,
         panel="distances"),
     Tag(f"{_W}critic_heldout", "estimate", "lower", "E critic(real) - E critic(fake), held-out"
-        " rows", 30, chart=f"{_W}critic", panel="distances", column=True),
+        " rows", 30, chart=f"{_W}critic", panel="distances"),
     Tag(f"{_W}per_slope", "estimate", "lower", "held-out critic estimate over the steepest slope"
         " found", 30, panel="distances"),
     Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
         " upper bound of its slope", 30, panel="distances"),
     *_with_floor(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
-                     panel="distances"), floor_panel=True),
+                     panel="distances", column=True), floor_panel=True),
     *_with_floor(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances"),
                  floor_panel=True),
     *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),

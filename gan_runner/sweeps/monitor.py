@@ -24,6 +24,7 @@ from gan_runner.sweeps.jobs import (
     read_jobs,
     write_plan,
 )
+from gan_runner.sweeps.means import mean_lines, mean_table
 from gan_runner.sweeps.table import counts, line, terminal_table, write_table
 
 _EVERY = 0.5  # seconds between two polls
@@ -67,8 +68,11 @@ class SweepMonitor(threading.Thread):
         if not jobs:
             self.rollback()
             return []
-        self._tabulate(jobs)
-        self._print(f"\n{terminal_table(jobs)}\n  table       {self.folder}/sweep.md, sweep.csv")
+        means = self._means(jobs)
+        self._tabulate(jobs, means=True)
+        self._print(
+            f"\n{terminal_table(jobs)}{means}\n  table       {self.folder}/sweep.md, sweep.csv"
+        )
         self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
         return jobs
 
@@ -113,11 +117,23 @@ class SweepMonitor(threading.Thread):
                 self._print(line(job, jobs))
             self._tabulate(jobs)
 
-    def _tabulate(self, jobs: list[Job]) -> None:
+    def _tabulate(self, jobs: list[Job], *, means: bool = False) -> None:
         try:
-            write_table(self.folder, jobs)
-        except OSError as error:  # a full disk must not stop the sweep; gan-table can write it
+            lines = mean_lines(self.folder, jobs) if means else []
+            write_table(self.folder, jobs, means=lines)
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # a full disk must not stop the sweep; gan-table can write it
             self._print(f"gan-run: warning: cannot write the table: {error}")
+
+    def _means(self, jobs: list[Job]) -> str:
+        """Return the table of means over seeds; "" where a file cannot be read or written."""
+        try:
+            means = mean_table(self.folder, jobs)
+        except (OSError, ValueError) as error:
+            return f"\ngan-run: warning: no means over seeds: {error}"
+        return f"\n\n{means}" if means else ""
 
     def _print(self, text: str) -> None:
         with suppress(BrokenPipeError):  # a closed terminal must not stop the sweep

@@ -22,14 +22,21 @@ _STUDY_TAG = "images/classifier_score_raw"  # the number that robustness studies
 _ERRORS = 3  # errors that are printed in full below the table
 
 
-def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
-    """Write sweep.csv, one row per run with all values, and sweep.md, the summary for readers."""
+def write_table(sweep_dir: Path, jobs: Sequence[Job], *, means: Sequence[str] = ()) -> None:
+    """Write sweep.csv, one row per run with all values, and sweep.md, the summary for readers.
+
+    Args:
+        sweep_dir: directory of the sweep.
+        jobs: its jobs.
+        means: lines of Markdown with the means over seeds, for sweep.md.
+    """
     rows = [row for job in jobs for row in rows_of(job)]
     atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     lines = markdown(_shown(jobs))
     common = " ".join(common_overrides(jobs))
     shared = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
+    page += ["", *means] if means else []
     atomic_write(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
 
 
@@ -126,15 +133,31 @@ def _title(column: str) -> str:
     return column.removeprefix("final ")
 
 
-def _key_columns(jobs: Sequence[Job]) -> list[str]:
-    """Return the columns of the key tags and of `checkpoint_metric`, final, and its best value."""
-    present = {column for job in jobs for row in rows_of(job) for column in row}
-    by = dict.fromkeys(job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs)
-    decides = [tag for tag in by if tag]
+def key_tags(jobs: Sequence[Job]) -> list[str]:
+    """Return the tags that a sweep's tables show, those that were asked for first.
+
+    These are the score of a study, a `trainer.checkpoint_metric` that the user named, and the tags
+    that compare across methods. A critic's own estimate is none of them.
+    """
     studies = {job.config.get("study", {}).get("name") for job in jobs}
     compared = [_STUDY_TAG] if "robustness" in studies else []
-    finals = dict.fromkeys([*compared, *columns(), *decides])
-    keys = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
+    named = [job.config.get("trainer", {}).get("checkpoint_metric") for job in jobs]
+    asked = [tag for tag in named if tag and tag != "auto"]
+    return list(dict.fromkeys([*compared, *asked, *columns(), *_deciding(jobs)]))
+
+
+def _deciding(jobs: Sequence[Job]) -> list[str]:
+    """Return the tags that select best.pt, with "auto" resolved."""
+    tags = [job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs]
+    return [tag for tag in dict.fromkeys(tags) if tag]
+
+
+def _key_columns(jobs: Sequence[Job]) -> list[str]:
+    """Return the columns of `key_tags`, final, and the best value of a named checkpoint metric."""
+    present = {column for job in jobs for row in rows_of(job) for column in row}
+    tags = key_tags(jobs)
+    by = _deciding(jobs)
+    keys = [*(f"final {tag}" for tag in tags), *(f"best {tag}" for tag in by)]
     return [key for key in keys if key in present]
 
 

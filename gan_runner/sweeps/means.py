@@ -1,0 +1,54 @@
+"""Means over the seeds of a sweep: on the terminal, in sweep.md and as seeds.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_runner.runs.files import atomic_write
+from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, has_repeats, text_rows, varied
+from gan_runner.runs.rows import RunRecord, read_record, run_dirs
+from gan_runner.runs.text_tables import aligned, csv_text, markdown
+from gan_runner.sweeps.jobs import Job
+from gan_runner.sweeps.table import key_tags
+
+CSV = "seeds.csv"
+NOTE = "mean \u00b1 standard error over seeds, then the best and the worst seed"
+
+
+def seed_groups(folder: Path) -> list[Group]:
+    """Return the groups of a folder's runs that differ in the seed alone; [] without repeats."""
+    records = [read_record(path, folder) for path in run_dirs(folder)]
+    if SEED not in varied(records):
+        return []
+    groups = grouped(records)
+    return groups if has_repeats(groups) else []
+
+
+def default_tags(records: Sequence[RunRecord], jobs: Sequence[Job]) -> list[str]:
+    """Return the tags that a table shows where the user names none, as far as they are logged."""
+    logged = {tag for record in records for point in record.points for tag in point}
+    return [tag for tag in key_tags(jobs) if tag in logged]
+
+
+def mean_table(folder: Path, jobs: Sequence[Job]) -> str:
+    """Return the aligned table of means over seeds, and write seeds.csv; "" without repeats.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    groups = seed_groups(folder)
+    if not groups:
+        return ""
+    tags = default_tags([run for group in groups for run in group.runs], jobs)
+    atomic_write(folder / CSV, csv_text(csv_rows(groups, tags)).encode(), shared=True)
+    return "\n".join([*aligned(text_rows(groups, tags)), NOTE])
+
+
+def mean_lines(folder: Path, jobs: Sequence[Job]) -> list[str]:
+    """Return the Markdown lines of the means over seeds; [] without repeats."""
+    groups = seed_groups(folder)
+    if not groups:
+        return []
+    tags = default_tags([run for group in groups for run in group.runs], jobs)
+    return [f"{NOTE[0].upper()}{NOTE[1:]}:\n", *markdown(text_rows(groups, tags))]
