@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gan_runner.commands.verdict import verdict
+
 
 def plain_warnings(program: str) -> None:
     """Print each distinct warning from now on as one line on stderr, once."""
@@ -31,6 +33,8 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
 
         print(image_to_ansi(images[-1], width=80, share=0.3))
     print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
+    for place, text in enumerate(verdict(summary, run_dir)):
+        print(f"  {'result' if not place else '':<10}  {text}")
     print(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:
         print(f"  executed    {_mode(summary['accelerate'])}")

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_runner.core import Batch, Critic, HasParameters, Latent, Loss
+from gan_runner.core import CRITIC_GAP, CRITIC_W, Batch, Critic, HasParameters, Latent, Loss
 from gan_runner.objectives.instance_noise import InstanceNoise
 from gan_runner.objectives.losses import wasserstein_estimate
 from gan_runner.objectives.priors import gaussian
@@ -45,6 +45,8 @@ class Objective:
     Attributes:
         generators: networks that the builder makes for the generator; see `bayesian`.
         critics: networks that it makes for the critic.
+        critic_tag: tag of E f(x) - E f(G(z)): `wasserstein/critic` if the critic is Lipschitz by a
+            penalty, a constraint or spectral norm, else `critic/gap`, a number without a scale.
     """
 
     generators: int = 1
@@ -73,7 +75,10 @@ class Objective:
         self.critic_terms = _present(critic_terms)
         self.generator_terms = _present(generator_terms)
         self.constraint = constraint
-        self.estimates = {"wasserstein/critic": wasserstein_estimate, **(estimates or {})}
+        self._estimates = dict(estimates or {})
+        bounding = (*self.critic_terms.values(), constraint)
+        bounded = any(requirements_of(part).bounds_slope for part in bounding)
+        self.critic_tag = CRITIC_W if bounded else CRITIC_GAP
         self.n_critic = n_critic
         self.prior, self.heads = prior, dict(heads or {})
         self._compares = requirements_of(generator_loss).real_scores
@@ -83,6 +88,15 @@ class Objective:
         """Set schedules to a step, before it is taken."""
         if self.input_noise is not None:
             self.input_noise.set_step(step)
+
+    @property
+    def estimates(self) -> dict[str, CriticLoss]:
+        """Return the estimates of both players' distance by tag, that of the critic first."""
+        return {self.critic_tag: wasserstein_estimate, **self._estimates}
+
+    def note_lipschitz_critic(self) -> None:
+        """Take note that the critic itself is Lipschitz, as with spectral norm."""
+        self.critic_tag = CRITIC_W
 
     @property
     def per_sample_parts(self) -> list[str]:

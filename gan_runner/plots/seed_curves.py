@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,8 @@ def save(figure: Figure, path: Path) -> None:
         raise ValueError(f"--out {path}: should end in .{', .'.join(FORMATS)}")
     from matplotlib import rc_context
 
-    with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}), atomic_path(path) as file:  # fmt: skip
+    as_text: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}
+    with rc_context(as_text), atomic_path(path) as file:
         figure.savefig(file, format=ending, dpi=200)
 
 

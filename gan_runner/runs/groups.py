@@ -55,8 +55,7 @@ class Group:
     @property
     def label(self) -> str:
         """Return the values of options and `key=value` of other settings, for a legend."""
-        words = [v if "." not in k else f"{k}={v}" for k, v in self.settings.items()]
-        return " ".join(words) or "all runs"
+        return label_of(self.settings) or "all runs"
 
     def by_key(self, tag: str, at: Budget | None = None) -> dict[str, float]:
         """Return {value of `over`: value of the tag}, without lost runs and non-finite values."""
@@ -85,6 +84,35 @@ class PairedTest:
     n: int
     difference: float
     p_value: float
+
+
+def label_of(settings: Mapping[str, Any]) -> str:
+    """Return options by name and other settings as key=value, with at most four digits."""
+    words = [
+        _brief(str(value)) if "." not in key and key != SEED else f"{key}={_brief(str(value))}"
+        for key, value in settings.items()
+    ]
+    return " ".join(words)
+
+
+def _brief(text: str) -> str:
+    """Return a number of many digits with four of them; any other text unchanged."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 8 else text
+    except ValueError:
+        return text
+
+
+def labels(records: Sequence[RunRecord]) -> list[str]:
+    """Return a label for each run from the settings in which they differ.
+
+    A run's name stands in where its settings are unknown or do not tell the runs apart.
+    """
+    keys = varied(records)
+    found = [label_of({k: r.settings.get(k, "-") for k in keys}) for r in records]
+    known = all(set(record.settings) - {SEED} for record in records)
+    clear = known and keys and len(set(found)) == len(found)
+    return found if clear else [record.name for record in records]
 
 
 def spread(values: Sequence[float], better: Better) -> Spread | None:

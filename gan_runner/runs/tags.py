@@ -20,6 +20,7 @@ Better = Literal["lower", "higher", "neither"]
 Panel = Literal["", "distances", "divergences", "qualities"]
 
 RAW = "_raw"  # suffix: computed with the generator without averaged weights
+FLOOR = "_floor"  # suffix: the value between two sets of real rows
 TRAINING = 70  # a tag of this order or above describes training and not the samples
 _OTHERS = 60  # the order of tags whose group has no record
 
@@ -74,7 +75,9 @@ class Tag:
 def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
     """Return a tag and its floor, the value between two sets of real rows, in one chart."""
     meaning = f"{tag.meaning}, between real rows"
-    floor = replace(tag, pattern=f"{tag.pattern}_floor", meaning=meaning, column=False)
+    floor = replace(
+        tag, pattern=f"{tag.pattern}_floor", meaning=meaning, column=False, better="neither"
+    )
     chart = tag.pattern
     return replace(tag, chart=chart), replace(
         floor, chart=chart, panel=tag.panel if floor_panel else ""
@@ -87,7 +90,7 @@ TAGS: tuple[Tag, ...] = (
         column=True),
     Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
         " the data", 0, panel="qualities"),
-    Tag("images/classifier_score_std", "spread", "lower", "standard deviation of the classifier"
+    Tag("images/classifier_score_std", "spread", "neither", "standard deviation of the classifier"
         " score over splits", 0),
     Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of features", 0,
         panel="qualities"),
@@ -133,12 +136,16 @@ TAGS: tuple[Tag, ...] = (
     *_with_floor(Tag("coverage/support", "score", "higher", "support size by the birthday paradox",
                      60)),
     Tag("information/*", "information", "higher", "mutual information, lower bound in nats", 60),
-    Tag("loss/*", "loss", "lower", "loss of a player or one of its terms", 70),
-    Tag("critic/input_gradient_norm", "slope", "lower", "mean norm of the critic's gradient at its"
-        " input", 71),
-    Tag("lipschitz/lower", "slope", "lower", "steepest slope of the critic found", 72),
-    Tag("lipschitz/upper", "slope", "lower", "upper bound on the critic's slope", 72),
-    Tag("grad_norm/*", "gradient", "lower", "norm of a player's gradient", 73),
+    Tag("loss/*", "loss", "neither", "loss of a player or one of its terms", 70),
+    Tag("critic/input_gradient_norm", "slope", "neither", "mean norm of the critic's gradient at"
+        " its input", 71),
+    Tag("critic/gap", "estimate", "neither", "E critic(real) - E critic(fake), training rows; the"
+        " critic's slope is not bounded", 30, panel="distances"),
+    Tag("critic/gap_heldout", "estimate", "neither", "the same on held-out rows", 30,
+        chart="critic/gap", panel="distances"),
+    Tag("lipschitz/lower", "slope", "neither", "steepest slope of the critic found", 72),
+    Tag("lipschitz/upper", "slope", "neither", "upper bound on the critic's slope", 72),
+    Tag("grad_norm/*", "gradient", "neither", "norm of a player's gradient", 73),
     Tag("health/state", "health", "lower", "0 ok, 1 stalled, 2 collapsed, 3 diverged", 74),
     Tag("speed/*", "speed", "higher", "speed of training", 75),
     Tag("score/*", "other", "lower", "a score of a user's own", 10),
@@ -149,11 +156,14 @@ TAGS: tuple[Tag, ...] = (
 def record_of(tag: str, provenance: Mapping[str, Any] | None = None) -> Tag:
     """Return the record of a tag; `better` and `beside` of a provenance take precedence.
 
-    A tag without a record takes the order of its group, the part before the slash.
+    A floor has no direction. A tag without a record takes the order of its group, the part before
+    the slash.
     """
     record = _record(tag.removesuffix(RAW))
     provenance = provenance or {}
-    better, chart = provenance.get("better", record.better), provenance.get("beside", record.chart)
+    better: Better = provenance.get("better", record.better)
+    better = "neither" if tag.endswith(FLOOR) else better
+    chart = provenance.get("beside", record.chart)
     return replace(record, better=better, chart=chart) if provenance else record
 
 
