@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.verdict import verdict
+from gan_runner.runs.progress_picture import NAME
 
 
 def plain_warnings(program: str) -> None:
@@ -39,7 +40,8 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
     if summary["accelerate"]["iterations_per_second"]:
         print(f"  executed    {_mode(summary['accelerate'])}")
     if images:
-        print(f"  samples     {images[-1]}")
+        moving = f", all of them {first / NAME}" if (first / NAME).is_file() else ""
+        print(f"  samples     {images[-1]}{moving}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")
     print(f"  more        gan-sample {first} --count 100 --out samples.png")
 

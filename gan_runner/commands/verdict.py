@@ -43,7 +43,7 @@ _NUMBERS = (
     _Number(("modes/found",), "modes", 0),
     _Number(("wasserstein/exact",), "W1", 2),
     _Number(("jsd/probe",), "jsd", 2, floor="0.00"),
-    _Number(("coverage/diversity",), "diversity", 2, floor="1.00"),
+    _Number(("coverage/diversity",), "diversity", 2),
 )
 _SHOWN = 4
 
@@ -73,11 +73,12 @@ def lines(final: Values, cards: Cards, *, settings: Mapping[str, Any]) -> list[s
     shown = [(n, tag) for n in _NUMBERS if (tag := _measured(n, final)) is not None][:_SHOWN]
     if not shown:
         return []
-    texts = ["  ".join(_with_floor(n, tag, final, cards) for n, tag in shown)]
+    numbers = [_with_floor(n, tag, final, cards) for n, tag in shown]
+    texts = ["  ".join([numbers[0].replace("(", "(real ", 1), *numbers[1:]])]
     raw = [(n, f"{tag}{RAW}") for n, tag in shown if _differs(final, tag)]
     if raw and settings.get("ema_decay"):
-        numbers = "  ".join(f"{n.name} {final[tag]:.{n.digits}f}" for n, tag in raw)
-        texts.append(f"without averaged weights: {numbers}")
+        own = "  ".join(f"{n.name} {final[tag]:.{n.digits}f}" for n, tag in raw)
+        texts.append(f"without averaged weights: {own}")
     return texts + sentences(final, cards, settings=settings)
 
 
@@ -113,7 +114,7 @@ def _with_floor(number: _Number, tag: str, final: Values, cards: Cards) -> str:
     text = f"{number.name} {final[tag]:.{number.digits}f}"
     real = floor_of(tag, final, cards)
     floor = number.floor if real is None else f"{real:.{number.digits}f}"
-    return f"{text} (real {floor})" if floor else text
+    return f"{text} ({floor})" if floor else text
 
 
 def floor_of(tag: str, final: Values, cards: Cards) -> float | None:
