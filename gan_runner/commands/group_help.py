@@ -60,7 +60,7 @@ def _page(group: str, overrides: Sequence[str]) -> str:
     if not isinstance(node, DictConfig) or option not in options:
         return "\n".join(lines)
     comments = dict(_comments(folder, option))
-    rows = list(_keys(group, node, comments, {}))
+    rows = list(_keys(group, node, comments))
     lines += ["", f"Keys of {group}={option}:", ""]
     return "\n".join([*lines, *(line for row in rows for line in _entry(*row))])
 
@@ -86,21 +86,20 @@ def _until_blank(lines: Sequence[str]) -> int:
     return next((k for k, line in enumerate(own) if not line.startswith("#")), len(own))
 
 
-def _keys(
-    path: str, node: DictConfig, comments: Mapping[str, str], parent: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
+def _keys(path: str, node: DictConfig, comments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield `key=value` and its words for every leaf below a node."""
     target = OmegaConf.to_container(node).get("_target_")  # type: ignore[union-attr]
-    documented = {**parent, **_documented(str(target))} if target else dict(parent)
+    documented = _documented(str(target)) if target else {}
     for key in node:
         name = str(key)
         if name.startswith("_"):
             continue
         here, value = f"{path}.{name}", _value(node, name)
-        words = comments.get(here) or documented.get(name, "")
+        shared = comments.get(f"{path.partition('.')[0]}.{name}", "")
+        words = comments.get(here) or documented.get(name) or shared
         if isinstance(value, DictConfig) and len(value):
             yield from ([(here, words)] if words else [])
-            yield from _keys(here, value, comments, {})
+            yield from _keys(here, value, comments)
         else:
             yield f"{here}={_text(value)}", words
 
