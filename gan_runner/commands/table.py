@@ -13,8 +13,9 @@ from gan_runner.runs.latex import latex_table
 from gan_runner.runs.rows import Budget, read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.studies.conclude import FILE, conclude
-from gan_runner.sweeps.jobs import read_jobs
+from gan_runner.sweeps.jobs import read_jobs, read_plan
 from gan_runner.sweeps.means import default_tags, mean_lines, mean_table
+from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import terminal_table, write_table
 
 
@@ -42,6 +43,8 @@ def _print_jobs(folder: Path) -> None:
         print(terminal_table(jobs))
         if means := mean_table(folder, jobs):
             print(f"\n{means}")
+    if best := best_trial(jobs, read_plan(folder)):
+        print(best)
     if conclusion := conclude(folder, jobs):
         print(conclusion)
 

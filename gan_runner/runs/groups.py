@@ -89,13 +89,13 @@ class PairedTest:
 def label_of(settings: Mapping[str, Any]) -> str:
     """Return options by name and other settings as key=value, with at most four digits."""
     words = [
-        _brief(str(value)) if "." not in key and key != SEED else f"{key}={_brief(str(value))}"
+        brief(str(value)) if "." not in key and key != SEED else f"{key}={brief(str(value))}"
         for key, value in settings.items()
     ]
     return " ".join(words)
 
 
-def _brief(text: str) -> str:
+def brief(text: str) -> str:
     """Return a number of many digits with four of them; any other text unchanged."""
     try:
         return f"{float(text):.4g}" if len(text) > 8 else text

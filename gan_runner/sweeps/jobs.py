@@ -150,8 +150,10 @@ def display_path(path: str) -> Path:
 
 
 def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
-    """Where a sweep keeps the job of these overrides."""
-    return sweep_dir / job_name(overrides)
+    """Return the folder of a job, which its hash tells; a new one has the name `job_name`."""
+    name = job_name(overrides)
+    notes = sorted(sweep_dir.glob(f"*_{name.rpartition('_')[2]}/{NOTE}"))
+    return notes[0].parent if notes else sweep_dir / name
 
 
 def read_jobs(sweep_dir: Path) -> list[Job]:

@@ -25,6 +25,7 @@ from gan_runner.sweeps.jobs import (
     write_plan,
 )
 from gan_runner.sweeps.means import mean_lines, mean_table
+from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import counts, line, terminal_table, write_table
 
 _EVERY = 0.5  # seconds between two polls
@@ -74,6 +75,8 @@ class SweepMonitor(threading.Thread):
             f"\n{terminal_table(jobs)}{means}\n  table       {self.folder}/sweep.md, sweep.csv"
         )
         self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
+        if best := best_trial(jobs, self.plan):
+            self._print(best)
         return jobs
 
     def rollback(self) -> None:

@@ -24,7 +24,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError
-from gan_runner.runs.tags import record_of
 from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
     LOCK,
@@ -39,6 +38,7 @@ from gan_runner.sweeps.jobs import (
     write_note,
 )
 from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, is_launcher, stopped
+from gan_runner.sweeps.search import value_of
 from gan_runner.training import signals
 
 Start = Callable[[DictConfig], Any]
@@ -85,23 +85,6 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
     if stop is not None:
         _pass_on(stop)
     return value
-
-
-def value_of(job: Job | None) -> float:
-    """Return the value that a search minimizes: the best `trainer.checkpoint_metric` of a job.
-
-    Replicas are averaged, and the sign is flipped where higher is better. A job without a value,
-    such as a failed, diverged or interrupted one, gives `inf`.
-    """
-    if job is None or job.status != "completed":
-        return inf
-    tag = job.summary["settings"]["checkpoint_metric"]
-    runs = job.summary.get("replicas", {"": job.summary})
-    best = [run["best"].get(tag) for run in runs.values()]
-    if None in best:
-        return inf
-    mean = sum(point["value"] for point in best) / len(best)
-    return -mean if record_of(tag, job.provenance_of(tag)).better == "higher" else mean
 
 
 def _run(

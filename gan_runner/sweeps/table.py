@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.groups import brief
 from gan_runner.runs.tags import columns
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.sweeps.jobs import Job, key_of, value_of
@@ -102,7 +103,8 @@ def line(job: Job, jobs: Sequence[Job]) -> str:
     """Return a finished job as one line: status, overrides, steps, key values, error."""
     varied = _varied(jobs)
     overrides = [override for override in job.overrides if key_of(override) in varied]
-    words = [f"{job.status:<11}", " ".join(overrides) or job.folder.name]
+    shown = [f"{key_of(o)}={brief(value_of(o))}" for o in overrides]
+    words = [f"{job.status:<11}", " ".join(shown) or job.folder.name]
     rows = rows_of(job)
     if "steps" in job.summary:
         words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
@@ -178,7 +180,7 @@ def _cell(value: Any) -> str:
     """Return a number with four significant digits, or the start of a text."""
     if isinstance(value, float):
         return f"{value:#.4g}" if isfinite(value) else "-"
-    return "-" if value in (None, "") else _brief(str(value))
+    return "-" if value in (None, "") else _brief(brief(str(value)))
 
 
 def _brief(text: str) -> str:
