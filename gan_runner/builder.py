@@ -6,7 +6,7 @@ instantiated in this order, each given the facts that the former established.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,18 +57,21 @@ Inputs = Mapping[str, tuple[Tensor, Tensor | None]]
 """Inputs to try the generator and the critic with, by player."""
 
 
-def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngine:
+def build(
+    cfg: DictConfig, tables: Tables | None = None, *, allow: Sequence[str] = ()
+) -> Engine | StackedEngine:
     """Build the engine of a run, or of several replicas that step as one; nothing is written.
 
     Args:
         cfg: the composed configuration.
         tables: data sets that other runs on the device have loaded.
+        allow: prefixes of targets in packages that you trust, such as "my_package.".
 
     Raises:
         ValueError: the configuration is wrong, contradicts itself or does not fit the data or the
             machine; the message names the keys and the fix.
     """
-    config = validate(cfg)
+    config = validate(cfg, allow=allow)
     device = resolve_device(config["device"])
     set_deterministic(config["deterministic"])
     tune_malloc()
@@ -80,7 +83,8 @@ def build(cfg: DictConfig, tables: Tables | None = None) -> Engine | StackedEngi
     if settings.replicas == 1:
         return _engine(config, device, mode, iteration, tables)
     engines = [
-        _engine(one, device, mode, iteration, tables) for one in _replicas(cfg, config, settings)
+        _engine(one, device, mode, iteration, tables)
+        for one in _replicas(cfg, config, settings, allow=allow)
     ]
     compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
     return StackedEngine(engines, config=yaml.safe_dump(follows_seed(config, cfg), sort_keys=False))
@@ -212,7 +216,9 @@ class Tables:
         return self._loaded[-1][1:]
 
 
-def _replicas(cfg: DictConfig, config: ConfigTree, settings: Settings) -> list[ConfigTree]:
+def _replicas(
+    cfg: DictConfig, config: ConfigTree, settings: Settings, *, allow: Sequence[str]
+) -> list[ConfigTree]:
     """Return the configuration of each replica: its own seed and learning rate."""
     lrs = settings.replica_lrs
     if lrs is not None and len(lrs) != settings.replicas:
@@ -229,7 +235,7 @@ def _replicas(cfg: DictConfig, config: ConfigTree, settings: Settings) -> list[C
             one.trainer.precision = "fp32"
         if lrs is not None:
             one.optimizer.critic.lr = one.optimizer.generator.lr = lrs[k]
-        configs.append(validate(one))
+        configs.append(validate(one, allow=allow))
     return configs
 
 

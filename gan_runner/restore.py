@@ -49,7 +49,7 @@ def rebuild_engine(
     Args:
         run_dir: of a run.
         steps: replaces its `trainer.steps`.
-        allow: prefixes of targets besides our own; those in the saved configuration do not count.
+        allow: prefixes of targets that you trust; those in the saved configuration do not count.
         places: replacements of keys about the machine, such as `device` or `dataset.root`.
 
     Raises:
@@ -62,7 +62,7 @@ def rebuild_engine(
     cfg = OmegaConf.create(config)
     for key, place in (places or {}).items():
         OmegaConf.update(cfg, key, place)
-    return build(cfg)
+    return build(cfg, allow=allow)
 
 
 def resume_states(run_dir: Path, engine: EngineLike) -> list[StateDict]:

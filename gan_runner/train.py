@@ -9,28 +9,32 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.exits import leave, one_line_errors
-from gan_runner.commands.usage import asks_for_help, usage, with_saved_config
-from gan_runner.config.compose import config_dir
+from gan_runner.commands.usage import asks_for_help, check_flags, usage
+from gan_runner.config.compose import application, guard
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.runs.layout import note_folders
 
 
 def main() -> None:
-    """Run the command line: resume a run, print help, sweep, or train one run."""
+    """Run the command line: resume or repeat a run, print help, sweep, or train one run."""
     arguments = sys.argv[1:]
     plain_warnings("gan-run")
     with one_line_errors():
+        check_flags(arguments)
         if any(argument.startswith("resume=") for argument in arguments):
             from gan_runner.commands.run import resume
 
             resume(arguments)
+        elif any(argument.startswith("repeat=") for argument in arguments):
+            from gan_runner.commands.repeat import repeat
+
+            repeat(arguments, job)
         elif asks_for_help(arguments):
             print(usage(arguments))
         elif {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
@@ -41,7 +45,6 @@ def main() -> None:
             raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
         else:
             note_folders(arguments)
-            sys.argv[1:] = with_saved_config(arguments)
             _app()
 
 
@@ -59,7 +62,8 @@ def job(cfg: DictConfig) -> Any:
         leave(str(error), error.exit_status)
 
 
-_app = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(job)
+guard()  # also in the workers of a sweep, which import this module
+_app = application(job)
 
 if __name__ == "__main__":  # by its name, so that what it defines can travel between processes
     from gan_runner import train

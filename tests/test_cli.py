@@ -179,8 +179,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_saved_configuration_repeats_its_run(run_dir: Path, tmp_path: Path) -> None:
     relative = os.path.relpath(run_dir, tmp_path)
-    again = ("--config-path", relative, "--config-name", "config", "hydra.run.dir=again")
-    result = gan("train", *again, cwd=tmp_path)
+    result = gan("train", f"repeat={relative}", "hydra.run.dir=again", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
 
     def numbers(folder: Path) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import warnings
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.verdict import verdict
+from gan_runner.config.targets import checked_prefix
 from gan_runner.runs.progress_picture import NAME
 
 
@@ -22,6 +24,21 @@ def plain_warnings(program: str) -> None:
         shown.add(str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]
+
+
+def add_allow(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `--allow PREFIX`, which may be repeated."""
+    parser.add_argument(
+        "--allow", action="append", default=[], type=_prefix, metavar="PREFIX",
+        help="a package that you trust and a dot, such as my_package., which the run may name",
+    )  # fmt: skip
+
+
+def _prefix(text: str) -> str:
+    try:
+        return checked_prefix(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:

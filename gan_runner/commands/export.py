@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.restore import load
 from gan_runner.runs.read import saved_config
 from gan_runner.runs.tensors import save_safetensors
@@ -20,9 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
     parser.add_argument("--out", type=Path, default=Path("generator.safetensors"))
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
-    parser.add_argument(
-        "--allow", action="append", default=[], metavar="PREFIX", help="as in gan-sample"
-    )
+    add_allow(parser)
     options = parser.parse_args(arguments)
     plain_warnings("gan-export")
     try:

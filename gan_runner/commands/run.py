@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_runner.builder import build
 from gan_runner.commands.console import health, print_result
-from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError
+from gan_runner.config.command_line import allowed_targets, group_choices, task_words, with_choices
+from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError, first_line
 from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
@@ -40,7 +42,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
-        engine = build(cfg)
+        engine = build(with_choices(cfg), allow=allowed_targets(task_words()))
         if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
             advice = "add -m to run all of its jobs"
             warnings.warn(f"this experiment defines a sweep; {advice}", stacklevel=1)
@@ -53,17 +55,15 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     except BaseException:
         remove_if_empty(run_dir)
         raise
-    choices = HydraConfig.get().runtime.choices
-    _save_command(run_dir, choices)
-    _print_header(" ".join(f"{g}={choices[g]}" for g in _GROUPS if g in choices), engine, run_dir)
+    _save_command(run_dir)
+    chosen = group_choices()
+    _print_header(" ".join(f"{g}={chosen[g]}" for g in _GROUPS if g in chosen), engine, run_dir)
     return _fit(engine, run_dir)
 
 
-def _save_command(run_dir: Path, choices: Mapping[str, Any]) -> None:
-    """Write the options and overrides that a run was composed from, for `runs.rows`."""
-    options = {key: value for key, value in choices.items() if "hydra/" not in key and value}
-    overrides = [str(override) for override in HydraConfig.get().overrides.task]
-    atomic_write(run_dir / COMMAND, command_text(options, overrides))
+def _save_command(run_dir: Path) -> None:
+    """Write the overrides of the command line, for `runs.rows`."""
+    atomic_write(run_dir / COMMAND, command_text(task_words()))
 
 
 def resume(arguments: Sequence[str]) -> dict[str, Any]:
@@ -85,15 +85,14 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
         )
     if not values["resume"]:
         raise UsageError("resume=: missing value; set it to the directory of a run", USAGE_ERROR)
-    steps, allow = values.get("trainer.steps"), values.get("allow_targets", "[]")
+    steps = values.get("trainer.steps")
     if steps is not None and not steps.isdecimal():
         raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
-    if not (allow.startswith("[") and allow.endswith("]")):  # a string would allow its letters
-        raise UsageError(
-            f"allow_targets={allow}: should be a list, 'allow_targets=[my_package.]'", USAGE_ERROR
-        )
-    prefixes = [prefix for part in allow[1:-1].split(",") if (prefix := part.strip(" '\""))]
-    return resume_run(Path(values["resume"]), prefixes, steps=None if steps is None else int(steps))
+    try:
+        allow = allowed_targets(arguments)
+    except (ValueError, HydraException) as error:
+        raise UsageError(first_line(error), USAGE_ERROR) from error
+    return resume_run(Path(values["resume"]), allow, steps=None if steps is None else int(steps))
 
 
 def resume_run(
@@ -107,7 +106,7 @@ def resume_run(
 
     Args:
         run_dir: directory of the run.
-        allow: prefixes of targets that the run may name besides our own.
+        allow: prefixes of targets that the command line allows.
         steps: new number of steps; None keeps that of the run.
         places: values of `MACHINE_KEYS`, such as the device, that replace those of the run.
     """

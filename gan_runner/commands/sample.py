@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.core import Latent, ensemble_mean
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories
@@ -91,7 +91,7 @@ def draw(
         label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
         code: value of InfoGAN's categorical code in all samples; None: random.
         chain: Langevin sampling of the noise in the energy -f(G(z)); None: noise from the prior.
-        allow: prefixes of targets that the run may name besides our own; see `signature.ALLOWED`.
+        allow: prefixes of targets that you trust; see `config.targets`.
 
     Returns:
         (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
@@ -182,10 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--allow", action="append", default=[], metavar="PREFIX",
-        help="prefix of a package, besides our own, that the run's networks may come from",
-    )  # fmt: skip
+    add_allow(parser)
     return parser
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_runner.commands.usage import with_saved_config
+from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.studies import conclude
 from gan_runner.sweeps import multirun
@@ -31,7 +31,7 @@ def sweep(arguments: Sequence[str], app: Callable[[], Any]) -> None:
         raise UsageError("--cfg: shows a single job; omit -m", USAGE_ERROR)
     dry = "--dry-run" in arguments
     rest = [argument for argument in arguments if argument != "--dry-run"]
-    sys.argv[1:] = multirun.sweep_arguments(with_saved_config(rest))
+    sys.argv[1:] = multirun.sweep_arguments(rest)
     with multirun.sweep_session(before=partial(_announce, dry=dry), after=conclude.conclude):
         app()
 
@@ -56,4 +56,4 @@ def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
 
     places = {key: OmegaConf.select(cfg, key) for key in MACHINE_KEYS}
     places = {key: place for key, place in places.items() if place is not None}
-    return resume_run(run_dir, list(cfg.allow_targets), places=places)
+    return resume_run(run_dir, allowed_targets(task_words()), places=places)

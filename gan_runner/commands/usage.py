@@ -1,8 +1,7 @@
-"""The text of `gan-run --help`, and edits of a command line before Hydra reads it."""
+"""The text of `gan-run --help`, and the flags that are refused before Hydra reads them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from string import Template
 
@@ -12,8 +11,7 @@ from omegaconf import OmegaConf, open_dict
 from gan_runner.commands.group_help import group_help
 from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import USAGE_ERROR, UsageError
-
-_HYDRA_KEYS = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra.job.name=gan-run")
+from gan_runner.private_apis import command_line_flags
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -42,21 +40,22 @@ def usage(arguments: Sequence[str]) -> str:
     return template.substitute(APP_CONFIG_GROUPS="\n".join(groups), CONFIG=OmegaConf.to_yaml(cfg))
 
 
-def with_saved_config(arguments: Sequence[str]) -> list[str]:
-    """Make the folder in `--config-path RUN_DIR` absolute, and add the Hydra keys that it lacks.
+_REFUSED = {
+    "config_path": "use repeat=RUN_DIR to repeat a run, --config-dir DIR to add groups of your own",
+    "config_name": "use experiment=NAME, from DIR/experiment/NAME.yaml with --config-dir DIR",
+    "experimental_rerun": "would execute what the file says; use repeat=RUN_DIR to repeat a run",
+}
 
-    Hydra resolves a relative path against the package's folder. A run's saved configuration does
-    not contain the Hydra keys of conf/config.yaml, which keep Hydra's files out of run directories.
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuse flags of Hydra's that take a file as the whole configuration, or execute it.
+
+    Raises:
+        UsageError: with the flag or key to use instead.
     """
-    for i, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag not in {"--config-path", "-cp"}:
-            continue
-        here = i if equals else i + 1
-        if here < len(arguments):
-            path = os.path.abspath(value if equals else arguments[here])
-            if not os.path.isdir(path):
-                raise UsageError(f"{flag} {path}: the directory does not exist", USAGE_ERROR)
-            word = [path if here != i else f"{flag}={path}"]
-            return [*arguments[:here], *word, *arguments[here + 1 :], *_HYDRA_KEYS]
-    return list(arguments)
+    if not any(argument.startswith("-") for argument in arguments):
+        return
+    flags = command_line_flags([a for a in arguments if a != "--dry-run"])
+    for name, advice in _REFUSED.items():
+        if flags[name] is not None:
+            raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}", USAGE_ERROR)

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.restore import check_complete, rebuild_engine
 from gan_runner.runs.checkpoint import (
     CorruptCheckpoint,
@@ -30,9 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-verify` command; exit with 1 if the states differ, with 2 on a user's error."""
     parser = argparse.ArgumentParser(prog="gan-verify", description=__doc__.partition("\n")[0])
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
-    parser.add_argument(
-        "--allow", action="append", default=[], metavar="PREFIX", help="as in gan-sample"
-    )
+    add_allow(parser)
     options = parser.parse_args(arguments)
     plain_warnings("gan-verify")
     try:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.resolvers import oc
+
+from gan_runner.config.command_line import named_variables
+from gan_runner.config.outside import check_file
+from gan_runner.private_apis import on_config_load
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(
@@ -29,6 +36,31 @@ def config_dir() -> Path:
     raise FileNotFoundError(f"no conf/config.yaml in {package} or {package.parent}")
 
 
+def application(job: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+    """Return Hydra's application: it composes the command line in `sys.argv` and calls the job."""
+    main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
+    return main(job)
+
+
+def guard() -> None:
+    """Check from now on what configuration files outside of this package say.
+
+    For the entry points alone: another application of Hydra's keeps its own rules.
+    """
+    on_config_load(lambda file: check_file(file, str(config_dir())))
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+
+
+def _environment(name: str, *default: Any) -> Any:
+    """Resolve `${oc.env:NAME}`: a variable of this package's, or one that the command line names.
+
+    Others are refused: the value would stand in the run directory, which people share.
+    """
+    if not name.startswith("GAN_RUNNER_") and name not in named_variables():
+        raise ValueError(f"${{oc.env:{name}}} is read only where the command line names it")
+    return oc.env(name, *default)
+
+
 def compose(*overrides: str) -> DictConfig:
     """Compose a configuration as `gan-run` does with the same arguments.
 
@@ -41,3 +73,55 @@ def compose(*overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         return hydra.compose("config", overrides=list(overrides))
+
+
+def compose_choices(
+    choices: Mapping[str, str | list[str]], folder: str | None = None
+) -> tuple[list[str], DictConfig]:
+    """Compose the configuration in which each group has a given option.
+
+    Groups that follow from others, such as the optimizer of an objective's paper, are left to them.
+
+    Args:
+        choices: option, or list of options, of each group.
+        folder: folder of further groups, as in `--config-dir`.
+
+    Returns:
+        The shortest command line that makes these choices, and its configuration.
+
+    Raises:
+        hydra.errors.HydraException: a group or an option does not exist.
+    """
+    search = [] if folder is None else [f"hydra.searchpath=['file://{_escaped(folder)}']"]
+    words: list[str] = []
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for _ in range(len(choices) + 1):
+            cfg = hydra.compose("config", overrides=[*search, *words], return_hydra_config=True)
+            present = OmegaConf.to_container(cfg.hydra.runtime.choices)
+            assert isinstance(present, dict)
+            wrong = sorted((g for g in choices if present.get(g) != choices[g]), key=_rank)
+            if not wrong:
+                break
+            words.append(
+                f"{'' if wrong[0] in present else '+'}{wrong[0]}={_option(choices[wrong[0]])}"
+            )
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return words, cfg
+
+
+_FIRST = ("experiment", "dataset", "model", "objective")  # groups that others follow from
+
+
+def _rank(group: str) -> int:
+    return _FIRST.index(group) if group in _FIRST else len(_FIRST)
+
+
+def _option(option: str | list[str]) -> str:
+    return option if isinstance(option, str) else f"[{','.join(option)}]"
+
+
+def _escaped(folder: str) -> str:
+    path = str(Path(folder).absolute())
+    return path.replace("\\", "\\\\").replace("'", "\\'")

@@ -20,6 +20,8 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.words import suggestion
+
 FAILURE, USAGE_ERROR = 1, 2  # exit statuses
 
 
@@ -83,8 +85,6 @@ _EXTRAS = {
 
 
 def _missing_option(error: MissingConfigException) -> str:
-    from gan_runner.config.signature import suggestion
-
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if not error.options:
         return first_line(error)
@@ -139,8 +139,6 @@ _HAVE = ("has", "have")
 
 def _near(word: str, keys: list[str], prefix: str = "") -> str:
     """Return `; did you mean X?` with the nearest valid key; empty where no key is near."""
-    from gan_runner.config.signature import suggestion
-
     hint = suggestion(word, keys, prefix)
     return hint if "did you mean" in hint else ""
 

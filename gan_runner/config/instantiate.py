@@ -1,17 +1,17 @@
 """Networks from the nodes of a model, with the heads that the objective adds.
 
-This is the only module that instantiates configuration nodes; they have been checked before.
+This is the only module that instantiates configuration nodes; `signature.check` has checked them.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
-import hydra.utils
 import torch
-from hydra.errors import InstantiationException
 from torch import nn
 
 from gan_runner.config import compatibility
@@ -21,22 +21,40 @@ from gan_runner.models import ensemble
 from gan_runner.models.norms import has_spectral_norm
 from gan_runner.objectives.objective import Objective
 
+_DIRECTIVES = ("_target_", "_partial_")
+
 
 def instantiate(node: ConfigTree, *args: Any) -> Any:
-    """Instantiate a checked node; re-raise errors of the target unchanged.
+    """Call the target of a checked node with its arguments, in which nodes are instantiated first.
+
+    Values are taken as they stand: nothing is imported, interpolated or converted here.
+
+    Args:
+        node: from `signature.check`; with `_partial_: true`, the call is left to the caller.
+        args: positional arguments of the target.
 
     Raises:
         ValueError: the target lacks a positional argument.
     """
+    function = node["_target_"].function
+    arguments = {key: _argument(v) for key, v in node.items() if key not in _DIRECTIVES}
+    if node.get("_partial_"):
+        return partial(function, *args, **arguments)
     try:
-        return hydra.utils.instantiate(node, *args, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, TypeError):  # the target lacks a positional argument
-            raise ValueError(
-                f"{node['_target_']} cannot be called ({cause}); is _partial_: true missing?"
-            ) from error
-        raise cause from error
+        inspect.signature(function).bind(*args, **arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"{node['_target_']} cannot be called ({error}); is _partial_: true missing?"
+        ) from error
+    return function(*args, **arguments)
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "_target_" in value:
+            return instantiate(value)
+        return {key: _argument(child) for key, child in value.items()}
+    return [_argument(child) for child in value] if isinstance(value, list) else value
 
 
 def networks(

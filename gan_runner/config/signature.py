@@ -1,27 +1,22 @@
 """The signature is the schema: a tree of `_target_` nodes is checked against their signatures.
 
-The checks work on plain dictionaries and call no target. They import only from the allowed
-prefixes, so a configuration from others cannot name `torch.load` or `os.system`.
+The checks work on a plain tree (`runs.plain`) and call no target. `targets.locate` finds a target,
+and the checked tree carries the function that was found: the one that is checked is called.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
-ALLOWED = (
-    "gan_runner.data.", "gan_runner.models.", "gan_runner.objectives.", "gan_runner.optim.",
-    "gan_runner.metrics.", "gan_runner.plots.", "gan_runner.training.", "torch.nn.", "torch.optim.",
-)  # fmt: skip
-"""Prefixes that a `_target_` may have unless the user allows more."""
+from gan_runner.config.targets import locate
+from gan_runner.config.words import suggestion
 
-_DIRECTIVES = {"_target_", "_partial_", "_convert_", "_recursive_"}
+_DIRECTIVES = ("_target_", "_partial_")
 
 ConfigTree = dict[str, Any]
 Problem = tuple[str, str]
@@ -35,8 +30,9 @@ def check(
 
     Args:
         tree: nested dictionaries; a node with `_target_` names a class or function.
-        allow: prefixes of targets besides `ALLOWED`.
-        prefix: dotted key of the tree, for messages.
+        allow: prefixes of targets that may stand anywhere; see `targets.locate`.
+        prefix: dotted key of the tree; its first word is the group that decides which targets may
+            stand in it.
 
     Returns:
         A converted copy, and all problems: refused and missing targets, unknown keys, missing
@@ -45,12 +41,18 @@ def check(
     if "_target_" not in tree:
         return _check_children(tree, allow, prefix)
     try:
-        target = locate(tree["_target_"], allow)
+        target = locate(tree["_target_"], allow, place=prefix.partition(".")[0])
     except ValueError as error:
         return tree, [(f"{_join(prefix, '_target_')}={tree['_target_']}", str(error))]
+    directives: ConfigTree = {"_target_": target}
+    if "_partial_" in tree:
+        if not isinstance(tree["_partial_"], bool):
+            where = f"{_join(prefix, '_partial_')}={tree['_partial_']}"
+            return tree, [(where, "should be true or false")]
+        directives["_partial_"] = tree["_partial_"]
     arguments = {key: value for key, value in tree.items() if key not in _DIRECTIVES}
-    checked, problems = check_arguments(target, arguments, allow=allow, prefix=prefix)
-    return {**{k: tree[k] for k in tree if k in _DIRECTIVES}, **checked}, problems
+    checked, problems = check_arguments(target.function, arguments, allow=allow, prefix=prefix)
+    return {**directives, **checked}, problems
 
 
 def check_arguments(
@@ -89,46 +91,8 @@ def check_arguments(
     return checked, problems
 
 
-def locate(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
-    """Import the class or function of a dotted name, if its module is allowed.
-
-    Raises:
-        ValueError: the name or the target's own module is outside the allowed prefixes, or the name
-            cannot be imported.
-    """
-    prefixes = (*ALLOWED, *allow)
-    if not str(name).startswith(prefixes):
-        raise ValueError(
-            "targets outside gan_runner, torch.nn and torch.optim are refused; if you trust this"
-            f" one, pass 'allow_targets=[{str(name).partition('.')[0]}.]' to gan-run,"
-            f" --allow {str(name).partition('.')[0]}. to other commands"
-        )
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        target = getattr(import_module(module_name), attribute)
-    except ImportError as error:
-        raise ValueError(f"cannot be imported ({error})") from error
-    except AttributeError as error:
-        names = [n for n in vars(import_module(module_name)) if not n.startswith("_")]
-        raise ValueError(
-            f"{module_name} has no {attribute}{suggestion(attribute, names)}"
-        ) from error
-    home = getattr(target, "__module__", None) or ""
-    if not callable(target) or not f"{home}.".startswith(prefixes):
-        raise ValueError("is not a class or function of an allowed module")
-    return target
-
-
-def suggestion(word: str, valid: Mapping[str, Any] | Sequence[str], prefix: str = "") -> str:
-    """Return `; did you mean X?` with the nearest valid word, else the list of valid words."""
-    near = get_close_matches(word, list(valid), n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {_join(prefix, near[0])}?"
-    return f"; choose one of: {', '.join(valid)}" if valid else ""
-
-
-def targets(tree: Any) -> Iterator[str]:
-    """Yield every `_target_` below a tree, in dictionaries and in lists."""
+def targets(tree: Any) -> Iterator[Any]:
+    """Yield every `_target_` below a plain tree, in dictionaries and in lists."""
     if isinstance(tree, dict) and "_target_" in tree:
         yield tree["_target_"]
     for value in _children(tree).values():
@@ -138,7 +102,7 @@ def targets(tree: Any) -> Iterator[str]:
 def _children(tree: Any) -> dict[Any, Any]:
     if isinstance(tree, dict):
         return tree
-    return dict(enumerate(tree)) if isinstance(tree, list | tuple) else {}
+    return dict(enumerate(tree)) if isinstance(tree, list) else {}
 
 
 def _check_children(
@@ -156,9 +120,7 @@ def _check_value(
 ) -> tuple[Any, list[Problem]]:
     if isinstance(value, dict) and "_target_" in value:
         return check(value, allow=allow, prefix=path)
-    if isinstance(value, str) and "${" in value:
-        return value, [(f"{path}={value}", "is an interpolation, which could name any target")]
-    if any(True for _ in targets(value)) or _interpolates(value):
+    if any(True for _ in targets(value)):
         checked, problems = _check_children(value, allow, path, _item_hint(hint))
         return (checked if isinstance(value, dict) else list(checked.values())), problems
     try:
@@ -166,13 +128,6 @@ def _check_value(
     except ValidationError as error:
         reasons = dict.fromkeys(_reason(e) for e in error.errors(include_url=False))
         return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
-
-
-def _interpolates(value: Any) -> bool:
-    """Return whether a container has a string that would be interpolated; see `_check_value`."""
-    if isinstance(value, str):
-        return "${" in value
-    return any(_interpolates(child) for child in _children(value).values())
 
 
 def _item_hint(hint: Any) -> Any:

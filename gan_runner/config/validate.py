@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import reduce
 from typing import Annotated, Any
 
 from annotated_types import Ge
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_runner.config import signature
+from gan_runner.config.command_line import group_choices, task_words
 from gan_runner.config.signature import ConfigTree
+from gan_runner.config.targets import locate
 from gan_runner.objectives.requires import Requirements, requirements_of
+from gan_runner.runs.plain import plain
+from gan_runner.runs.read import CHOICES
 from gan_runner.training.step import Order
 
 _INTERPOLATION = re.compile(r"^\$\{(\.*)([\w.]+)\}$")
 
 
-def validate(cfg: DictConfig) -> ConfigTree:
+def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     """Return the configuration as a plain tree: resolved, checked, and without helper keys.
+
+    Args:
+        cfg: the composed configuration; interpolations are resolved here and never again.
+        allow: prefixes of targets that the command line allows; `allow_targets` in the
+            configuration has to say the same, so that no file can allow a target.
 
     Raises:
         ValueError: lists every problem, one per line.
@@ -33,11 +41,13 @@ def validate(cfg: DictConfig) -> ConfigTree:
         raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
     except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    tree = plain(tree)
+    _check_allowed(tree.get("allow_targets", []), allow)
     # Constants of the objective's paper are already interpolated into the nodes that use them.
     tree.pop("paper_defaults", None)
     tree.pop("penalty", None)  # by now in the terms of the objective
     tree.pop("study", None)  # describes all jobs together, not a single run
-    allow = tree["allow_targets"] if isinstance(tree.get("allow_targets"), list) else []
+    choices = {CHOICES: tree.pop(CHOICES)} if CHOICES in tree else {}
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)
     groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
@@ -54,8 +64,22 @@ def validate(cfg: DictConfig) -> ConfigTree:
         raise ValueError(
             "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
         )
-    plain = {key: _without_helpers(value) for key, value in top.items()}
-    return {**plain, "optimizer": {**order, **plain["optimizer"]}}
+    checked = {key: _without_helpers(value) for key, value in top.items()}
+    return {**choices, **checked, "optimizer": {**order, **checked["optimizer"]}}
+
+
+def _check_allowed(named: Any, allow: Sequence[str]) -> None:
+    """Check that no file has added a prefix to those of the command line.
+
+    Raises:
+        ValueError: with the word for the command line.
+    """
+    others = [p for p in named if p not in allow] if isinstance(named, list) else [named]
+    if others:
+        raise ValueError(
+            f"allow_targets={named}: counts from the command line alone, or as allow=[...] of"
+            " build; if you trust these packages, name them there"
+        )
 
 
 _NODES = (
@@ -105,9 +129,8 @@ def _order(*, order: Order) -> None:
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     """Return the group choices and the values of overridden keys, for TensorBoard's HParams."""
-    hydra = HydraConfig.get()
-    choices = {g: option for g, option in hydra.runtime.choices.items() if "/" not in g and option}
-    keys = [override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task]
+    choices = group_choices()
+    keys = [override.lstrip("+~").partition("=")[0] for override in task_words()]
     return choices | {key: OmegaConf.select(cfg, key) for key in keys if key not in choices}
 
 
@@ -126,7 +149,7 @@ def follows_seed(config: ConfigTree, cfg: DictConfig) -> ConfigTree:
     return config
 
 
-def _choose_critic_norm(tree: ConfigTree, allow: list[str]) -> None:
+def _choose_critic_norm(tree: ConfigTree, allow: Sequence[str]) -> None:
     """Replace a critic norm of "auto" or "batch_or_layer" by one that suits the objective.
 
     The norm is "batch" unless a part of the objective needs per-sample scores. "auto" then becomes
@@ -156,9 +179,9 @@ def _is_off(node: Any) -> bool:
     return isinstance(node, dict) and "_target_" in node and node.get("weight", 1) == 0
 
 
-def _requirements(name: str, allow: list[str]) -> Requirements:
+def _requirements(name: Any, allow: Sequence[str]) -> Requirements:
     try:
-        return requirements_of(signature.locate(name, allow))
+        return requirements_of(locate(name, allow, place="objective").function)
     except ValueError:  # reported by the check that follows
         return Requirements()
 

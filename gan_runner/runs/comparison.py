@@ -14,7 +14,14 @@ from typing import Any
 
 from gan_runner.runs.groups import labels
 from gan_runner.runs.history import BestTracker
-from gan_runner.runs.read import POINTS, read_cards, read_points, read_summary, saved_config
+from gan_runner.runs.read import (
+    CHOICES,
+    POINTS,
+    read_cards,
+    read_points,
+    read_summary,
+    saved_config,
+)
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.tags import record_of
 
@@ -92,6 +99,7 @@ def records_of(runs: Sequence[Run]) -> list[RunRecord]:
 
 def _read(path: Path, name: str) -> Run:
     config, provenances = saved_config(path), read_cards(path)
+    config.pop(CHOICES, None)  # the keys say what the options are
     values = BestTracker(provenances)
     points = read_points(path / POINTS)
     for point in points:

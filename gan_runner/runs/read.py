@@ -14,9 +14,11 @@ from typing import Any, TypedDict, cast
 import yaml
 
 from gan_runner.runs.layout import check_layout
+from gan_runner.runs.plain import plain
 
 CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
 SUMMARY, JOB = "summary.json", "job.json"
+CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat=RUN_DIR`
 
 Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
@@ -38,8 +40,11 @@ class JobNote(TypedDict, total=False):
 def saved_config(run_dir: Path) -> dict[str, Any]:
     """Return the configuration of a run, as plain values.
 
+    The only interpolation in it is `${seed}`, which the configuration of several replicas contains.
+
     Raises:
-        ValueError: the directory is not a run directory, or the file is malformed.
+        ValueError: the directory is not a run directory, or the file is malformed or has other
+            values than text, numbers, booleans, null, lists and mappings.
     """
     path = run_dir / CONFIG
     if not path.is_file():
@@ -50,8 +55,12 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not YAML ({type(error).__name__})") from error
     if not isinstance(config, dict) or not {"model", "trainer"} <= set(config):
         raise ValueError(f"{path} is not the configuration of a run")
+    try:
+        config = plain(config, keep=("${seed}",))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     check_layout(run_dir, config)
-    return config
+    return cast(dict[str, Any], config)
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:

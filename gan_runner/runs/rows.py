@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from gan_runner.runs.read import (
+    CHOICES,
     CONFIG,
     POINTS,
     read_json,
@@ -22,7 +23,7 @@ from gan_runner.runs.read import (
 )
 
 COMMAND = "command.json"
-"""File of a run that holds its `choices`, {group: option}, and its `overrides` as typed."""
+"""File of a run that holds the overrides of its command line, as typed."""
 
 Unit = Literal["step", "critic_updates", "seconds"]
 UNITS: tuple[Unit, ...] = ("step", "critic_updates", "seconds")
@@ -30,6 +31,7 @@ UNITS: tuple[Unit, ...] = ("step", "critic_updates", "seconds")
 Band = Literal["error", "std", "range"]
 """A band around a mean: standard error, standard deviation, or minimum to maximum."""
 
+_NOT_SETTINGS = ("hydra", "repeat", "resume", "allow_targets")  # keys of a command line
 _SPEED = "speed/steps_per_second"
 
 
@@ -170,25 +172,29 @@ def read_record(path: Path, root: Path) -> RunRecord:
         path=path,
         name=path.relative_to(root).as_posix() if path != root else path.resolve().name,
         status=summary.get("status") or (note or {}).get("status", "unfinished"),
-        settings={**_settings(outer, overrides), "seed": config.get("seed", 0)},
+        settings={**_settings(outer, config, overrides), "seed": config.get("seed", 0)},
         n_critic=n_critic if isinstance(n_critic, int) else 1,
         points=read_points(path / POINTS),
         seconds=seconds,
     )
 
 
-def command_text(choices: Mapping[str, Any], overrides: list[str]) -> bytes:
+def command_text(overrides: Sequence[str]) -> bytes:
     """Return the content of command.json."""
-    return (json.dumps({"choices": choices, "overrides": overrides}, indent=1) + "\n").encode()
+    return (json.dumps({"overrides": list(overrides)}, indent=1) + "\n").encode()
 
 
-def _settings(run_dir: Path, overrides: list[str]) -> dict[str, Any]:
-    """Return {key: value} of a run's options and overrides; a sweep's job may lack the former."""
-    command = read_json(run_dir / COMMAND)
-    choices = command.get("choices") or {}
-    pairs = (text.lstrip("+~").partition("=") for text in command.get("overrides") or overrides)
-    typed = {key: value.strip("'\"") for key, _, value in pairs if not key.startswith("hydra")}
-    return {**{key: str(value) for key, value in choices.items()}, **typed}
+def _settings(run_dir: Path, config: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Return {key: value} of a run's options and overrides; an older run may lack the options."""
+    typed = overrides or read_json(run_dir / COMMAND).get("overrides") or []
+    pairs = (str(text).lstrip("+~").partition("=") for text in typed)
+    own = {key: value.strip("'\"") for key, _, value in pairs if not key.startswith(_NOT_SETTINGS)}
+    options = {k: _option(v) for k, v in (config.get(CHOICES) or {}).items() if v}
+    return {**own, **options}
+
+
+def _option(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _place(path: Path) -> tuple[int, str]:

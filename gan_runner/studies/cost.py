@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.builder import Tables, build
+from gan_runner.config.command_line import allowed_targets
 from gan_runner.studies import robustness
 from gan_runner.sweeps.jobs import Job, Plan, job_name
 from gan_runner.training.device import resolve_device
@@ -110,7 +111,12 @@ def _said(
     if not dry and launcher.endswith(_ELSEWHERE):
         return "what jobs cost elsewhere is not known here; --dry-run measures it on this machine"
     floor = OmegaConf.select(config, "study.min_accuracy", default=None)
-    return str(estimate(compose, waiting, needs=_NEEDS.get(study, ()), min_accuracy=floor or 0.0))
+    allow = allowed_targets(config.hydra.overrides.task)
+    return str(
+        estimate(
+            compose, waiting, needs=_NEEDS.get(study, ()), min_accuracy=floor or 0.0, allow=allow
+        )
+    )
 
 
 def from_done(done: Sequence[Job], jobs: int) -> Cost:
@@ -126,6 +132,7 @@ def estimate(
     *,
     needs: Collection[str] = (),
     min_accuracy: float = 0.0,
+    allow: Sequence[str] = (),
 ) -> Cost:
     """Build and run some jobs for a moment; nothing is written.
 
@@ -134,6 +141,7 @@ def estimate(
         jobs: the overrides of each.
         needs: tags that every job has to measure.
         min_accuracy: of the classifier that scores samples, on held-out images.
+        allow: prefixes of targets that the command line allows.
 
     Raises:
         ValueError: as of `build`, nothing measures one of the tags, or the classifier is worse than
@@ -150,7 +158,7 @@ def estimate(
             break
         cfg = compose(overrides)
         tables = tables or Tables(resolve_device(cfg.device))
-        engine = build(cfg, tables)
+        engine = build(cfg, tables, allow=allow)
         if not isinstance(engine, Engine):
             raise ValueError("trainer.replicas: what packed runs cost is not estimated; leave it 1")
         _refuse_without(needs, engine)

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gan_runner.config.outside import is_own_key
 from gan_runner.private_apis import combinations, parse_overrides
 from gan_runner.sweeps.jobs import key_of, value_of
 
@@ -33,6 +34,11 @@ def design_jobs(config: DictConfig, typed: Sequence[str]) -> list[list[str]]:
     assert isinstance(study, dict)
     blocks, arms = study.get("design") or (), study.get("arms") or {}
     jobs = [job for block in blocks for job in _block(block, arms)]
+    for override in (override for job in jobs for override in job):
+        if not is_own_key(key_of(override)):
+            raise ValueError(
+                f"study.design: {override} counts from the command line alone; write it there"
+            )
     if not jobs:
         return []
     varied = {key_of(override) for job in jobs for override in job}

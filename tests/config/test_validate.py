@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import yaml
 
 from gan_runner.config import signature
 from gan_runner.config.compose import config_dir
+from gan_runner.config.targets import locate
 from gan_runner.config.validate import validate
 
 BAD = {
@@ -29,10 +32,10 @@ BAD = {
     "~optimizer.generator": r"^optimizer\.generator: should be a node",
     "dataset=image_folder": r"^dataset\.path is needed; set dataset\.path=VALUE",
     "objective._target_=os.system": r"targets outside gan_runner, torch\.nn and torch\.optim are refused",
-    "objective._target_=torch.load": r"targets outside gan_runner",
-    "objective._target_=gan_runner.training.ema.torch": r"cannot|not a class or function",
+    "objective._target_=torch.load": r"objective may name gan_runner\.objectives\.\*",
+    "objective._target_=gan_runner.training.ema.torch": r"objective may name gan_runner\.objectives\.\*",
     "objective._target_=gan_runner.objectives.objective.Objectve": r"did you mean Objective\?",
-    "objective.critic_loss._target_=torch.nn.modules.module.torch.load": r"cannot be imported|allowed module",
+    "model.critic._target_=torch.nn.modules.module.torch.load": r"cannot be imported",
 }
 
 
@@ -105,8 +108,8 @@ def test_no_such_device(engine) -> None:
 def test_user_packages_by_permission(config) -> None:
     name = "collections.OrderedDict"
     with pytest.raises(ValueError, match=r"allow_targets=\[collections\.\]"):
-        signature.locate(name)
-    assert signature.locate(name, allow=["collections."]).__name__ == "OrderedDict"
+        locate(name, place="model")
+    assert locate(name, allow=["collections."], place="model").function is OrderedDict
 
 
 @pytest.mark.parametrize(
@@ -121,14 +124,14 @@ def test_a_target_cannot_hide_in_a_list(config, override: str) -> None:
     with pytest.raises(ValueError, match=r"targets outside gan_runner|no such key"):
         validate(config(override))
     node = {"_target_": "torch.nn.BatchNorm2d", "device": [{"_target_": "shutil.copyfile"}]}
-    assert "targets outside gan_runner" in signature.check(node)[1][0][1]
+    assert "targets outside gan_runner" in signature.check(node, prefix="model")[1][0][1]
 
 
 def test_a_target_cannot_borrow_another_module() -> None:
-    with pytest.raises(ValueError, match="not a class or function of an allowed module"):
-        signature.locate("gan_runner.data.image_folder.zipfile")
-    with pytest.raises(ValueError, match="not a class or function of an allowed module"):
-        signature.locate("gan_runner.training.timer.perf_counter")
+    with pytest.raises(ValueError, match="is not a class or function that dataset may name"):
+        locate("gan_runner.data.image_folder.zipfile", place="dataset")
+    with pytest.raises(ValueError, match=r"trainer may name gan_runner\.training\.settings\.\*"):
+        locate("gan_runner.training.timer.perf_counter", place="trainer")
 
 
 @pytest.mark.parametrize("path", sorted(config_dir().rglob("*.yaml")), ids=lambda p: p.stem)

@@ -1,0 +1,69 @@
+"""The words of a command line, which may say what no file may."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+from gan_runner.config.targets import checked_prefix
+from gan_runner.private_apis import parse_overrides
+from gan_runner.runs.read import CHOICES
+
+_ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)")
+
+
+def allowed_targets(words: Sequence[str]) -> list[str]:
+    """Return the prefixes in the last `allow_targets=[...]` of a command line; [] without one.
+
+    Raises:
+        ValueError: it is not a list, or a prefix is not a package's name and a dot.
+        hydra.errors.OverrideParseException: the list cannot be parsed.
+    """
+    given = [word for word in words if word.lstrip("+").partition("=")[0] == "allow_targets"]
+    if not given:
+        return []
+    prefixes = parse_overrides(given[-1:])[0].value()
+    if not isinstance(prefixes, list):  # text would allow all that begins like one of its letters
+        raise ValueError(f"{given[-1]}: should be a list, 'allow_targets=[my_package.]'")
+    try:
+        return [checked_prefix(str(prefix)) for prefix in prefixes]
+    except ValueError as error:
+        raise ValueError(f"allow_targets={error}") from error
+
+
+def task_words() -> list[str]:
+    """Return the overrides of the run or job that Hydra executes."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def group_choices() -> dict[str, Any]:
+    """Return the option, or the list of options, of each group of the run that Hydra executes."""
+    choices = HydraConfig.get().runtime.choices
+    return {
+        group: OmegaConf.to_container(option) if isinstance(option, ListConfig) else option
+        for group, option in choices.items()
+        if group.isidentifier() and option
+    }
+
+
+def with_choices(cfg: DictConfig) -> DictConfig:
+    """Return a configuration with the options of its groups, to be saved for `repeat=RUN_DIR`."""
+    named = cfg.copy()
+    with open_dict(named):
+        if CHOICES not in named:
+            named[CHOICES] = group_choices()
+    return named
+
+
+def named_variables() -> set[str]:
+    """Return the environment variables that the command line names in `${oc.env:NAME}`."""
+    words = list(sys.argv)
+    if HydraConfig.initialized():  # in a worker, the command line is another
+        overrides = HydraConfig.get().overrides
+        words += [*overrides.task, *overrides.hydra]
+    return {name for word in words for name in _ENVIRONMENT.findall(word)}
