@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -123,7 +124,8 @@ def read(folder: Path | str, *, every_point: bool = False) -> list[dict[str, Any
     """
     rows: list[dict[str, Any]] = []
     for record in read_records(Path(folder)):
-        facts = {"run": record.name, "status": record.status, **record.settings}
+        settings = {key: _number(value) for key, value in record.settings.items()}
+        facts = {"run": record.name, "status": record.status, **settings}
         if not every_point:
             step = record.points[-1]["step"] if record.points else 0
             rows.append({**facts, "step": step, "seconds": record.seconds, **record.values()})
@@ -191,6 +193,14 @@ def _settings(run_dir: Path, config: Mapping[str, Any], overrides: list[str]) ->
     own = {key: value.strip("'\"") for key, _, value in pairs if not key.startswith(_NOT_SETTINGS)}
     options = {k: _option(v) for k, v in (config.get(CHOICES) or {}).items() if v}
     return {**own, **options}
+
+
+def _number(value: Any) -> Any:
+    """Return a text that is a number as one, anything else unchanged."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    return value
 
 
 def _option(value: Any) -> str:
