@@ -11,7 +11,6 @@ from typing import Any
 
 from gan_runner.commands.verdict import verdict
 from gan_runner.config.targets import checked_prefix
-from gan_runner.runs.progress_picture import NAME
 
 
 def plain_warnings(program: str) -> None:
@@ -57,6 +56,8 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
     if summary["accelerate"]["iterations_per_second"]:
         print(f"  executed    {_mode(summary['accelerate'])}")
     if images:
+        from gan_runner.runs.progress_picture import NAME
+
         moving = f", all of them {first / NAME}" if (first / NAME).is_file() else ""
         print(f"  samples     {images[-1]}{moving}")
     print(f"  TensorBoard tensorboard --logdir {run_dir}")

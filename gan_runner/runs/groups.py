@@ -239,7 +239,11 @@ def _cells(group: Group, tags: Sequence[str], at: Budget | None) -> list[str]:
     cells = [*(group.settings.values() or [group.label]), count]
     for tag, s in spreads.items():
         ends = [_short(s.best), _short(s.worst)] if s else ["-", "-"]
-        cells += [str(s) if s else "-", *(ends if record_of(tag).better != "neither" else [])]
+        fewer = f" (n = {s.n})" if s and s.n != n else ""
+        cells += [
+            f"{s}{fewer}" if s else "-",
+            *(ends if record_of(tag).better != "neither" else []),
+        ]
     return cells
 
 

@@ -42,9 +42,11 @@ def searched_tag(jobs: Sequence[Job]) -> str | None:
 
 def best_trial(jobs: Sequence[Job], plan: Plan) -> str:
     """Return two lines, the best trial of a search and its command; "" where there is none."""
-    values = {k: value_of(job) for k, job in enumerate(jobs)}
     tag = searched_tag(jobs)
-    if not is_search(plan) or tag is None or min(values.values(), default=inf) == inf:
+    if not is_search(plan) or tag is None:
+        return ""
+    values = {k: value_of(job) for k, job in enumerate(jobs)}
+    if min(values.values(), default=inf) == inf:
         return ""
     best = jobs[min(values, key=lambda k: values[k])]
     is_negated = record_of(tag, best.provenance_of(tag)).better == "higher"

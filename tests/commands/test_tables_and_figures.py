@@ -54,6 +54,7 @@ def test_a_table_has_means_below_it(sweep: Path, capsys: pytest.CaptureFixture[s
     assert [line[:5] for line in lines[head + 1 : head + 3]] == [
         [objective, "3", *shown(objective)] for objective in VALUES
     ]
+    assert lines[head + 1][5] == "0.25 \u00b1 0 (n = 2)"  # one seed has no finite value
     with (sweep / "seeds.csv").open() as file:
         rows = {row["objective"]: row for row in csv.DictReader(file)}
     for objective, values in VALUES.items():
