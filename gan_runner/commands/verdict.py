@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.read import read_cards
-from gan_runner.runs.tags import FLOOR, RAW
+from gan_runner.runs.tags import FLOOR, RAW, STD
 
 Values = Mapping[str, float | None]
 Cards = Mapping[str, Mapping[str, Any]]
@@ -114,6 +114,8 @@ def _with_floor(number: _Number, tag: str, final: Values, cards: Cards) -> str:
     text = f"{number.name} {final[tag]:.{number.digits}f}"
     real = floor_of(tag, final, cards)
     floor = number.floor if real is None else f"{real:.{number.digits}f}"
+    if spread := final.get(f"{tag}{FLOOR}{STD}"):
+        floor += f" \u00b1 {spread:.{number.digits}f}"
     return f"{text} ({floor})" if floor else text
 
 

@@ -6,7 +6,7 @@ a of the rows x to the masses b of the rows y (Kantorovich 1942; Peyre & Cuturi 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
@@ -166,7 +166,8 @@ class ExactWasserstein:
 
     The ground metric is Euclidean; for images, between pixels in [-1, 1]. Between finite samples W1
     is not 0 even for one distribution. `wasserstein/exact_floor` is the value between equally many
-    training rows and the same held-out rows: the expected value of a perfect generator.
+    training rows and the same held-out rows: the expected value of a perfect generator. It is the
+    mean over draws, whose standard deviation is `wasserstein/exact_floor_std`.
 
     Args:
         samples: largest number of samples; the time grows with its cube.
@@ -180,7 +181,7 @@ class ExactWasserstein:
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
         """Compute W1 for both generators, and the floor."""
         real = as_rows(snapshot.heldout.x[: self.samples])
-        values = {"wasserstein/exact_floor": self._floor}
+        values = dict(self._floor)
         for which, samples in snapshot.samples_by_generator.items():
             fake = as_rows(samples[: self.samples])
             if np.isfinite(fake).all():
@@ -188,16 +189,17 @@ class ExactWasserstein:
         return values
 
     @cached_property
-    def _floor(self) -> float:
+    def _floor(self) -> dict[str, float]:
         halves = real_halves(self.context, self.samples)
-        return float(np.mean([assignment_w1(*half) for half in halves]))
+        return _over_draws("wasserstein/exact", [assignment_w1(*half) for half in halves])
 
 
 class SlicedWasserstein:
     """`wasserstein/sliced` and `wasserstein/sliced_w2`: SW1 and SW2 of held-out data and samples.
 
     The directions are the same at every evaluation. The floors, `wasserstein/sliced_floor` and
-    `wasserstein/sliced_w2_floor`, are the values between equally many training and held-out rows.
+    `wasserstein/sliced_w2_floor`, are the values between equally many training and held-out rows,
+    and `_floor_std` their standard deviations over draws of training rows.
 
     Args:
         projections: number of directions that the mean is taken over.
@@ -230,11 +232,18 @@ class SlicedWasserstein:
     def _floors(self) -> dict[str, float]:
         halves = real_halves(self.context, len(self._heldout))
         each = [self._measure(half.train, suffix="_floor") for half in halves]
-        return {tag: float(np.mean([draw[tag] for draw in each])) for tag in each[0]}
+        floors = [_over_draws(tag, [draw[f"{tag}_floor"] for draw in each]) for tag in _ORDERS]
+        return {tag: value for floor in floors for tag, value in floor.items()}
 
     def _measure(self, x: np.ndarray, *, suffix: str) -> dict[str, float]:
         gaps = sorted_gaps(x @ self.theta.T, self._heldout[: len(x)])
         return {f"{tag}{suffix}": power_mean(gaps, p) for tag, p in _ORDERS.items()}
+
+
+def _over_draws(tag: str, values: Sequence[float]) -> dict[str, float]:
+    """Return the mean of a floor over draws, and their sample standard deviation."""
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {f"{tag}_floor": float(np.mean(values)), f"{tag}_floor_std": std}
 
 
 _ORDERS = {"wasserstein/sliced": 1, "wasserstein/sliced_w2": 2}
@@ -251,7 +260,13 @@ def _provenances(
         f"{tag}_floor": {**provenance, "between": "training and held-out rows", **drawn}
         for tag, provenance in values.items()
     }
-    return {**of_generators(values), **floors}
+    spreads = {
+        f"{tag}_std": {key: provenance[key] for key in provenance if key != "beside"}
+        for tag, provenance in floors.items()
+    }
+    for provenance in spreads.values():
+        provenance["better"] = "neither"
+    return {**of_generators(values), **floors, **spreads}
 
 
 def _units(context: EvalContext) -> str:

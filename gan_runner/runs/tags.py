@@ -21,6 +21,7 @@ Panel = Literal["", "distances", "divergences", "qualities"]
 
 RAW = "_raw"  # suffix: computed with the generator without averaged weights
 FLOOR = "_floor"  # suffix: the value between two sets of real rows
+STD = "_std"  # suffix: the standard deviation over draws or splits
 TRAINING = 70  # a tag of this order or above describes training and not the samples
 _OTHERS = 60  # the order of tags whose group has no record
 
@@ -72,6 +73,14 @@ class Tag:
         return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
 
 
+def _with_spread(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag, Tag]:
+    """Return a tag, its floor, and the standard deviation of the floor over draws of real rows."""
+    own, floor = _with_floor(tag, floor_panel=floor_panel)
+    meaning = f"standard deviation over draws of real rows: {tag.meaning}"
+    spread = Tag(f"{tag.pattern}{FLOOR}{STD}", "spread", "neither", meaning, tag.order)
+    return own, floor, spread
+
+
 def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
     """Return a tag and its floor, the value between two sets of real rows, in one chart."""
     meaning = f"{tag.meaning}, between real rows"
@@ -112,11 +121,11 @@ TAGS: tuple[Tag, ...] = (
         " found", 30, panel="distances"),
     Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
         " upper bound of its slope", 30, panel="distances"),
-    *_with_floor(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
+    *_with_spread(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
                      panel="distances", column=True), floor_panel=True),
-    *_with_floor(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances"),
+    *_with_spread(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances"),
                  floor_panel=True),
-    *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
+    *_with_spread(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
     Tag("jsd/critic", "estimate", "lower", "lower bound on JSD from the critic, in nats", 40,
         panel="divergences"),
     Tag("jsd/probe", "divergence", "lower", "JSD estimate of a separate classifier, in nats", 40,
@@ -178,8 +187,8 @@ def _record(tag: str) -> Tag:
 
 
 def is_detail(tag: str) -> bool:
-    """Return whether a tag describes the raw generator or a single class."""
-    return tag.endswith(RAW) or "class_share" in tag
+    """Return whether a tag describes the raw generator, a single class or the spread of a floor."""
+    return tag.endswith((RAW, f"{FLOOR}{STD}")) or "class_share" in tag
 
 
 def columns() -> tuple[str, ...]:

@@ -29,6 +29,8 @@ def test_numbers_stand_beside_those_of_real_data() -> None:
     assert lines(GOOD, {}, settings=SETTINGS) == [
         "W1 3.51 (real 2.88)  jsd 0.30 (0.00)  diversity 0.98"
     ]
+    spread = {**GOOD, "wasserstein/exact_floor_std": 0.031}
+    assert "W1 3.51 (real 2.88 \u00b1 0.03)" in lines(spread, {}, settings=SETTINGS)[0]
     own = {**GOOD, "jsd/probe_floor": 0.02}  # a run that measures the floor of the probe
     assert "jsd 0.30 (0.02)" in lines(own, {}, settings=SETTINGS)[0]
     image = {**GOOD, "images/fid": 30.9}

@@ -173,6 +173,7 @@ def test_evaluators_give_values_and_floors() -> None:
         "wasserstein/exact": pytest.approx(5, abs=1e-6),
         "wasserstein/exact_raw": pytest.approx(0, abs=1e-6),
         "wasserstein/exact_floor": pytest.approx(0.5, abs=1e-6),
+        "wasserstein/exact_floor_std": pytest.approx(0, abs=1e-6),  # each draw takes all rows
     }
     measure = SlicedWasserstein(context, projections=2000)
     values |= measure(snapshot)
@@ -182,8 +183,8 @@ def test_evaluators_give_values_and_floors() -> None:
     assert values["wasserstein/sliced_w2_floor"] == pytest.approx(0.5 / sqrt(2), rel=0.02)
     assert values["wasserstein/sliced_raw"] == pytest.approx(0, abs=1e-6)
     assert set(values) == {*exact.provenance, *measure.provenance}
-    assert {card["beside"] for card in measure.provenance.values()} == {
-        "wasserstein/sliced", "wasserstein/sliced_w2",
+    assert {card.get("beside") for card in measure.provenance.values()} == {
+        "wasserstein/sliced", "wasserstein/sliced_w2", None,
     }  # fmt: skip
     assert measure(snapshot) == SlicedWasserstein(context, projections=2000)(snapshot)
 
@@ -202,6 +203,17 @@ def test_samples_of_the_data_measure_as_the_floor() -> None:
         assert values[0][f"{tag}_floor"] == pytest.approx(mean, rel=0.35)
 
 
+def test_the_spread_of_a_floor_is_that_of_its_draws() -> None:
+    dataset = gaussians8(seed=0, n_samples=1000)
+    context = context_of(dataset.heldout.x[:50], train=dataset.train, spec=dataset.spec)
+    values = ExactWasserstein(context)(snapshot_of(context, dataset.train.x[:50]))
+    draws = [assignment_w1(*half) for half in rows.real_halves(context, 50)]
+    assert len(draws) == 5
+    assert values["wasserstein/exact_floor"] == pytest.approx(np.mean(draws))
+    assert values["wasserstein/exact_floor_std"] == pytest.approx(np.std(draws, ddof=1))
+    assert values["wasserstein/exact_floor_std"] > 0
+
+
 def test_pixels_are_compared_as_the_players_see_them() -> None:
     """Stored bytes 0 and 255 are -1 and 1: white and black images of 4 pixels are 4 apart."""
     black, white = torch.full((20, 1, 2, 2), -1.0), torch.full((20, 1, 2, 2), 1.0)
@@ -216,7 +228,7 @@ def test_samples_that_are_not_finite_have_no_distance() -> None:
     context = context_of(points(20, 2))
     snapshot = snapshot_of(context, torch.full((20, 2), float("nan")), raw=points(20, 2))
     assert set(ExactWasserstein(context)(snapshot)) == {
-        "wasserstein/exact_raw", "wasserstein/exact_floor",
+        "wasserstein/exact_raw", "wasserstein/exact_floor", "wasserstein/exact_floor_std",
     }  # fmt: skip
     assert "wasserstein/sliced" not in SlicedWasserstein(context)(snapshot)
     assert TransportPlan(context)(snapshot) is None

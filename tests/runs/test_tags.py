@@ -9,8 +9,8 @@ import pytest
 from omegaconf import DictConfig
 
 from gan_runner.builder import build
+from gan_runner.config.compose import config_dir
 from gan_runner.runs.tags import RAW, TAGS, columns, deciding, record_of
-from gan_runner.train import config_dir
 from gan_runner.training.engine import Engine
 
 OBJECTIVES = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))

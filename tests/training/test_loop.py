@@ -30,7 +30,7 @@ EVALUATED = {
     "wasserstein/critic_heldout", "critic/input_gradient_norm", "jsd/probe", "jsd/probe_raw", "lipschitz/lower",
     "lipschitz/upper", "wasserstein/per_slope", "wasserstein/bound", "coverage/diversity",
     "coverage/diversity_raw",
-    *(f"wasserstein/{d}{of}" for d in ("exact", "sliced", "sliced_w2") for of in ("", "_raw", "_floor")),
+    *(f"wasserstein/{d}{of}" for d in ("exact", "sliced", "sliced_w2") for of in ("", "_raw", "_floor", "_floor_std")),
 }  # fmt: skip
 
 
