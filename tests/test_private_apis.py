@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.tensorboard import SummaryWriter
 
 from gan_runner import private_apis
-from gan_runner.config.compose import config_dir
+from gan_runner.config.compose import compose, config_dir
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gan_runner"
 
@@ -57,6 +58,26 @@ def test_hydra_splits_and_composes_jobs() -> None:
         overrides = private_apis.parse_overrides(["seed=0,1", "objective=gan"])
         jobs = private_apis.combinations(overrides)
         assert jobs == [["seed=0", "objective=gan"], ["seed=1", "objective=gan"]]
+
+
+def test_hydra_loads_every_file_through_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = import_module("hydra._internal.config_repository").ConfigRepository
+    monkeypatch.setattr(repository, "load_config", repository.load_config)  # put back afterwards
+    seen: dict[str, private_apis.LoadedFile] = {}
+    private_apis.on_config_load(lambda file: seen.update({file.path: file}))
+    compose("objective=fgan_kl", "+penalty=r1")
+    assert {"config", "objective/fgan_kl", "objective/base/fgan", "penalty/r1"} < set(seen)
+    assert seen["config"].source == f"file://{config_dir()}" and seen["config"].package is None
+    assert seen["objective/base/fgan"].package == "_global_"
+    assert seen["objective/base/fgan"].defaults == ["/optimizer", "adam"]
+    assert "objective" in seen["objective/base/fgan"].content
+    assert {file.source for file in seen.values()} > {"structured://", "pkg://hydra.conf"}
+
+
+def test_hydras_flags_by_name() -> None:
+    flags = private_apis.command_line_flags(["-m", "--config-p", "x", "seed=1", "--nonsense"])
+    assert flags["config_path"] == "x" and flags["multirun"] and flags["overrides"] == ["seed=1"]
+    assert flags["experimental_rerun"] is None and flags["config_name"] is None
 
 
 def private_names(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """A process that has imported everything and forks for each command: gan-run without the wait.
 
 Reads jobs as JSON lines: {"argv", "cwd", "out"}, and maybe "errors" (a file of its own for
-standard error), "module" (another command than train), "kill_in_save". It answers each with
+standard error), "module" (another command than train), "env", "kill_in_save". It answers each with
 `process NUMBER` and, when that child has ended, `exit CODE` (minus the signal's number if one
 killed it).
 """
@@ -38,6 +38,7 @@ def main() -> None:
 
 def run(job: dict[str, Any]) -> int:
     os.chdir(job["cwd"])
+    os.environ.update(job.get("env", {}))
     out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(os.open(job["errors"], os.O_WRONLY | os.O_CREAT) if job.get("errors") else out, 2)

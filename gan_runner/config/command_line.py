@@ -38,7 +38,7 @@ def allowed_targets(words: Sequence[str]) -> list[str]:
 
 def task_words() -> list[str]:
     """Return the overrides of the run or job that Hydra executes."""
-    return list(HydraConfig.get().overrides.task)
+    return _overrides("task")
 
 
 def group_choices() -> dict[str, Any]:
@@ -64,6 +64,12 @@ def named_variables() -> set[str]:
     """Return the environment variables that the command line names in `${oc.env:NAME}`."""
     words = list(sys.argv)
     if HydraConfig.initialized():  # in a worker, the command line is another
-        overrides = HydraConfig.get().overrides
-        words += [*overrides.task, *overrides.hydra]
+        words += [*_overrides("task"), *_overrides("hydra")]
     return {name for word in words for name in _ENVIRONMENT.findall(word)}
+
+
+def _overrides(kind: str) -> list[str]:
+    """Return overrides as they were typed: an interpolation in one of them is not resolved."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides[kind], resolve=False)
+    assert isinstance(words, list)
+    return [str(word) for word in words]

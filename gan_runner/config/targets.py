@@ -63,9 +63,9 @@ def checked_prefix(text: str) -> str:
 def locate(name: Any, allow: Sequence[str] = (), *, place: str) -> Target:
     """Import the class or function of a dotted name, if its place may name it.
 
-    Of torch, only subclasses of `nn.Module` are targets in a model, and only optimizers and
-    learning-rate schedulers among the optimizers. Of this package, a target has to be defined in
-    the module that the name says.
+    A model may name torch's subclasses of `nn.Module`, an optimizer torch's optimizers and
+    learning-rate schedulers. A target of this package has to be defined in the module that the name
+    says.
 
     Args:
         name: the value of a `_target_` key.

@@ -53,7 +53,9 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML ({type(error).__name__})") from error
-    if not isinstance(config, dict) or not {"model", "trainer"} <= set(config):
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(group), dict) for group in ("model", "trainer")
+    ):
         raise ValueError(f"{path} is not the configuration of a run")
     try:
         config = plain(config, keep=("${seed}",))

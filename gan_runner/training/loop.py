@@ -46,6 +46,8 @@ def fit(
             stack.enter_context(locked(folder))
         if resume_from is None:
             check_new(run_dir)
+        else:
+            _continue(engine, resume_from, run_dir)
         atomic_write(run_dir / "config.yaml", engine.config.encode())
         schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
@@ -98,6 +100,17 @@ def train(
         recorder.end()
 
 
+def _continue(engine: EngineLike, states: Sequence[StateDict], run_dir: Path) -> None:
+    """Load the states of checkpoints, before anything is written."""
+    try:
+        engine.load_state_dicts(states)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{run_dir}: its checkpoint is not of the networks in its config.yaml ({first})"
+        ) from error
+
+
 def _recorders(
     engine: EngineLike,
     folders: Sequence[Path],
@@ -108,7 +121,6 @@ def _recorders(
     """Set the engine to where the run starts, and open the record of each run."""
     engine.timer.restart(engine.step)
     if resume_from is not None:
-        engine.load_state_dicts(resume_from)
         engine.timer.load_state_dict(resume_from[0]["seconds"], step=engine.step)
     states: Sequence[StateDict | None] = resume_from or [None] * len(folders)
     return [
