@@ -266,8 +266,8 @@ def test_images_are_shown_beside_where_they_go() -> None:
     context = context_of(greys)
     picture = TransportPlan(context)(snapshot_of(context, greys.flip(0)))
     assert picture is not None
-    side = 24 + 2
+    side = 48 + 2  # enlarged twice: 14 columns of 24 pixels are fewer than 400
     assert picture.shape == (2 * side + 2, 14 * side + 2, 3)
-    left = picture[2 + 12 :: side, 2 + 12 :: 3 * side, 0]
-    right = picture[2 + 12 :: side, 2 + 12 + side :: 3 * side, 0]
+    left = picture[2 + 24 :: side, 2 + 24 :: 3 * side, 0]
+    right = picture[2 + 24 :: side, 2 + 24 + side :: 3 * side, 0]
     assert (left == right).all() and left[0, 0] == 255 and left[1, -1] == 0

@@ -50,6 +50,9 @@ def test_every_logged_tag_has_one_record(objective: str, config: Callable[..., D
         config(f"objective={objective}", "dataset=digits", "model=dcgan", "metrics=none",
                "plots=none", "device=cpu")
     )  # fmt: skip
+    bounded = {"wgan", "wgan_gp", "wgan_lp", "wgan_frobenius", "sn_gan"}
+    tag = "wasserstein/critic" if objective in bounded else "critic/gap"
+    assert engine.game.objective.critic_tag == tag and tag in engine.game.objective.tags
     tags = [
         *engine.game.objective.tags,
         "grad_norm/critic",
