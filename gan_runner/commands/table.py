@@ -14,7 +14,7 @@ from gan_runner.runs.rows import Budget, read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.studies.conclude import FILE, conclude
 from gan_runner.sweeps.jobs import read_jobs, read_plan
-from gan_runner.sweeps.means import default_tags, mean_lines, mean_table
+from gan_runner.sweeps.means import default_tags, mean_lines, mean_table, seed_groups
 from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import terminal_table, write_table
 
@@ -39,9 +39,10 @@ def _print_jobs(folder: Path) -> None:
     if not jobs and not (folder / FILE).is_file():
         raise ValueError(f"{folder} is not the directory of a sweep (it contains no job)")
     if jobs:
-        write_table(folder, jobs, means=mean_lines(folder, jobs))
+        groups = seed_groups(folder, jobs)
+        write_table(folder, jobs, means=mean_lines(jobs, groups))
         print(terminal_table(jobs))
-        if means := mean_table(folder, jobs):
+        if means := mean_table(folder, jobs, groups):
             print(f"\n{means}")
     if best := best_trial(jobs, read_plan(folder)):
         print(best)

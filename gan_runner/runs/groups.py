@@ -13,6 +13,7 @@ from gan_runner.runs.tags import Better, record_of
 
 SEED = "seed"
 _FIRST = ("objective", "model", "dataset", "optimizer")
+ABSENT = "-"  # the value of a setting that a run does not have
 _LOST = ("diverged", "failed")  # statuses whose numbers do not enter a mean
 
 
@@ -87,10 +88,14 @@ class PairedTest:
 
 
 def label_of(settings: Mapping[str, Any]) -> str:
-    """Return options by name and other settings as key=value, with at most four digits."""
+    """Return options by name and other settings as key=value, with at most four digits.
+
+    Settings that a run does not have are left out.
+    """
     words = [
         brief(str(value)) if "." not in key and key != SEED else f"{key}={brief(str(value))}"
         for key, value in settings.items()
+        if value != ABSENT
     ]
     return " ".join(words)
 
@@ -109,7 +114,7 @@ def labels(records: Sequence[RunRecord]) -> list[str]:
     A run's name stands in where its settings are unknown or do not tell the runs apart.
     """
     keys = varied(records)
-    found = [label_of({k: r.settings.get(k, "-") for k in keys}) for r in records]
+    found = [label_of({k: r.settings.get(k, ABSENT) for k in keys}) for r in records]
     known = all(set(record.settings) - {SEED} for record in records)
     clear = known and keys and len(set(found)) == len(found)
     return found if clear else [record.name for record in records]
@@ -159,7 +164,7 @@ def varied(records: Sequence[RunRecord]) -> list[str]:
 
 def _parts(records: Sequence[RunRecord], keys: Sequence[str]) -> int:
     """Return the number of different combinations of settings."""
-    return len({tuple(str(record.settings.get(key, "-")) for key in keys) for record in records})
+    return len({tuple(str(record.settings.get(key, ABSENT)) for key in keys) for record in records})
 
 
 def grouped(records: Sequence[RunRecord], over: str = SEED) -> list[Group]:
@@ -174,7 +179,7 @@ def grouped(records: Sequence[RunRecord], over: str = SEED) -> list[Group]:
     keys = [key for key in varied(records) if key != over]
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
-        place = tuple(str(record.settings.get(key, "-")) for key in keys)
+        place = tuple(str(record.settings.get(key, ABSENT)) for key in keys)
         groups.setdefault(place, []).append(record)
     return [
         Group(dict(zip(keys, place, strict=True)), runs, over) for place, runs in groups.items()

@@ -8,11 +8,13 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
+from gan_runner.runs.groups import Group
 from gan_runner.sweeps.jobs import (
     LOCK,
     NOTE,
@@ -24,7 +26,7 @@ from gan_runner.sweeps.jobs import (
     read_jobs,
     write_plan,
 )
-from gan_runner.sweeps.means import mean_lines, mean_table
+from gan_runner.sweeps.means import mean_lines, mean_table, seed_groups
 from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import counts, line, terminal_table, write_table
 
@@ -69,8 +71,9 @@ class SweepMonitor(threading.Thread):
         if not jobs:
             self.rollback()
             return []
-        means = self._means(jobs)
-        self._tabulate(jobs, means=True)
+        groups = self._groups(jobs)
+        self._tabulate(jobs, groups)
+        means = self._means(jobs, groups)
         self._print(
             f"\n{terminal_table(jobs)}{means}\n  table       {self.folder}/sweep.md, sweep.csv"
         )
@@ -120,22 +123,25 @@ class SweepMonitor(threading.Thread):
                 self._print(line(job, jobs))
             self._tabulate(jobs)
 
-    def _tabulate(self, jobs: list[Job], *, means: bool = False) -> None:
+    def _tabulate(self, jobs: list[Job], groups: Sequence[Group] = ()) -> None:
         try:
-            lines = mean_lines(self.folder, jobs) if means else []
-            write_table(self.folder, jobs, means=lines)
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # a full disk must not stop the sweep; gan-table can write it
+            write_table(self.folder, jobs, means=mean_lines(jobs, groups))
+        except OSError as error:  # a full disk must not stop the sweep; gan-table can write it
             self._print(f"gan-run: warning: cannot write the table: {error}")
 
-    def _means(self, jobs: list[Job]) -> str:
-        """Return the table of means over seeds; "" where a file cannot be read or written."""
+    def _groups(self, jobs: list[Job]) -> list[Group]:
         try:
-            means = mean_table(self.folder, jobs)
+            return seed_groups(self.folder, jobs)
         except (OSError, ValueError) as error:
-            return f"\ngan-run: warning: no means over seeds: {error}"
+            self._print(f"gan-run: warning: no means over seeds: {error}")
+            return []
+
+    def _means(self, jobs: list[Job], groups: Sequence[Group]) -> str:
+        """Return the table of means over seeds; "" without groups or room on the disk."""
+        try:
+            means = mean_table(self.folder, jobs, groups)
+        except OSError:  # the warning about the sweep's table says it
+            return ""
         return f"\n\n{means}" if means else ""
 
     def _print(self, text: str) -> None:
