@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.compare_groups import group_rows, group_table
+from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_budget, add_over
 from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs, records_of
 from gan_runner.runs.groups import SEED, grouped
+from gan_runner.runs.printable import echo
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.text_tables import aligned, csv_text
 
@@ -29,6 +31,7 @@ WHICH = ("final", "best")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-compare` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
+    plain_warnings("gan-compare")
     try:
         runs = read_runs(options.runs)
         tags = chosen(runs, options.tags)
@@ -41,10 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
             )
         shown = _side_by_side(runs, tags, unlike, options)
     except (ValueError, OSError) as error:
-        print(f"gan-compare: {error}", file=sys.stderr)
+        echo(f"gan-compare: {error}", error=True)
         sys.exit(2)
     try:
-        print(shown, flush=True)
+        echo(shown, flush=True)
     except BrokenPipeError:  # the reader closed the pipe, as in gan-compare ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gan_runner.commands.verdict import verdict
 from gan_runner.config.targets import checked_prefix
+from gan_runner.runs.printable import echo
 
 
 def plain_warnings(program: str) -> None:
@@ -19,7 +20,7 @@ def plain_warnings(program: str) -> None:
 
     def show(message: Warning | str, *_: Any) -> None:
         if str(message) not in shown:
-            print(f"{program}: warning: {message}", file=sys.stderr)
+            echo(f"{program}: warning: {message}", error=True)
         shown.add(str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]
@@ -48,20 +49,21 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
     if images and _supports_images():
         from gan_runner.plots.samples import image_to_ansi
 
-        print(image_to_ansi(images[-1], width=80, share=0.3))
-    print(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
+        if preview := image_to_ansi(images[-1], width=80, share=0.3):
+            print(preview)
+    echo(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
     for place, text in enumerate(verdict(summary, run_dir)):
-        print(f"  {'result' if not place else '':<10}  {text}")
-    print(f"  health      {health(summary, run_dir)}")
+        echo(f"  {'result' if not place else '':<10}  {text}")
+    echo(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:
-        print(f"  executed    {_mode(summary['accelerate'])}")
+        echo(f"  executed    {_mode(summary['accelerate'])}")
     if images:
         from gan_runner.runs.progress_picture import NAME
 
         moving = f", all of them {first / NAME}" if (first / NAME).is_file() else ""
-        print(f"  samples     {images[-1]}{moving}")
-    print(f"  TensorBoard tensorboard --logdir {run_dir}")
-    print(f"  more        gan-sample {first} --count 100 --out samples.png")
+        echo(f"  samples     {images[-1]}{moving}")
+    echo(f"  TensorBoard tensorboard --logdir {run_dir}")
+    echo(f"  more        gan-sample {first} --count 100 --out samples.png")
 
 
 def _mode(mode: Mapping[str, Any]) -> str:

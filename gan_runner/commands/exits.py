@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import USAGE_ERROR, Interrupted, explain
+from gan_runner.runs.printable import echo
 
 
 @contextmanager
@@ -34,5 +35,5 @@ def one_line_errors() -> Iterator[None]:
 
 def leave(message: str, status: int) -> NoReturn:
     """Print a line to standard error and exit."""
-    print(f"gan-run: {message}", file=sys.stderr)
+    echo(f"gan-run: {message}", error=True)
     sys.exit(status)

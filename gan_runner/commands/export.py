@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.restore import load
+from gan_runner.runs.printable import echo
 from gan_runner.runs.read import saved_config
 from gan_runner.runs.tensors import save_safetensors
 
@@ -26,9 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         export(options.run_dir, options.out, raw=options.raw, allow=options.allow)
     except (ValueError, OSError) as error:
-        print(f"gan-export: {error}", file=sys.stderr)
+        echo(f"gan-export: {error}", error=True)
         sys.exit(2)
-    print(f"weights in {options.out}")
+    echo(f"weights in {options.out}")
 
 
 def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] = ()) -> None:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_over, add_tags
 from gan_runner.runs.groups import SEED, grouped, matching_tags
+from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import UNITS, Band, RunRecord, read_records
 from gan_runner.sweeps.jobs import read_jobs
 from gan_runner.sweeps.means import default_tags
@@ -17,12 +19,13 @@ from gan_runner.sweeps.means import default_tags
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-plot` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
+    plain_warnings("gan-plot")
     try:
         draw_file(options)
     except (ValueError, OSError) as error:
-        print(f"gan-plot: {error}", file=sys.stderr)
+        echo(f"gan-plot: {error}", error=True)
         sys.exit(2)
-    print(f"figure in {options.out}")
+    echo(f"figure in {options.out}")
 
 
 def draw_file(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from gan_runner.config.command_line import allowed_targets, task_words, with_cho
 from gan_runner.config.compose import application, compose_choices
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.config.outside import is_own_key
-from gan_runner.private_apis import command_line_flags
+from gan_runner.private_hydra import command_line_flags
 from gan_runner.runs.layout import note_folders
 from gan_runner.runs.read import CHOICES, saved_config
 

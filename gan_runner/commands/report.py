@@ -7,8 +7,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from gan_runner.commands.console import plain_warnings
 from gan_runner.reports.page import render
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.printable import echo
 from gan_runner.studies.conclude import conclude
 from gan_runner.sweeps.jobs import read_jobs
 
@@ -19,6 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="a sweep or study")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: SWEEP_DIR/report.html")
     options = parser.parse_args(arguments)
+    plain_warnings("gan-report")
     out = options.out or options.sweep_dir / "report.html"
     try:
         if out.is_dir():
@@ -28,9 +31,9 @@ def main(arguments: list[str] | None = None) -> None:
                 conclude(options.sweep_dir, jobs)
         atomic_write(out, render(options.sweep_dir).encode(errors="replace"), shared=True)
     except (ValueError, OSError) as error:
-        print(f"gan-report: {error}", file=sys.stderr)
+        echo(f"gan-report: {error}", error=True)
         sys.exit(2)
-    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    echo(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

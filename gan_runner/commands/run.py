@@ -25,6 +25,7 @@ from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_new, remove_if_empty
+from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
@@ -123,9 +124,9 @@ def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
     """Print the command, seed, data, networks, device and directory of a run that starts."""
     run = engine.runs[0]
     seeds = [one.facts["seed"] for one in engine.runs]
-    print(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
-    print(f"  data        {run.facts['data']}\n{run.summary}", end="")
-    print(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
+    echo(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
+    echo(f"  data        {run.facts['data']}\n{run.summary}", end="")
+    echo(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
 
 
 def _fit(

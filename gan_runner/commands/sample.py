@@ -21,6 +21,7 @@ from gan_runner.objectives.priors import categories
 from gan_runner.optim.langevin import langevin
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import CHUNK, TrainedModel, load
+from gan_runner.runs.printable import echo
 from gan_runner.training.sampling import generate
 
 
@@ -51,12 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
         _write(samples, options.out)
     except MemoryError:
         problem = "does not fit into memory; choose a smaller number"
-        print(f"gan-sample: --count {options.count}: {problem}", file=sys.stderr)
+        echo(f"gan-sample: --count {options.count}: {problem}", error=True)
         sys.exit(2)
     except (ValueError, OSError) as error:
-        print(f"gan-sample: {error}", file=sys.stderr)
+        echo(f"gan-sample: {error}", error=True)
         sys.exit(2)
-    print(f"{options.count:,} samples in {options.out}")
+    echo(f"{options.count:,} samples in {options.out}")
 
 
 class Chain(NamedTuple):

@@ -6,10 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_budget, add_over, add_tags
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, matching_tags, text_rows
 from gan_runner.runs.latex import latex_table
+from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import Budget, read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.studies.conclude import FILE, conclude
@@ -23,13 +25,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-table` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
     folder = options.sweep_dir
+    plain_warnings("gan-table")
     try:
         if options.over or options.tags or options.at or options.latex:
             _print_means(folder, options)
         else:
             _print_jobs(folder)
     except (ValueError, OSError) as error:
-        print(f"gan-table: {error}", file=sys.stderr)
+        echo(f"gan-table: {error}", error=True)
         sys.exit(2)
 
 
@@ -41,13 +44,13 @@ def _print_jobs(folder: Path) -> None:
     if jobs:
         groups = seed_groups(folder, jobs)
         write_table(folder, jobs, means=mean_lines(jobs, groups))
-        print(terminal_table(jobs))
+        echo(terminal_table(jobs))
         if means := mean_table(folder, jobs, groups):
-            print(f"\n{means}")
+            echo(f"\n{means}")
     if best := best_trial(jobs, read_plan(folder)):
-        print(best)
+        echo(best)
     if conclusion := conclude(folder, jobs):
-        print(conclusion)
+        echo(conclusion)
 
 
 def _print_means(folder: Path, options: argparse.Namespace) -> None:
@@ -62,11 +65,11 @@ def _print_means(folder: Path, options: argparse.Namespace) -> None:
     if options.markdown:
         atomic_write(options.markdown, ("\n".join(markdown(rows)) + "\n").encode())
     if options.latex:
-        print(latex_table(groups, tags, options.at))
+        echo(latex_table(groups, tags, options.at))
         return
-    print("\n".join(aligned(rows)))
+    echo("\n".join(aligned(rows)))
     at = f", at or before {options.at}" if options.at else ""
-    print(f"mean \u00b1 standard error over {groups[0].over}{at}")
+    echo(f"mean \u00b1 standard error over {groups[0].over}{at}")
 
 
 def _check_budget(groups: list[Group], at: Budget | None) -> None:
@@ -79,7 +82,7 @@ def _check_budget(groups: list[Group], at: Budget | None) -> None:
     if short:
         names = ", ".join(run.name for run in short[:3]) + (" ..." if len(short) > 3 else "")
         counted = f"{len(short)} of {len(runs)} runs end before {at} and are left out"
-        print(f"gan-table: warning: {counted}: {names}", file=sys.stderr)
+        echo(f"gan-table: warning: {counted}: {names}", error=True)
 
 
 def _parser() -> argparse.ArgumentParser:

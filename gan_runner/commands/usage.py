@@ -11,7 +11,7 @@ from omegaconf import OmegaConf, open_dict
 from gan_runner.commands.group_help import group_help
 from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import USAGE_ERROR, UsageError
-from gan_runner.private_apis import command_line_flags
+from gan_runner.private_hydra import command_line_flags
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:

@@ -17,11 +17,12 @@ from gan_runner.restore import check_complete, rebuild_engine
 from gan_runner.runs.checkpoint import (
     CorruptCheckpoint,
     checkpoint_path,
-    checkpoints,
+    checkpoint_steps,
     differences,
-    load_checkpoint,
+    load_state,
 )
 from gan_runner.runs.comparison import holds_replicas
+from gan_runner.runs.printable import echo
 from gan_runner.runs.read import saved_config
 from gan_runner.training.loop import fit
 
@@ -36,12 +37,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         first, last, different = verify(options.run_dir, allow=options.allow)
     except (ValueError, OSError, CorruptCheckpoint) as error:
-        print(f"gan-verify: {error}", file=sys.stderr)
+        echo(f"gan-verify: {error}", error=True)
         sys.exit(2)
     if different:
-        print(f"steps {first:,} to {last:,} differ in {', '.join(different)}", file=sys.stderr)
+        echo(f"steps {first:,} to {last:,} differ in {', '.join(different)}", error=True)
         sys.exit(1)
-    print(f"steps {first:,} to {last:,} repeated: the same state, bit for bit")
+    echo(f"steps {first:,} to {last:,} repeated: the same state, bit for bit")
 
 
 def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[str]]:
@@ -55,26 +56,22 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
         CorruptCheckpoint: a checkpoint cannot be read.
     """
     one = run_dir / "replica_0" if holds_replicas(run_dir) else run_dir
-    steps = [_step(path) for path in checkpoints(one)[-2:]]
+    steps = checkpoint_steps(one)[-2:]
     if len(steps) < 2:
         saved_config(run_dir)  # raises if this is not a run directory
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
     again = rebuild_engine(run_dir, steps=steps[1], allow=allow)
     names = [run.folder for run in again.runs]
     first, last = (
-        [load_checkpoint(checkpoint_path(run_dir / name, step)) for name in names] for step in steps
+        [load_state(checkpoint_path(run_dir / name, step)) for name in names] for step in steps
     )
     check_complete(run_dir, first, what="verify")
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         fit(again, scratch, resume_from=first)
-        states = [load_checkpoint(checkpoint_path(scratch / name, steps[1])) for name in names]
+        states = [load_state(checkpoint_path(scratch / name, steps[1])) for name in names]
     different = [differences(old, new) for old, new in zip(last, states, strict=True)]
     return steps[0], steps[1], sorted({name for names in different for name in names})
-
-
-def _step(path: Path) -> int:
-    return int(path.stem.removeprefix("step_"))
 
 
 if __name__ == "__main__":

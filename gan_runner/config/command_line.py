@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from gan_runner.config.targets import checked_prefix
-from gan_runner.private_apis import parse_overrides
+from gan_runner.private_hydra import parse_overrides
 from gan_runner.runs.read import CHOICES
 
 _ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)")
@@ -70,6 +70,6 @@ def named_variables() -> set[str]:
 
 def _overrides(kind: str) -> list[str]:
     """Return overrides as they were typed: an interpolation in one of them is not resolved."""
-    words = OmegaConf.to_container(HydraConfig.get().overrides[kind], resolve=False)
+    words = OmegaConf.to_container(getattr(HydraConfig.get().overrides, kind), resolve=False)
     assert isinstance(words, list)
     return [str(word) for word in words]

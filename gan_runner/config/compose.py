@@ -13,7 +13,7 @@ from omegaconf.resolvers import oc
 
 from gan_runner.config.command_line import named_variables
 from gan_runner.config.outside import check_file
-from gan_runner.private_apis import on_config_load
+from gan_runner.private_hydra import on_config_load
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(

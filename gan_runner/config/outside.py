@@ -14,7 +14,7 @@ from typing import Any
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from gan_runner.private_apis import LoadedFile
+from gan_runner.private_hydra import LoadedFile
 
 _TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
 _NOT_FROM_FILES = ("hydra", "allow_targets")

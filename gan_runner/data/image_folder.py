@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -19,23 +16,19 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from gan_runner.core import Batch, Dataset, DataSpec
 from gan_runner.data.cache import Table, cached
+from gan_runner.data.image_files import Reader, open_files
 from gan_runner.data.split import hold_out
+from gan_runner.runs.images import UNREADABLE, check_pixels, decoders, open_image
 
 _BAD_NAMED = 5  # bad files that a message lists by name; the others are counted
-_UNREADABLE = (  # errors of decoders and archives for broken or locked files, and for non-images
-    UnidentifiedImageError, Image.DecompressionBombError, zipfile.BadZipFile, zlib.error, OSError,
-    EOFError, RuntimeError, NotImplementedError, SyntaxError, ValueError,
-)  # fmt: skip
+_UNREADABLE = (*UNREADABLE, zipfile.BadZipFile, zlib.error)  # also those of archives
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-_TABLE_VERSION = 2  # version of the decoding, a part of the cache key
-
-Reader = Callable[[str], bytes]
-Digest = Callable[[str], str]
+_TABLE_VERSION = 3  # version of the decoding, a part of the cache key
 
 
 def image_folder(
@@ -51,7 +44,8 @@ def image_folder(
 
     If all images lie in folders, the topmost folders are the classes, in alphabetical order. A
     single folder around all others is not a class. For 16 bits per channel the upper 8 are kept.
-    Transparent pixels are blended with white.
+    Transparent pixels are blended with white. Files of other formats than `images.FORMATS`, and
+    those above the limits of `images`, are bad files.
 
     Args:
         path: the directory or the zip file.
@@ -62,13 +56,13 @@ def image_folder(
             them. Both list the files.
         heldout: share of the held-out set.
         cache: folder for the decoded table, a memory-mapped file named by a hash of the images'
-            contents and of these arguments; None: decode every time.
+            contents and of these arguments; None: decode every time. See `files.cache_folder`.
 
     Raises:
         ValueError: the path does not exist, there are fewer than two images, sizes differ, or
             there are bad files and `on_bad_file` is "refuse".
     """
-    names, read, digest = _open(path)
+    names, read = open_files(path)
 
     def decode() -> Table:
         return _decode_all(names, read, image_size, channels, on_bad_file, path, heldout)
@@ -76,9 +70,10 @@ def image_folder(
     if cache is None:
         table = decode()
     else:
-        options = [image_size, channels, on_bad_file, heldout]
-        key = _content_hash(names, digest, options)
-        table = cached(Path(cache).expanduser() / "images" / f"{key}.safetensors", decode)
+        key = _content_hash(names, read, [image_size, channels, on_bad_file, heldout])
+        file = Path(cache).expanduser() / "images" / f"{key}.safetensors"
+        fits = partial(_fits, image_size=image_size, channels=channels)
+        table = cached(file, decode, fits=fits)
     if table.facts["bad"]:
         warnings.warn(f"{table.facts['bad']}; skipped", stacklevel=2)
     x, y, facts = table
@@ -87,6 +82,24 @@ def image_folder(
     train, rest = (Batch(x[rows], None if y is None else y[rows]) for rows in parts)
     spec = DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(facts["classes"]))
     return Dataset(spec, train, rest)
+
+
+def _fits(table: Table, *, image_size: int | None, channels: Literal["auto", 1, 3]) -> bool:
+    """Return whether a table from the cache has the shapes and types that decoding gives it."""
+    x, y, facts = table
+    n_train, classes = facts.get("n_train"), facts.get("classes")
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or not min(x.shape):
+        return False
+    if x.shape[2] != x.shape[3] or (image_size or x.shape[2]) != x.shape[2]:
+        return False
+    if channels not in ("auto", x.shape[1]) or not isinstance(facts.get("bad"), str):
+        return False
+    if not isinstance(n_train, int) or not 0 < n_train < len(x) or not isinstance(classes, list):
+        return False
+    if y is None:
+        return not classes
+    named = all(isinstance(name, str) for name in classes) and y.shape == x.shape[:1]
+    return named and int(y.min()) >= 0 and int(y.max()) < len(classes)
 
 
 def _warn_of_splits(path: str, classes: Sequence[str]) -> None:
@@ -98,67 +111,22 @@ def _warn_of_splits(path: str, classes: Sequence[str]) -> None:
         )
 
 
-def _content_hash(names: Sequence[str], digest: Digest, options: list[Any]) -> str:
-    """Return a hash of the files' names and contents, and of all options of the table."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+def _content_hash(names: Sequence[str], read: Reader, options: list[Any]) -> str:
+    """Return a hash of the files' names and contents, and of all options of the table.
+
+    Contents are hashed by SHA-256. The CRC-32 in a zip file would be free, but can be forged.
+    """
+
+    def digest(name: str) -> str:
+        try:
+            return hashlib.sha256(read(name)).hexdigest()
+        except _UNREADABLE as error:  # decoding reports the file
+            return type(error).__name__
+
+    with decoders() as pool:
         contents = list(pool.map(digest, names))
     text = json.dumps([_TABLE_VERSION, options, list(zip(names, contents, strict=True))])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _open(path: str) -> tuple[list[str], Reader, Digest]:
-    """Return relative file names, a function that reads a file, and one that hashes it."""
-    source = Path(path).expanduser()
-    if source.is_dir():
-        names, read = _files_below(source), lambda name: (source / name).read_bytes()
-        digest = partial(_hash_of_file, source)
-    elif zipfile.is_zipfile(source):
-        archive = zipfile.ZipFile(source)
-        names, read = [i.filename for i in archive.infolist() if not i.is_dir()], archive.read
-        digest = partial(_hash_in_archive, archive)  # from the checksums in the archive
-    elif source.exists():
-        raise ValueError(
-            f"dataset.path={path}: the path is neither a directory nor a zip file; set the path of"
-            " a directory or a zip file of images"
-        )
-    else:
-        raise ValueError(
-            f"dataset.path={path}: the path does not exist; set the path of a directory or a zip"
-            " file of images"
-        )
-    return sorted(n for n in names if not _is_clutter(n)), read, digest
-
-
-def _files_below(folder: Path) -> list[str]:
-    """List relative names of all files; links to folders are followed, each folder once."""
-    names, seen = [], set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(parent)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        paths = [Path(parent, file) for file in files]
-        names += [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
-    return names
-
-
-def _hash_of_file(folder: Path, name: str) -> str:
-    try:
-        return hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    except OSError as error:  # decoding reports the file
-        return type(error).__name__
-
-
-def _hash_in_archive(archive: zipfile.ZipFile, name: str) -> str:
-    info = archive.getinfo(name)
-    return f"{info.CRC:08x}-{info.file_size}"
-
-
-def _is_clutter(name: str) -> bool:
-    """Return whether a file is hidden, or was added to the archive by an operating system."""
-    parts = PurePosixPath(name).parts
-    clutter = {"__MACOSX", "Thumbs.db", "desktop.ini"}
-    return any(part.startswith(".") or part in clutter for part in parts)
 
 
 def _decode_all(
@@ -200,14 +168,14 @@ def _decode(
 
     def decode(name: str) -> Image.Image | str:
         try:
-            image = Image.open(io.BytesIO(read(name)))
+            image = open_image(read(name))
             if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
                 raise UnknownRange
             return _fit(ImageOps.exif_transpose(image), size)
         except _UNREADABLE as error:
             return f"{name} ({type(error).__name__})"
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL releases the GIL while it decodes
+    with decoders() as pool:  # PIL releases the GIL while it decodes
         results = list(pool.map(decode, names))
     good = [(r, n) for r, n in zip(results, names, strict=True) if not isinstance(r, str)]
     bad = [r for r in results if isinstance(r, str)]
@@ -231,6 +199,7 @@ def _fit(image: Image.Image, size: int | None) -> Image.Image:
         return image
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
+    check_pixels(width, height)  # a narrow strip would become a long one
     image = image.resize((width, height), Image.Resampling.LANCZOS)
     left, top = (width - size) // 2, (height - size) // 2
     return image.crop((left, top, left + size, top + size))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_runner.core import EvalContext, Snapshot, ensemble_mean, forward_without_buffer_updates
 from gan_runner.plots.figures import Axes, Figure
+from gan_runner.runs.images import rgb_image
 
 OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
 GRID = 10  # images per side
@@ -145,11 +146,13 @@ def image_to_ansi(path: Path, *, width: int, share: float = 1.0) -> str:
     """Convert the upper `share` of an image for a 24-bit colour terminal, `width` characters wide.
 
     Each character is an upper half block: the foreground is one pixel, the background the pixel
-    below.
+    below. There are at most `width` lines. The text of a file that is not a usable image is empty.
     """
-    image = Image.open(path).convert("RGB")
-    image = image.crop((0, 0, image.width, round(share * image.height)))
-    height = 2 * max(1, round(width * image.height / image.width / 2))
+    image = rgb_image(path)
+    if image is None:
+        return ""
+    image = image.crop((0, 0, image.width, max(1, round(share * image.height))))
+    height = 2 * min(width, max(1, round(width * image.height / image.width / 2)))
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX))
     lines = []
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):

@@ -48,8 +48,9 @@ function ticks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((k) => k * power).find((size) => size >= raw);
   const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) {
-    found.push(Number((k * step).toPrecision(12)));
+  const first = Math.ceil(low / step - 1e-9);  // above 2 ** 53 counting up stands still
+  for (let turn = 0; turn < 2 * count && (first + turn) * step <= high + 1e-9 * step; turn++) {
+    found.push(Number(((first + turn) * step).toPrecision(12)));
   }
   return found;
 }

@@ -9,7 +9,6 @@ from typing import Any
 
 from gan_runner.plots.seed_curves import band_curve
 from gan_runner.reports.curves import in_order, is_measure, thin
-from gan_runner.reports.runs import inside
 from gan_runner.runs.groups import SEED, Group, grouped, has_repeats, text_rows, varied
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.tags import record_of
@@ -25,9 +24,8 @@ def readable_records(folder: Path) -> list[RunRecord]:
     """Return the runs inside a folder; those outside of it and malformed ones are left out."""
     records = []
     for path in run_dirs(folder):
-        if inside(folder, str(path.relative_to(folder))) is not None:
-            with suppress(ValueError, OSError):
-                records.append(read_record(path, folder))
+        with suppress(ValueError, OSError):
+            records.append(read_record(path, folder))
     return records
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
+from gan_runner.runs.images import rgb_image
+
 _WIDTHS = (480, 360, 240, 160)  # pixels; the first width within the budget is used
 _QUALITIES = (82, 60, 40)
-_PIXELS = 50_000_000  # a larger image is not a sample grid
+_SIDE = 16_383  # pixels; WebP has no larger images, and a sample grid is smaller
 
 
 def latest(run_dir: Path) -> Path | None:
@@ -25,13 +27,10 @@ def data_uri(path: Path, *, most: int) -> str | None:
 
     Quality is reduced first, then the width; the image is never cropped.
     """
-    try:
-        with Image.open(path, formats=["PNG"]) as file:
-            if file.width * file.height > _PIXELS:
-                return None
-            image = _without_idle_colours(file.convert("RGB"))
-    except (OSError, ValueError, SyntaxError):
+    picture = rgb_image(path)
+    if picture is None or max(picture.size) > _SIDE:
         return None
+    image = _without_idle_colours(picture)
     content = b""
     for width in _WIDTHS:
         shown = _at_most(image, width)

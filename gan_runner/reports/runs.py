@@ -10,6 +10,7 @@ from typing import Any
 from gan_runner.reports.curves import read_curves
 from gan_runner.reports.images import data_uri, latest
 from gan_runner.runs.read import POINTS, SUMMARY, try_json
+from gan_runner.runs.within import Folder
 from gan_runner.studies.study_files import number
 
 _PICTURES = 10 << 20  # bytes of all images; base64 adds a third
@@ -39,15 +40,6 @@ class Budget:
         return min(100, max(24, _NUMBERS // (2 * _TAGS * max(1, self.runs))))
 
 
-def inside(folder: Path, relative: str) -> Path | None:
-    """Resolve a path from an untrusted file; return None if it leaves the folder."""
-    try:
-        path = (folder / relative).resolve()
-        return path if relative and path.is_relative_to(folder.resolve()) else None
-    except (OSError, ValueError, RuntimeError):
-        return None
-
-
 def show(
     folder: Path,
     cells: Mapping[str, str],
@@ -65,14 +57,15 @@ def show(
         budget: limits on images and curves.
         tags: curves that come first.
     """
-    run_dir = inside(folder, cells.get("run_dir", ""))
+    named = cells.get("run_dir", "")
+    run_dir = Folder(folder).find(named) if named else None
     grid = latest(run_dir) if run_dir else None
-    grid = grid if grid and inside(folder, str(grid)) else None
+    grid = grid if grid and Folder(folder).find(grid.relative_to(folder)) else None
     curves = {}
     state = health(run_dir) if run_dir else ""
     cells = {"health": state, **{key: text for key, text in cells.items() if text}}
-    if run_dir and (log := inside(folder, str(run_dir / POINTS))):
-        curves = read_curves(log, tags=_TAGS, points=budget.points, first=tags)
+    if run_dir:
+        curves = read_curves(run_dir / POINTS, tags=_TAGS, points=budget.points, first=tags)
     return {
         "label": label,
         "status": cells.get("status", "") or "missing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gan_runner.reports.runs import Budget, show
 from gan_runner.runs.read import SUMMARY, try_json
 from gan_runner.runs.tags import columns as default_columns
 from gan_runner.runs.tags import record_of
+from gan_runner.runs.within import Folder
 from gan_runner.studies.study_files import natural, number, read_rows
 from gan_runner.sweeps.jobs import read_jobs
 from gan_runner.sweeps.table import key_tags
@@ -100,8 +102,10 @@ def _spread(line: Mapping[str, str]) -> Line:
 
 def _found(folder: Path) -> Iterable[Line]:
     """Yield a line for each run in or below a folder that has a summary."""
-    paths = [folder / SUMMARY, *folder.glob(f"*/{SUMMARY}")]
-    for path in sorted(paths, key=lambda path: natural(path.parent.name)):
+    paths, outside = Folder(folder).glob(f"*/{SUMMARY}")
+    for path in outside:
+        warnings.warn(f"{path}: leads out of {folder}; it is left out", stacklevel=2)
+    for path in sorted([folder / SUMMARY, *paths], key=lambda path: natural(path.parent.name)):
         summary = try_json(path)
         if summary is None:
             continue

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import struct
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,9 +19,19 @@ from torch import Tensor
 
 from gan_runner.core import StateDict
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.layout import CHECKPOINTS, checkpoint_path, checkpoint_steps, checkpoints
+from gan_runner.runs.within import within
 
 _FORMAT = 2
+_ABSENT = object()
 _VOLATILE = ("seconds", "mode")  # may differ between two runs that are equal
+_PARTS: Mapping[str, type | tuple[type, ...]] = {
+    "step": int, "generator": Mapping, "critic": Mapping, "average": Mapping,
+    "generator_optimizer": Mapping, "critic_optimizer": Mapping, "stream": Mapping,
+    "random": Mapping, "mode": Mapping, "shape": list, "n_classes": int, "replicas": int,
+    "meter": Mapping, "health": Mapping, "incident": (int, type(None)), "seconds": Mapping,
+}  # fmt: skip
+"""The parts of a run's checkpoint and their types."""
 
 
 class _Hash(Protocol):
@@ -33,19 +42,9 @@ class CorruptCheckpoint(Exception):
     """A checkpoint that cannot be read, or whose contents do not match the checksum."""
 
 
-def checkpoint_path(run_dir: Path, step: int) -> Path:
-    """Return the path of the checkpoint of a step."""
-    return run_dir / "checkpoints" / f"step_{step:08d}.pt"
-
-
 def best_path(run_dir: Path) -> Path:
     """Return the path of the best checkpoint."""
-    return run_dir / "checkpoints" / "best.pt"
-
-
-def checkpoints(run_dir: Path) -> list[Path]:
-    """Return the paths of the regular checkpoints of a run, oldest first."""
-    return sorted((run_dir / "checkpoints").glob("step_*.pt"))
+    return run_dir / CHECKPOINTS / "best.pt"
 
 
 def save_checkpoint(path: Path, state: StateDict) -> None:
@@ -61,9 +60,13 @@ def save_checkpoint(path: Path, state: StateDict) -> None:
 
 
 def prune(run_dir: Path, *, keep: int) -> None:
-    """Remove all regular checkpoints but the newest `keep`."""
+    """Remove all regular checkpoints but the newest `keep`; other files are the user's.
+
+    Raises:
+        ValueError: the folder of checkpoints is a link out of the run directory.
+    """
     for old in checkpoints(run_dir)[:-keep]:
-        old.unlink()
+        within(run_dir, old).unlink()
 
 
 def _own(value: Any) -> Any:
@@ -84,31 +87,48 @@ def load_checkpoint(path: Path) -> StateDict:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        valid = isinstance(content, dict) and content.get("format") == _FORMAT
+        matches = valid and checksum(content["state"]) == content["checksum"]
+    except Exception as error:  # the reader of a stranger's pickle may raise anything
         raise CorruptCheckpoint(f"{path.name} cannot be read ({type(error).__name__})") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    if not valid:
         raise CorruptCheckpoint(f"{path.name} is not a checkpoint of this version")
-    if checksum(content["state"]) != content["checksum"]:
+    if not matches:
         raise CorruptCheckpoint(f"{path.name} does not match its checksum")
+    if not isinstance(content["state"], dict):
+        raise CorruptCheckpoint(f"{path.name} has no state")
     return content["state"]
+
+
+def load_state(path: Path) -> StateDict:
+    """Read the checkpoint of a run as `load_checkpoint` does, with all its parts.
+
+    Raises:
+        CorruptCheckpoint: as `load_checkpoint`, or a part is missing or has another type.
+    """
+    state = load_checkpoint(path)
+    for name, kind in _PARTS.items():
+        if not isinstance(state.get(name, _ABSENT), kind):
+            raise CorruptCheckpoint(f"{path.name} has no part {name} of the right type")
+    return state
 
 
 def load_latest(run_dirs: Sequence[Path]) -> list[StateDict]:
     """Read each run's checkpoint of the newest step for which all runs have a valid one.
 
-    Warns about each newer checkpoint that is corrupt.
+    Warns about each newer checkpoint that is corrupt or lacks a part.
 
     Raises:
         ValueError: the runs have no such step.
     """
-    names = [{path.name for path in checkpoints(run_dir)} for run_dir in run_dirs]
-    common = sorted(set.intersection(*names))
-    if all(names) and not common:
+    steps = [set(checkpoint_steps(run_dir)) for run_dir in run_dirs]
+    common = sorted(set.intersection(*steps))
+    if all(steps) and not common:
         raise ValueError(f"{run_dirs[0].parent}: its replicas have checkpoints of different steps")
     while common:
-        name = common.pop()
+        step = common.pop()
         try:
-            return [load_checkpoint(run_dir / "checkpoints" / name) for run_dir in run_dirs]
+            return [load_state(checkpoint_path(run_dir, step)) for run_dir in run_dirs]
         except CorruptCheckpoint as damage:
             if common:
                 warnings.warn(f"{run_dirs[0]}: {damage}; using the one before it", stacklevel=2)

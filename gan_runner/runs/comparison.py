@@ -24,6 +24,7 @@ from gan_runner.runs.read import (
 )
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.tags import record_of
+from gan_runner.runs.within import Folder
 
 ABSENT = "-"
 _WIDEST = 36  # characters of a value of the configuration
@@ -70,7 +71,7 @@ class Run:
 
 def holds_replicas(run_dir: Path) -> bool:
     """Return whether a run directory contains replicas, each in a folder of its own."""
-    return (run_dir / "replica_0").is_dir()
+    return Folder(run_dir).find("replica_0") is not None and (run_dir / "replica_0").is_dir()
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:

@@ -1,4 +1,7 @@
-"""Atomic writes: a crash, a kill or a full disk leaves either the old file or the new one."""
+"""Atomic writes: a crash, a kill or a full disk leaves either the old file or the new one.
+
+No write follows a link: a run directory may come from a stranger, with links in it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 from uuid import uuid4
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows does not have the flag
 
 
 def atomic_write(path: Path, data: bytes, *, shared: bool = False) -> None:
@@ -28,8 +34,9 @@ def atomic_write(path: Path, data: bytes, *, shared: bool = False) -> None:
 def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary path; at the end, flush that file to the disk and rename it to `path`.
 
-    A file that one process writes has a fixed temporary name, so that the next attempt overwrites
-    the leftover of a killed one. A shared file gets a new temporary name each time.
+    A file that one process writes has a fixed temporary name, so that the next attempt replaces
+    the leftover of a killed one. A shared file gets a new temporary name each time. The temporary
+    file is created exclusively; a link or a file of that name is removed first.
 
     Args:
         path: file to replace; unchanged if the body raises.
@@ -38,6 +45,7 @@ def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     own = f".{uuid4().hex[:8]}" if shared else ""
     partial = path.with_name(f"{path.name}{own}.partial")
+    create_file(partial)
     try:
         yield partial
         _flush(partial)
@@ -47,6 +55,30 @@ def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
         raise
     _flush(path.parent)
+
+
+def create_file(path: Path) -> None:
+    """Create an empty file exclusively, in place of a file or a link of that name.
+
+    Raises:
+        OSError: a folder has that name, or the file cannot be created.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
+    os.close(os.open(path, flags, 0o666))
+
+
+def append_text(path: Path) -> TextIO:
+    """Open a text file to append whole lines to it; never through a link.
+
+    Raises:
+        ValueError: the path is a link, or is not a regular file.
+        OSError: the file cannot be opened.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(f"{path}: is a link or not a regular file; remove it")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_FOLLOW
+    return os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8", buffering=1)
 
 
 def _flush(path: Path) -> None:
@@ -62,5 +94,10 @@ def _flush(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder of cached results: GAN_RUNNER_CACHE, or ~/.cache/gan_runner."""
+    """Return the folder of cached results: GAN_RUNNER_CACHE, or ~/.cache/gan_runner.
+
+    Cached files are checked for damage, and never executed. They are not signed: everyone who can
+    write to a shared folder can replace decoded images and classifiers, and so decides the numbers.
+    The files are readable by their owner alone, so that each user has a cache by default.
+    """
     return Path(os.environ.get("GAN_RUNNER_CACHE") or "~/.cache/gan_runner").expanduser()

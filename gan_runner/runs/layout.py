@@ -1,12 +1,18 @@
-"""Checks of a run directory's layout, and removal of the folders of a rejected run."""
+"""Checks of a run directory's layout, its checkpoints by name, and removal of rejected runs."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_runner.runs.files import create_file
+
+CHECKPOINTS = "checkpoints"
+_CHECKPOINT = re.compile(r"step_([0-9]{8,})\.pt")
+_PLOT = re.compile(r"[A-Za-z0-9_-]+")
 _were_here: tuple[Path, ...] = ()  # folders that a rejected run must keep; see `note_folders`
 
 
@@ -18,10 +24,46 @@ def check_new(run_dir: Path) -> None:
         OSError: it is not writable.
     """
     probe = run_dir / ".writable"
-    probe.touch()
+    create_file(probe)
     probe.unlink()
     if (run_dir / "config.yaml").exists():
         raise ValueError(f"{run_dir} already contains a run; set hydra.run.dir to another folder")
+
+
+def checkpoint_path(run_dir: Path, step: int) -> Path:
+    """Return the path of the checkpoint of a step."""
+    return run_dir / CHECKPOINTS / f"step_{step:08d}.pt"
+
+
+def checkpoint_steps(run_dir: Path) -> list[int]:
+    """Return the steps of the regular checkpoints of a run, in ascending order.
+
+    Other files in the folder, such as a copy with another name, belong to the user.
+    """
+    names = [path.name for path in (run_dir / CHECKPOINTS).glob("step_*.pt") if path.is_file()]
+    steps = [int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))]
+    return sorted(step for step in steps if checkpoint_path(run_dir, step).name in names)
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """Return the paths of the regular checkpoints of a run, oldest first."""
+    return [checkpoint_path(run_dir, step) for step in checkpoint_steps(run_dir)]
+
+
+def has_checkpoints(run_dir: Path) -> bool:
+    """Return whether a run, or one of its replicas, has a regular checkpoint."""
+    return any(checkpoint_steps(folder) for folder in (run_dir, *run_dir.glob("replica_*")))
+
+
+def check_plot_name(name: str) -> str:
+    """Return the name of a plot, which is also the name of its folder in the run directory.
+
+    Raises:
+        ValueError: the name is not a word.
+    """
+    if not _PLOT.fullmatch(name):
+        raise ValueError(f"plots.{name}: names a folder; use letters, digits, _ and - alone")
+    return name
 
 
 def note_folders(arguments: Sequence[str]) -> None:

@@ -16,9 +16,11 @@ def locked(run_dir: Path) -> Iterator[None]:
     """Lock a run directory; the operating system releases the lock when the process ends.
 
     Raises:
-        ValueError: another process has locked it.
+        ValueError: another process has locked it, or the lock file is a link.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
+    if (run_dir / RUN_LOCK).is_symlink():
+        raise ValueError(f"{run_dir / RUN_LOCK}: is a link; remove it")
     lock = FileLock(run_dir / RUN_LOCK)
     try:
         lock.acquire(blocking=False)

@@ -27,11 +27,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gan_runner.core import Provenance, StateDict
 from gan_runner.private_apis import write_summary
-from gan_runner.runs.files import atomic_write
+from gan_runner.runs.files import append_text, atomic_write
 from gan_runner.runs.history import BestTracker
+from gan_runner.runs.layout import check_plot_name
 from gan_runner.runs.read import read_points
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.tensorboard_layout import charts_of
+from gan_runner.runs.within import check_folders, within
 
 Scalars = Mapping[str, float]
 
@@ -141,6 +143,7 @@ class RunLog:
         self.points: list[dict[str, Any]] = []
         extremes = self._extremes = BestTracker(self.provenance)
         self.final, self.best = extremes.final, extremes.best
+        check_folders(run_dir, ["samples"])
         (run_dir / "samples").mkdir(parents=True, exist_ok=True)
         path = run_dir / "metrics.jsonl"
         kept = [] if keep_before is None else read_points(path)
@@ -149,7 +152,7 @@ class RunLog:
         for point in kept:
             self._note(point)
         atomic_write(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
-        self._lines = path.open("a", encoding="utf-8")
+        self._lines = append_text(path)
         _wait_for_a_later_name(run_dir)
         self._board = SummaryWriter(str(run_dir), purge_step=keep_before)
 
@@ -189,8 +192,12 @@ class RunLog:
         self._board.flush()
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Write an image of shape (H, W, 3), uint8, as NAME/step_STEP.png and to TensorBoard."""
-        path = self.run_dir / name / f"step_{step:06d}.png"
+        """Write an image of shape (H, W, 3), uint8, as NAME/step_STEP.png and to TensorBoard.
+
+        Raises:
+            ValueError: the name is not a word, or the folder is a link out of the run directory.
+        """
+        path = within(self.run_dir, self.run_dir / check_plot_name(name) / f"step_{step:06d}.png")
         content = io.BytesIO()
         Image.fromarray(image).save(content, format="png")
         atomic_write(path, content.getvalue())

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.within import Folder
 
 NAME = "progress.gif"
 _FRAMES = 100  # largest number of frames; the first and the last grid always remain
@@ -24,7 +25,8 @@ def write_progress(run_dir: Path) -> Path | None:
     Raises:
         OSError: the file cannot be written.
     """
-    paths = sorted((run_dir / "samples").glob("step_*.png"), key=lambda path: int(path.stem[5:]))
+    found, _ = Folder(run_dir).glob("samples/step_*.png")
+    paths = sorted(found, key=lambda path: (len(path.stem), path.stem))
     if len(paths) > _FRAMES:
         last = len(paths) - 1
         paths = [paths[round(k * last / (_FRAMES - 1))] for k in range(_FRAMES)]
@@ -43,7 +45,7 @@ def write_progress(run_dir: Path) -> Path | None:
 
 def _frame(path: Path) -> Image.Image:
     """Return a grid with at most 256 colours; grey grids keep their levels exactly."""
-    with Image.open(path) as file:
+    with Image.open(path, formats=["PNG"]) as file:
         image = file.convert("RGB")
     shrink = max(image.size) / _SIDE
     if shrink > 1:

@@ -1,20 +1,20 @@
 """The reader of a run directory's files; it imports neither torch nor hydra.
 
 A malformed file raises a `ValueError` of one line that names the file. The functions named `try_*`
-skip malformed contents instead, for reports of folders that can only partly be read.
+skip malformed contents instead, for reports of folders that can only partly be read. A file that
+is a link out of its folder is refused.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-import yaml
-
 from gan_runner.runs.layout import check_layout
+from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
 from gan_runner.runs.plain import plain
+from gan_runner.runs.within import Folder
 
 CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
 SUMMARY, JOB = "summary.json", "job.json"
@@ -22,6 +22,37 @@ CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat
 
 Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
+
+_NUMBER, _MAYBE = (int, float), (int, float, type(None))
+_HEALTH: Shape = {"state": str, "since": int, "because": str, "incident": (int, type(None))}
+_NETWORK: Shape = {"parameters": _NUMBER, "architecture": (dict, type(None))}
+_RUN: Shape = {
+    "status": str,
+    "steps": int,
+    "final": {"*": _MAYBE},
+    "best": {"*": {"value!": _NUMBER, "step!": int}},
+    "health": _HEALTH,
+    "networks": {"*": _NETWORK},
+}
+SUMMARY_SHAPE: Shape = {
+    **_RUN,
+    "seconds": {"total!": _NUMBER, "*": _NUMBER},
+    "settings": {"checkpoint_metric": (str, type(None))},
+    "replicas": {"*": {**_RUN, "status!": str, "seed!": int}},
+}
+_CARDS_SHAPE: Shape = {"*": {"better": str, "beside": str}}
+_NOTE_SHAPE: Shape = {
+    "status!": str,
+    "overrides!": [str],
+    "number!": int,
+    "error": str,
+    "pid": int,
+    "parent": int,
+    "host": str,
+    "failed_at": (int, type(None)),
+    "repeated": bool,
+    "config": {"study": {"name": (str, type(None))}, "objective": dict},
+}
 
 
 class JobNote(TypedDict, total=False):
@@ -34,7 +65,23 @@ class JobNote(TypedDict, total=False):
     pid: int
     parent: int
     host: str
+    failed_at: int | None
+    repeated: bool
     config: dict[str, Any]
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text of a file; None where there is no regular file.
+
+    Raises:
+        ValueError: the file is a link out of its folder, or is not text in UTF-8.
+    """
+    if not Folder(path.parent).path(path.name).is_file():
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8") from error
 
 
 def saved_config(run_dir: Path) -> dict[str, Any]:
@@ -47,15 +94,14 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
             values than text, numbers, booleans, null, lists and mappings.
     """
     path = run_dir / CONFIG
-    if not path.is_file():
+    text = read_text(path)
+    if text is None:
         raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not YAML ({type(error).__name__})") from error
-    if not isinstance(config, dict) or not all(
-        isinstance(config.get(group), dict) for group in ("model", "trainer")
-    ):
+        config = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is not YAML ({error})") from error
+    if mismatch(config, {"model!": dict, "trainer!": dict}):
         raise ValueError(f"{path} is not the configuration of a run")
     try:
         config = plain(config, keep=("${seed}",))
@@ -71,7 +117,7 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is malformed.
     """
-    return read_json(run_dir / SUMMARY)
+    return read_json(run_dir / SUMMARY, SUMMARY_SHAPE)
 
 
 def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
@@ -80,10 +126,7 @@ def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: the file is malformed.
     """
-    provenances = read_json(run_dir / CARDS)
-    if not all(isinstance(provenance, dict) for provenance in provenances.values()):
-        raise ValueError(f"{run_dir / CARDS}: invalid entry (expected a JSON object for each tag)")
-    return provenances
+    return read_json(run_dir / CARDS, _CARDS_SHAPE)
 
 
 def read_note(folder: Path) -> JobNote | None:
@@ -95,9 +138,8 @@ def read_note(folder: Path) -> JobNote | None:
     note = try_json(folder / JOB)
     if not note:
         return None
-    for key, kind in (("status", str), ("overrides", list), ("number", int)):
-        if not isinstance(note.get(key), kind):
-            raise ValueError(f"{folder / JOB}: {key} is missing or not of type {kind.__name__}")
+    if issue := mismatch(note, _NOTE_SHAPE):
+        raise ValueError(f"{folder / JOB}: {issue}")
     return cast(JobNote, note)
 
 
@@ -107,24 +149,16 @@ def read_points(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: a line is not a point.
     """
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8") from error
+    lines = (read_text(path) or "").splitlines(keepends=True)
     return [_point(path, line) for line in lines if line.endswith("}\n")]
 
 
 def _point(path: Path, line: str) -> dict[str, Any]:
-    try:
-        point = json.loads(line)
-    except (ValueError, RecursionError):
-        point = None
-    if not isinstance(point, dict) or not isinstance(point.get("step"), int):
+    point = _object(line)
+    if point is None or not isinstance(point.get("step"), int):
         expected = 'expected a JSON object with an integer "step"'
         raise ValueError(f"{path}: invalid line ({expected}): {line[:40].strip()!r}")
-    if not all(value is None or isinstance(value, int | float) for value in point.values()):
+    if mismatch(point, {"*": _MAYBE}):
         raise ValueError(f"{path}: invalid line (expected numbers): {line[:40].strip()!r}")
     return point
 
@@ -132,40 +166,45 @@ def _point(path: Path, line: str) -> dict[str, Any]:
 def try_points(path: Path) -> list[dict[str, Any]]:
     """Return all lines of a metrics.jsonl that are JSON objects; [] where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        regular = Folder(path.parent).path(path.name).is_file()
+        text = path.read_text(encoding="utf-8", errors="replace") if regular else ""
+    except (OSError, ValueError):
         return []
     return [point for line in text.splitlines() if (point := _object(line)) is not None]
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, shape: Shape = dict) -> dict[str, Any]:
     """Return the JSON object in a file; empty where the file is missing.
 
     Raises:
-        ValueError: the file is not JSON, is nested too deeply, or is not an object.
+        ValueError: the file is not JSON, is nested too deeply, or is not an object of that shape.
     """
-    if not path.is_file():
+    text = read_text(path)
+    if text is None:
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({type(error).__name__})") from error
+        content = parse_json(text)
+    except ValueError as error:
+        reason = str(error) if "nested" in str(error) else "JSONDecodeError"
+        raise ValueError(f"{path} is not JSON ({reason})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not a JSON object")
+    if issue := mismatch(content, shape):
+        raise ValueError(f"{path}: {issue}")
     return content
 
 
-def try_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file; None where it cannot be read."""
+def try_json(path: Path, shape: Shape = dict) -> dict[str, Any] | None:
+    """Return the JSON object in a file; None where it cannot be read or has another shape."""
     try:
-        return _object(path.read_text(encoding="utf-8"))
+        return read_json(path, shape) or None
     except (OSError, ValueError):
         return None
 
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = parse_json(text)
+    except ValueError:
         return None
     return content if isinstance(content, dict) else None

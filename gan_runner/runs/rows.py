@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from gan_runner.runs.read import (
     read_summary,
     saved_config,
 )
+from gan_runner.runs.within import Folder
 
 COMMAND = "command.json"
 """File of a run that holds the overrides of its command line, as typed."""
@@ -32,6 +34,7 @@ UNITS: tuple[Unit, ...] = ("step", "critic_updates", "seconds")
 Band = Literal["error", "std", "range"]
 """A band around a mean: standard error, standard deviation, or minimum to maximum."""
 
+_COMMAND_SHAPE = {"overrides": [str]}
 _NOT_SETTINGS = ("hydra", "repeat", "resume", "allow_targets")  # keys of a command line
 _SPEED = "speed/steps_per_second"
 
@@ -150,12 +153,21 @@ def read_records(folder: Path) -> list[RunRecord]:
 
 
 def run_dirs(folder: Path) -> list[Path]:
-    """Return the run directories in a folder, which may be one itself; replicas replace theirs."""
-    found = (
-        [folder] if (folder / CONFIG).is_file() else [p.parent for p in folder.glob(f"*/{CONFIG}")]
-    )
+    """Return the run directories in a folder, which may be one itself; replicas replace theirs.
+
+    Links out of the folder are left out, with a warning.
+    """
+    here = (folder / CONFIG).is_file()
+    found = [folder] if here else [path.parent for path in _inside(folder, f"*/{CONFIG}")]
     found.sort(key=_place)
     return [part for path in found for part in _replicas(path)]
+
+
+def _inside(folder: Path, pattern: str) -> list[Path]:
+    paths, outside = Folder(folder).glob(pattern)
+    for path in outside:
+        warnings.warn(f"{path}: leads out of {folder}; it is left out", stacklevel=3)
+    return paths
 
 
 def read_record(path: Path, root: Path) -> RunRecord:
@@ -168,7 +180,8 @@ def read_record(path: Path, root: Path) -> RunRecord:
     outer = path.parent if path.name.startswith("replica_") else path
     note = read_note(outer)
     overrides = list(note["overrides"]) if note else []
-    n_critic = (config.get("objective") or {}).get("n_critic", 1)
+    objective = config.get("objective")
+    n_critic = objective.get("n_critic", 1) if isinstance(objective, Mapping) else 1
     seconds = (summary.get("seconds") or read_summary(outer).get("seconds") or {}).get("total")
     return RunRecord(
         path=path,
@@ -188,10 +201,12 @@ def command_text(overrides: Sequence[str]) -> bytes:
 
 def _settings(run_dir: Path, config: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Return {key: value} of a run's options and overrides; an older run may lack the options."""
-    typed = overrides or read_json(run_dir / COMMAND).get("overrides") or []
+    typed = overrides or read_json(run_dir / COMMAND, _COMMAND_SHAPE).get("overrides", [])
     pairs = (str(text).lstrip("+~").partition("=") for text in typed)
     own = {key: value.strip("'\"") for key, _, value in pairs if not key.startswith(_NOT_SETTINGS)}
-    options = {k: _option(v) for k, v in (config.get(CHOICES) or {}).items() if v}
+    choices = config.get(CHOICES)
+    chosen = choices.items() if isinstance(choices, Mapping) else ()
+    options = {key: _option(option) for key, option in chosen if option}
     return {**own, **options}
 
 
@@ -215,7 +230,7 @@ def _place(path: Path) -> tuple[int, str]:
 
 def _replicas(path: Path) -> list[Path]:
     """Return the folders of a run's replicas in order, or the run itself."""
-    folders = [folder for folder in path.glob("replica_*") if (folder / CONFIG).is_file()]
+    folders = [config.parent for config in _inside(path, f"replica_*/{CONFIG}")]
     return sorted(folders, key=lambda f: (len(f.name), f.name)) or [path]
 
 

@@ -24,9 +24,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads(file.metadata()["facts"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+            facts = json.loads(file.metadata()["facts"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError):
         return None
+    return (tensors, facts) if isinstance(facts, dict) else None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Tables as text, Markdown and CSV."""
+"""Tables as text, Markdown and CSV, without control characters."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gan_runner.runs.printable import printable, printable_cell
+
 
 def aligned(rows: Sequence[Sequence[str]], *, gap: int = 2) -> list[str]:
     """Return one line for each row, in columns of equal width, `gap` spaces apart."""
+    rows = [[printable_cell(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     space = " " * gap
     return [
@@ -25,12 +28,13 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _markdown(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
+    escaped = (printable_cell(cell).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 
 
 def csv_text(rows: Iterable[Sequence[Any]], *, line_end: str = "\n") -> str:
     """Return rows as CSV; None becomes an empty cell."""
     text = io.StringIO()
-    csv.writer(text, lineterminator=line_end).writerows(rows)
+    safe = ([printable(c) if isinstance(c, str) else c for c in row] for row in rows)
+    csv.writer(text, lineterminator=line_end).writerows(safe)
     return text.getvalue()

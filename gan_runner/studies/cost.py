@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.builder import Tables, build
 from gan_runner.config.command_line import allowed_targets
+from gan_runner.runs.printable import echo
 from gan_runner.studies import robustness
 from gan_runner.sweeps.jobs import Job, Plan, job_name
 from gan_runner.training.device import resolve_device
@@ -78,9 +78,9 @@ def announce(
         SystemExit: this was all, or a job is wrong (an `Exception` would only make Hydra warn).
     """
     try:
-        print(f"gan-run: {_said(config, plan, known, compose, dry=dry)}", flush=True)
+        echo(f"gan-run: {_said(config, plan, known, compose, dry=dry)}", flush=True)
     except ValueError as error:
-        print(f"gan-run: {error}", file=sys.stderr)
+        echo(f"gan-run: {error}", error=True)
         raise SystemExit(2) from error
     if dry:
         raise SystemExit(0)
@@ -111,7 +111,8 @@ def _said(
     if not dry and launcher.endswith(_ELSEWHERE):
         return "what jobs cost elsewhere is not known here; --dry-run measures it on this machine"
     floor = OmegaConf.select(config, "study.min_accuracy", default=None)
-    allow = allowed_targets(config.hydra.overrides.task)
+    typed = OmegaConf.select(config, "hydra.overrides.task", default=())
+    allow = allowed_targets([str(word) for word in typed])
     return str(
         estimate(
             compose, waiting, needs=_NEEDS.get(study, ()), min_accuracy=floor or 0.0, allow=allow

@@ -1,7 +1,7 @@
 """Figure 2 of Gulrajani et al. 2017 from the jobs of its sweep: one grid of sample grids.
 
 A row for each architecture, a column for each objective; under each cell its classifier score and
-its health. A run that has not ended is an empty frame with its status.
+its health. A run without a usable picture is an empty frame with its status.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.images import rgb_image
+from gan_runner.runs.within import Folder
 from gan_runner.sweeps.jobs import Job, key_of, value_of
 
 _SIDE = 2.0  # inches of a cell
@@ -54,9 +55,10 @@ def draw(folder: Path, jobs: Sequence[Job]) -> Path:
 def _cell(axes: Axes, job: Job | None) -> None:
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(caption(job), fontsize=9)
-    pictures = sorted((job.folder / "samples").glob("step_*.png")) if job else []
-    if pictures:
-        image = np.asarray(Image.open(pictures[-1]).convert("RGB"))
+    pictures = Folder(job.folder).glob("samples/step_*.png")[0] if job else []
+    picture = rgb_image(pictures[-1]) if pictures else None
+    if picture is not None:
+        image = np.asarray(picture)
         height, width = (round(_SHOWN * side) for side in image.shape[:2])
         axes.imshow(image[:height, :width], interpolation="nearest")
     else:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.read import POINTS, try_points
 from gan_runner.studies import comparison_text
 from gan_runner.studies.study_files import BASELINE, read
 from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, key_of, read_plan, value_of
@@ -118,16 +118,11 @@ def _arm(choices: Mapping[str, str]) -> str:
 def _scores_at(folder: Path) -> dict[str, Any]:
     """Return the score at each step of a run that has one, as columns `score_at_STEP`."""
     scores = {}
-    for line in _lines(folder / "metrics.jsonl"):
-        with suppress(ValueError):
-            record = json.loads(line)
-            if SCORE in record:
-                scores[f"score_at_{record['step']}"] = record[SCORE]
+    for point in try_points(folder / POINTS):
+        step, score = point.get("step"), point.get(SCORE)
+        if isinstance(step, int) and SCORE in point:
+            scores[f"score_at_{step}"] = score
     return scores
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
 def _facts(jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

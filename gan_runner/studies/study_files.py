@@ -6,7 +6,6 @@ A study that is half done, or whose files lack a column, is read as far as it go
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from gan_runner.runs.read import read_json
+from gan_runner.runs.within import Folder
 from gan_runner.studies.paired_statistics import Pair
 
 BASELINE = "baseline"
@@ -29,6 +30,7 @@ SHOWN = {
 _IN_FULL = {"GAN": "GAN (ns_gan, non-saturating)"}
 _SAME = {"ns_gan": "gan", "gan": "ns_gan"}  # the paper's "GAN" is the non-saturating one
 _LOST = "diverged"  # a failed run is missing: the same command tries it again
+_FACTS = {"objectives": list, "card": (dict, type(None)), "baseline": (dict, type(None))}
 _ORDER = ("ns_gan", "gan")  # the table's first column is the GAN's, whatever the order of runs
 
 
@@ -164,9 +166,9 @@ def read(folder: Path) -> Study:
     Raises:
         ValueError: there is no study.json, or it cannot be read.
     """
-    facts = read_object(folder / "study.json")
-    if facts is None:
-        raise ValueError(f"{folder} has no readable study.json; choose the directory of a study")
+    if not (folder / "study.json").is_file():
+        raise ValueError(f"{folder} has no study.json; choose the directory of a study")
+    facts = read_json(folder / "study.json", _FACTS)
     runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
     named = facts.get("objectives")
     names = [str(name) for name in named] if isinstance(named, list) else []
@@ -176,18 +178,15 @@ def read(folder: Path) -> Study:
     return Study(folder, facts, (first, second), runs)
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """Read the JSON object in a file; None without one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the lines of a CSV file by column; [] without a file."""
+    """Read the lines of a CSV file by column; [] without a file.
+
+    Raises:
+        ValueError: the file is a link out of its folder.
+    """
     rows: list[dict[str, str]] = []
+    if not Folder(path.parent).path(path.name).is_file():
+        return rows
     with suppress(OSError, csv.Error), path.open(encoding="utf-8", errors="replace") as file:
         # line by line: what comes before something unreadable is kept
         for line in csv.DictReader(file):
@@ -202,7 +201,7 @@ def number(value: Any) -> float | None:
         return None
     try:
         parsed = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return parsed if isfinite(parsed) else None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gan_runner.runs import text_tables
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.printable import printable
 from gan_runner.studies import comparison_text
 from gan_runner.studies.comparison_text import DEMONSTRATION
 from gan_runner.studies.paired_statistics import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
@@ -257,5 +258,5 @@ def write(study_dir: Path) -> list[Path]:
     study = read(study_dir)
     paths = [study_dir / "table.md", study_dir / "table.csv"]
     for path, text in zip(paths, (markdown(study), csv_text(study)), strict=True):
-        atomic_write(path, text.encode(), shared=True)
+        atomic_write(path, printable(text).encode(), shared=True)
     return paths

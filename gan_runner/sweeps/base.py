@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_runner.private_apis import compose_job
+from gan_runner.private_hydra import compose_job
+from gan_runner.runs.parse import parse_json
 from gan_runner.sweeps.jobs import MACHINE_KEYS, Plan, read_jobs, read_plan
 
 _NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
@@ -25,7 +26,7 @@ def composed(config: DictConfig) -> dict[str, Any]:
     for place in MACHINE_KEYS:
         group, _, key = place.rpartition(".")
         (tree.get(group, {}) if group else tree).pop(key, None)
-    plain: dict[str, Any] = json.loads(json.dumps(tree, default=str))
+    plain: dict[str, Any] = parse_json(json.dumps(tree, default=str))
     return plain
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -18,9 +19,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import check_layout
+from gan_runner.runs.layout import check_layout, has_checkpoints
 from gan_runner.runs.lock import RUN_LOCK
-from gan_runner.runs.read import CARDS, JOB, SUMMARY, read_note, try_json
+from gan_runner.runs.read import CARDS, JOB, SUMMARY, SUMMARY_SHAPE, read_json, read_note, try_json
+from gan_runner.runs.within import Folder, within
 
 NOTE, LOCK, OUTPUT = JOB, "job.lock", "output.txt"
 PLAN = "sweep.json"
@@ -29,11 +31,12 @@ UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
 """Statuses that the same command resumes or retries; all others are outcomes, also `diverged`."""
 
 RESUMABLE = ("killed", "interrupted")
-"""Statuses that continue from the last checkpoint; a failed job starts anew."""
+"""Statuses that continue from the last checkpoint; a failed job does so once."""
 
 MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
 """Keys that say where a job runs and where files lie, not what is computed."""
 _READABLE = 80  # characters
+_PLAN_SHAPE = {"jobs": [[str]], "sources": str, "command": [str]}
 
 
 @dataclass
@@ -67,6 +70,8 @@ class Job:
         host: the machine of both.
         config: the composed configuration, as far as it decides what is computed.
         summary: of its run.
+        failed_at: the step that it failed at.
+        repeated: whether it failed there twice, the second time after a resume.
     """
 
     folder: Path
@@ -79,6 +84,8 @@ class Job:
     host: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
+    failed_at: int | None = None
+    repeated: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -92,13 +99,14 @@ class Job:
 
     @property
     def can_resume(self) -> bool:
-        """Return True if it was cut off and has checkpoints."""
-        return self.status in RESUMABLE and any(self.folder.glob("**/checkpoints/step_*.pt"))
+        """Return True if it has checkpoints and was cut off, or failed for the first time."""
+        first_failure = self.status == "failed" and not self.repeated
+        return (self.status in RESUMABLE or first_failure) and has_checkpoints(self.folder)
 
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
         """Return the provenance of a tag of its run; empty without one."""
-        provenances = next(self.folder.glob(f"**/{CARDS}"), None)
-        provenance = (try_json(provenances) or {}).get(tag) if provenances else None
+        provenances, _ = Folder(self.folder).glob(f"**/{CARDS}")
+        provenance = (try_json(provenances[0]) or {}).get(tag) if provenances else None
         return provenance if isinstance(provenance, dict) else {}
 
 
@@ -162,8 +170,7 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
     Raises:
         ValueError: an older version has written one of them.
     """
-    notes = sorted(sweep_dir.glob(f"*/{NOTE}"))
-    jobs = [job for note in notes if (job := read_job(note.parent)) is not None]
+    jobs = [job for folder in job_folders(sweep_dir) if (job := read_job(folder)) is not None]
     for job in jobs:
         check_layout(job.folder, job.config)
     begun = {job_name(job.overrides): job for job in sorted(jobs, key=lambda job: job.number)}
@@ -172,9 +179,17 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
     return [begun.get(name) or waiting[name] for name in {**waiting, **begun}]
 
 
+def job_folders(sweep_dir: Path) -> list[Path]:
+    """Return the directories of the jobs that have begun; warns about links out of the sweep."""
+    notes, outside = Folder(sweep_dir).glob(f"*/{NOTE}")
+    for note in outside:
+        warnings.warn(f"{note}: leads out of {sweep_dir}; it is left out", stacklevel=2)
+    return [note.parent for note in notes]
+
+
 def read_plan(sweep_dir: Path) -> Plan:
     """Read the plan of the sweep's last command; an empty plan without one."""
-    said = try_json(sweep_dir / PLAN) or {}
+    said = try_json(sweep_dir / PLAN, _PLAN_SHAPE) or {}
     return Plan(said.get("jobs", []), said.get("sources", ""), said.get("command", []))
 
 
@@ -195,7 +210,7 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
     note = read_note(folder)
     if note is None:
         return None
-    summary = try_json(folder / SUMMARY) or {}
+    summary = _summary(folder)
     if held is None:  # looking takes the lock for an instant: only where it may be held
         held = note["status"] == "running" and is_held(folder, LOCK)
     return Job(
@@ -209,7 +224,18 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
         host=note.get("host", ""),
         config=note.get("config", {}),
         summary=summary,
+        failed_at=note.get("failed_at"),
+        repeated=note.get("repeated", False),
     )
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """Return the contents of a job's summary.json; warns about a malformed one, and omits it."""
+    try:
+        return read_json(folder / SUMMARY, SUMMARY_SHAPE)
+    except ValueError as error:
+        warnings.warn(f"{error}; its values are left out", stacklevel=2)
+        return {}
 
 
 def write_note(folder: Path, note: Mapping[str, Any]) -> None:
@@ -221,11 +247,17 @@ def clear(folder: Path) -> None:
     """Remove what a former attempt left, so that the job starts anew.
 
     Its status file goes last: whatever stops this halfway, the same command can do the rest.
+
+    Raises:
+        ValueError: a folder in it is a link out of it, which may hold what somebody needs.
     """
+    for path in folder.iterdir():
+        if path.is_dir():
+            within(folder, path / "file")
     for path in sorted(folder.iterdir(), key=lambda path: path.name == NOTE):
         if path.name in (LOCK, RUN_LOCK, OUTPUT):
             continue
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import Group
+from gan_runner.runs.printable import printable
 from gan_runner.sweeps.jobs import (
     LOCK,
     NOTE,
@@ -22,6 +24,7 @@ from gan_runner.sweeps.jobs import (
     Job,
     Plan,
     is_held,
+    job_folders,
     read_job,
     read_jobs,
     write_plan,
@@ -47,6 +50,7 @@ class SweepMonitor(threading.Thread):
         self.folder, self.plan, self.pid = folder, plan, os.getpid()
         self._out = sys.stdout  # jobs in this process replace sys.stdout
         self._over = threading.Event()
+        self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self._former = (folder / PLAN).read_bytes() if (folder / PLAN).is_file() else None
         folder.mkdir(parents=True, exist_ok=True)
         write_plan(folder, plan)
@@ -87,12 +91,12 @@ class SweepMonitor(threading.Thread):
         self._over.set()
         self.join()
         if self._former is not None:
-            (self.folder / PLAN).write_bytes(self._former)
+            atomic_write(self.folder / PLAN, self._former, shared=True)
             return
         for name in (PLAN, "multirun.yaml"):
             (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # the folder has other contents
-            for folder in (self.folder, *self.folder.parents[:2]):
+            for folder in self._new_folders:
                 folder.rmdir()
 
     def stop_workers(self) -> None:
@@ -110,8 +114,7 @@ class SweepMonitor(threading.Thread):
     def poll(self) -> None:
         """Print the jobs that have ended since the last poll."""
         ended = []
-        for note in self.folder.glob(f"*/{NOTE}"):
-            folder = note.parent
+        for folder in job_folders(self.folder):
             if self._time(folder) != self._seen.get(folder):
                 job = read_job(folder)
                 if job is not None and job.status not in ("running", "killed"):
@@ -146,7 +149,7 @@ class SweepMonitor(threading.Thread):
 
     def _print(self, text: str) -> None:
         with suppress(BrokenPipeError):  # a closed terminal must not stop the sweep
-            tqdm.write(text, file=self._out)
+            tqdm.write(printable(text), file=self._out)
             self._out.flush()
 
     @staticmethod

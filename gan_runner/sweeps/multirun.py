@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,7 +23,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
-from gan_runner.private_apis import combinations, compose_job, launching, parse_overrides
+from gan_runner.private_hydra import combinations, compose_job, launching, parse_overrides
+from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
 from gan_runner.sweeps.design import design_jobs
 from gan_runner.sweeps.folders import folder_name
@@ -123,7 +123,7 @@ def sweep_session(*, before: Before | None = None, after: After | None = None) -
         if _watch is not None:
             jobs = _watch.finish()
             if after is not None and jobs and (text := after(_watch.folder, jobs)):
-                print(text)
+                echo(text)
     asked = {job_name(overrides) for overrides in _watch.plan.jobs} if _watch else set()
     counted = (job for job in jobs if not asked or job_name(job.overrides) in asked)
     if any(job.status != "completed" for job in counted):
@@ -143,10 +143,10 @@ class SweepCallback(Callback):
         try:
             self._begin(config)
         except OSError as error:
-            print(f"gan-run: hydra.sweep.dir: {error}; name another folder", file=sys.stderr)
+            echo(f"gan-run: hydra.sweep.dir: {error}; name another folder", error=True)
             raise SystemExit(USAGE_ERROR) from error
         except Exception as error:  # Hydra would warn and run the jobs all the same
-            print(f"gan-run: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+            echo(f"gan-run: {type(error).__name__}: {first_line(error)}", error=True)
             raise SystemExit(FAILURE) from error
 
     @staticmethod
@@ -159,9 +159,9 @@ class SweepCallback(Callback):
             reason = changed(folder, plan, config)
         except HydraException:
             return  # the sweeper will meet the same error and end with its message
-        reason = reason or _ill_directed(config)
+        reason = reason or _linked(folder) or _ill_directed(config)
         if reason:
-            print(f"gan-run: {reason}", file=sys.stderr)
+            echo(f"gan-run: {reason}", error=True)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
         if _before is not None:
             with suppress(HydraException):  # likewise; what it leaves is taken back
@@ -178,6 +178,12 @@ def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+def _linked(folder: Path) -> str | None:
+    """Return the first link among the files that Hydra and its launchers write; None without."""
+    links = [folder / name for name in ("multirun.yaml", ".submitit")]
+    return next((f"{path}: is a link; remove it" for path in links if path.is_symlink()), None)
 
 
 def _ill_directed(config: DictConfig) -> str | None:
@@ -237,7 +243,7 @@ def _design(config: DictConfig) -> list[list[str]]:
     try:
         jobs = design_jobs(config, list(config.hydra.overrides.task))
     except ValueError as error:
-        print(f"gan-run: {error}", file=sys.stderr)
+        echo(f"gan-run: {error}", error=True)
         raise SystemExit(USAGE_ERROR) from error
     if jobs:
         _launching.enter_context(launching(jobs))

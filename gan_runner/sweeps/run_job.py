@@ -24,9 +24,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError
+from gan_runner.runs.files import append_text
+from gan_runner.runs.layout import has_checkpoints
+from gan_runner.runs.printable import printable
+from gan_runner.runs.read import SUMMARY, SUMMARY_SHAPE, try_json
+from gan_runner.runs.within import within
 from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
     LOCK,
+    NOTE,
     OUTPUT,
     RUN_LOCK,
     Job,
@@ -61,7 +67,7 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
         UsageError: the directory contains a run that is not part of a sweep.
         Interrupted: a signal has ended the sweep; the state of this job is saved.
     """
-    folder = display_path(HydraConfig.get().runtime.output_dir)
+    folder = _job_folder()
     if current_process().name.startswith(_WORKER):  # the main process forwards Ctrl-C
         signals.ignore(signal.SIGINT)
         signal.signal(signal.SIGTERM, stopped)
@@ -87,15 +93,31 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
     return value
 
 
+def _job_folder() -> Path:
+    """Return the directory of Hydra's job.
+
+    Raises:
+        UsageError: it is a link out of the sweep's directory.
+    """
+    hydra = HydraConfig.get()
+    folder = display_path(hydra.runtime.output_dir)
+    try:
+        within(Path(hydra.sweep.dir), folder / NOTE)
+    except ValueError as error:
+        raise UsageError(str(error), USAGE_ERROR) from error
+    return folder
+
+
 def _run(
     cfg: DictConfig, folder: Path, job: Job | None, *, start: Start, resume: Resume
 ) -> Interrupted | None:
     """Start or resume a job and write its status; return a signal that ended only this job."""
-    resumes = job is not None and job.can_resume
-    if job is not None and not resumes:
-        clear(folder)
     note = _note(cfg)
+    resumes = job is not None and _resumes(job, note)
+    if job is not None and not resumes and not _cleared(folder, note):
+        return None
     write_note(folder, note)
+    before = _stamp(folder)
     try:
         with _output(folder):
             _share_machine(cfg.device)
@@ -104,12 +126,8 @@ def _run(
             else:
                 start(cfg)
     except Exception as error:
-        note |= {"status": "failed", "error": str(error).strip() or type(error).__name__}
-        kept = any(folder.glob("**/checkpoints/step_*.pt"))
-        if resumes and kept:  # keep its checkpoints: the cause may be a disk that is not mounted
-            note |= {"status": "interrupted", "error": f"{note['error']}; or remove {folder}"}
-        elif isinstance(error.__cause__, OSError) and kept:
-            note["status"] = "interrupted"  # the disk is full; the job can be resumed
+        trained = _stamp(folder) != before
+        note |= _failure(folder, job if resumes else None, error, trained=trained)
     except BaseException as stop:
         note |= {"status": "interrupted", "error": type(stop).__name__}
         if not isinstance(stop, Interrupted):
@@ -123,6 +141,53 @@ def _run(
     finally:
         write_note(folder, {**note, "ended": _now()})
     return None
+
+
+def _resumes(job: Job, note: Mapping[str, Any]) -> bool:
+    """Return whether a job goes on; a failed one only with the configuration that it has now."""
+    return job.can_resume and (job.status != "failed" or job.config == note["config"])
+
+
+def _cleared(folder: Path, note: Mapping[str, Any]) -> bool:
+    """Clear a job's directory; where a link forbids it, note the failure and return False."""
+    try:
+        clear(folder)
+    except ValueError as error:
+        failure = {"status": "failed", "error": str(error), "repeated": True}
+        write_note(folder, {**note, **failure, "ended": _now()})
+        return False
+    return True
+
+
+def _stamp(folder: Path) -> tuple[int, int]:
+    """Return what changes when the summary is written, which ends every training."""
+    path = folder / SUMMARY
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else (0, 0)
+
+
+def _failure(
+    folder: Path, resumed: Job | None, error: Exception, *, trained: bool
+) -> dict[str, Any]:
+    """Return the status and error of an attempt that raised an error.
+
+    A resumed job that did not get as far as training keeps its checkpoints: the cause may be a disk
+    that is not mounted. A failed job that fails again at the same step will start anew.
+
+    Args:
+        folder: directory of the job.
+        resumed: the job before this attempt; None if it started anew.
+        error: the error.
+        trained: whether the attempt got as far as training.
+    """
+    message = str(error).strip() or type(error).__name__
+    if has_checkpoints(folder):
+        if resumed is not None and not (resumed.status == "failed" and trained):
+            return {"status": "interrupted", "error": f"{message}; or remove {folder}"}
+        if isinstance(error.__cause__, OSError):  # the disk is full; the job can be resumed
+            return {"status": "interrupted", "error": message}
+    step = (try_json(folder / SUMMARY, SUMMARY_SHAPE) or {}).get("steps")
+    repeated = resumed is not None and resumed.failed_at == step
+    return {"status": "failed", "error": message, "failed_at": step, "repeated": repeated}
 
 
 def _note(cfg: DictConfig) -> dict[str, Any]:
@@ -154,14 +219,14 @@ def _output(folder: Path) -> Iterator[None]:
 
     If jobs run one at a time in this process, the progress bar stays on the terminal.
     """
-    with (folder / OUTPUT).open("a", encoding="utf-8", buffering=1) as file, ExitStack() as stack:
+    with append_text(folder / OUTPUT) as file, ExitStack() as stack:
         stack.enter_context(redirect_stdout(file))
         if not is_launcher():
             stack.enter_context(redirect_stderr(file))
         try:
             yield
         except UsageError as refusal:
-            print(f"gan-run: {refusal}", file=file)
+            print(printable(f"gan-run: {refusal}"), file=file)
             raise
         except Exception:
             traceback.print_exc(file=file)

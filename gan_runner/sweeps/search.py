@@ -20,9 +20,9 @@ def value_of(job: Job | None) -> float:
     """
     if job is None or job.status != "completed":
         return inf
-    tag = job.summary["settings"]["checkpoint_metric"]
+    tag = job.summary.get("settings", {}).get("checkpoint_metric")
     runs = job.summary.get("replicas", {"": job.summary})
-    best = [run["best"].get(tag) for run in runs.values()]
+    best = [run.get("best", {}).get(tag) for run in runs.values()]
     if None in best:
         return inf
     mean = sum(point["value"] for point in best) / len(best)

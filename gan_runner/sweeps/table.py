@@ -13,6 +13,7 @@ from typing import Any
 
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import brief
+from gan_runner.runs.printable import printable
 from gan_runner.runs.tags import columns
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.sweeps.jobs import Job, key_of, value_of
@@ -38,7 +39,7 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job], *, means: Sequence[str] = 
     shared = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
     page += ["", *means] if means else []
-    atomic_write(sweep_dir / "sweep.md", ("\n".join(page) + "\n").encode(), shared=True)
+    atomic_write(sweep_dir / "sweep.md", printable("\n".join(page) + "\n").encode(), shared=True)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -58,7 +59,7 @@ def rows_of(job: Job) -> list[Row]:
     runs: Mapping[str, Any] = job.summary.get("replicas", {"": job.summary})
     rows = []
     for name, run in runs.items():
-        own = {"seed": run["seed"]} if name else {}
+        own = {"seed": run.get("seed", "")} if name else {}
         row = {"job": f"{job.folder.name}/{name}".rstrip("/"), "status": job.status}
         row |= {**overrides, **own}
         if name and job.is_done:
@@ -106,7 +107,7 @@ def line(job: Job, jobs: Sequence[Job]) -> str:
     shown = [f"{key_of(o)}={brief(value_of(o))}" for o in overrides]
     words = [f"{job.status:<11}", " ".join(shown) or job.folder.name]
     rows = rows_of(job)
-    if "steps" in job.summary:
+    if {"steps", "seconds"} <= set(job.summary):
         words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
     words += [f"{_title(key)} {_mean(key, rows)}" for key in _key_columns([job])]
     return "  ".join(words + ([_brief(job.error)] if job.error else []))

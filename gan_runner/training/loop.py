@@ -9,10 +9,11 @@ from typing import Any
 
 from gan_runner.core import StateDict
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import check_new
+from gan_runner.runs.layout import CHECKPOINTS, check_new
 from gan_runner.runs.lock import locked
 from gan_runner.runs.log import write_json
 from gan_runner.runs.progress_picture import write_progress
+from gan_runner.runs.within import check_folders
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.progress import Progress
 from gan_runner.training.recorder import Recorder
@@ -36,18 +37,22 @@ def fit(
 
     Raises:
         ValueError: the folder holds a run, and this is not its continuation; or another process
-            trains into it.
+            trains into it; or a link in it leads elsewhere, or a checkpoint is of other networks.
         OSError: something could not be written. The checkpoints written before are intact.
     """
     run_dir = Path(run_dir)
     folders = [run_dir / run.folder for run in engine.runs]
+    check_folders(run_dir, [run.folder for run in engine.runs])
+    for run, folder in zip(engine.runs, folders, strict=True):
+        check_folders(folder, [CHECKPOINTS, *run.plots])
     with ExitStack() as stack:
         for folder in {run_dir: None, **dict.fromkeys(folders)}:
             stack.enter_context(locked(folder))
+        engine.timer.restart(engine.step)
         if resume_from is None:
             check_new(run_dir)
-        else:
-            _continue(engine, resume_from, run_dir)
+        else:  # before anything is written
+            _load_states(engine, resume_from)
         atomic_write(run_dir / "config.yaml", engine.config.encode())
         schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
@@ -100,17 +105,6 @@ def train(
         recorder.end()
 
 
-def _continue(engine: EngineLike, states: Sequence[StateDict], run_dir: Path) -> None:
-    """Load the states of checkpoints, before anything is written."""
-    try:
-        engine.load_state_dicts(states)
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{run_dir}: its checkpoint is not of the networks in its config.yaml ({first})"
-        ) from error
-
-
 def _recorders(
     engine: EngineLike,
     folders: Sequence[Path],
@@ -118,10 +112,7 @@ def _recorders(
     *,
     resume_from: Sequence[StateDict] | None,
 ) -> list[Recorder]:
-    """Set the engine to where the run starts, and open the record of each run."""
-    engine.timer.restart(engine.step)
-    if resume_from is not None:
-        engine.timer.load_state_dict(resume_from[0]["seconds"], step=engine.step)
+    """Open the record of each run."""
     states: Sequence[StateDict | None] = resume_from or [None] * len(folders)
     return [
         Recorder(run, folder, schedule, engine.timer, step=engine.step, state=state)
@@ -132,6 +123,22 @@ def _recorders(
 _WORST_FIRST = ("failed", "interrupted", "diverged", "completed")
 _COMMON = ("signal", "steps", "seconds", "settings", "accelerate", "versions", "device")
 _EACH = ("status", "steps", "seed", "health", "final", "best")
+
+
+def _load_states(engine: EngineLike, states: Sequence[StateDict]) -> None:
+    """Set the engine to the checkpoints of its runs.
+
+    Raises:
+        ValueError: a checkpoint does not fit the engine.
+    """
+    try:
+        engine.load_state_dicts(states)
+        engine.timer.load_state_dict(states[0]["seconds"], step=engine.step)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"the checkpoint is not of the run in config.yaml ({type(error).__name__}: {first})"
+        ) from error
 
 
 def _combined(

@@ -17,6 +17,7 @@ from gan_runner.core import Nets, Snapshot, StateDict
 from gan_runner.runs.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.log import Meter, RunLog, write_json
+from gan_runner.runs.within import within
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.sampling import generate
 from gan_runner.training.schedule import Schedule
@@ -184,7 +185,8 @@ class Recorder:
         is_best = self.log.best.get(tag, {}).get("step") == self.step
         if is_best and self.first_nonfinite_step is None:
             with self.timer("checkpoints"):
-                save_checkpoint(best_path(self.run_dir), self._with_own(state))
+                path = within(self.run_dir, best_path(self.run_dir))
+                save_checkpoint(path, self._with_own(state))
 
     def _draw(self, nets: Nets) -> None:
         with self.timer("plots"):
@@ -201,7 +203,8 @@ class Recorder:
             return
         with self.timer("checkpoints"):
             self.log.flush()
-            save_checkpoint(checkpoint_path(self.run_dir, self.step), self._with_own(state))
+            path = within(self.run_dir, checkpoint_path(self.run_dir, self.step))
+            save_checkpoint(path, self._with_own(state))
 
     def _with_own(self, state: StateDict) -> StateDict:
         """Add to the engine's state of this run what its record depends on."""

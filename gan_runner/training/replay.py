@@ -31,6 +31,7 @@ from torch import Tensor
 
 from gan_runner.core import Batch, Latent, StateDict
 from gan_runner.runs.checkpoint import load_latest, save_checkpoint
+from gan_runner.runs.within import within
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.recorder import Recorder
 
@@ -104,7 +105,7 @@ def _of_run(stacked: Tensor | None, row: int | None) -> Tensor | None:
 
 
 def _save(run_dir: Path, state: StateDict) -> None:
-    path = diverged_path(run_dir)
+    path = within(run_dir, diverged_path(run_dir))
     if not state["repeated"]:
         warnings.warn(
             f"{path}: step {state['step'] + 1} was not finite, but is when it is repeated; on a GPU"

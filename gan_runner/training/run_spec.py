@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gan_runner.core import Batch, DataSpec, Latent, Metric, Plot
+from gan_runner.runs.layout import check_plot_name
 from gan_runner.runs.log import Monitor
 from gan_runner.training.settings import Settings
 
@@ -30,6 +31,9 @@ class RunSpec:
         folder: of this run inside the directory that is trained into; "" is that directory itself.
         replicas: runs that are trained as one with this one, itself included.
         hyperparameters: the values that TensorBoard compares runs by.
+
+    Raises:
+        ValueError: the name of a plot is not a word; it names a folder.
     """
 
     spec: DataSpec
@@ -46,3 +50,7 @@ class RunSpec:
     folder: str = ""
     replicas: int = 1
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.plots:
+            check_plot_name(name)

@@ -184,7 +184,7 @@ def test_every_number_goes_with_its_card(
         (lambda run: (run / "provenance.json").write_text("{"), "provenance.json is not JSON"),
         (
             lambda run: (run / "provenance.json").write_text('{"a": 1}'),
-            "invalid entry (expected a JSON object for each tag)",
+            "provenance.json: a is missing or not of type dict",
         ),
         (
             lambda run: (run / "metrics.jsonl").write_text('{"a": 1}\n'),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import time
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ import torch
 from PIL import Image
 
 from gan_runner.data import image_folder as module
+from gan_runner.data.cache import Table, cached
+from gan_runner.data.cache import _write as write_table
 from gan_runner.data.image_folder import image_folder
 
 N = 12
@@ -108,8 +113,89 @@ def test_a_damaged_file_is_made_anew(images: Path, tmp_path: Path, damage: bytes
     (file,) = files(cache)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
-    assert equal(load(images, cache), plain)
+    with pytest.warns(UserWarning, match="is not a usable table of images; it is made anew"):
+        assert equal(load(images, cache), plain)
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("place", [-1, -100])
+def test_a_flipped_bit_of_a_table_is_noticed(images: Path, tmp_path: Path, place: int) -> None:
+    """The last byte is one of a label's or a pixel's, whichever stands last in the file."""
+    cache, plain = tmp_path / "cache", load(images, None)
+    load(images, cache)
+    (file,) = files(cache)
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="is made anew"):
+        assert equal(load(images, cache), plain)
+
+
+FORGED: dict[str, Callable[[Table], Table]] = {
+    "floats": lambda t: t._replace(x=t.x.float()),
+    "no images": lambda t: t._replace(x=t.x[:, 0]),
+    "two channels": lambda t: t._replace(x=t.x.expand(-1, 2, -1, -1)),
+    "not square": lambda t: t._replace(x=t.x[..., :4]),
+    "another size": lambda t: t._replace(x=t.x[..., :4, :4]),
+    "few labels": lambda t: t._replace(y=t.y[:3]),
+    "no labels": lambda t: t._replace(y=None),
+    "an unknown label": lambda t: t._replace(y=t.y + 1),
+    "a negative label": lambda t: t._replace(y=t.y - 1),
+    "labels of 32 bits": lambda t: t._replace(y=t.y.int()),
+    "no training set": lambda t: t._replace(facts={**t.facts, "n_train": 0}),
+    "no held-out set": lambda t: t._replace(facts={**t.facts, "n_train": N}),
+    "no number": lambda t: t._replace(facts={**t.facts, "n_train": "9"}),
+    "unnamed classes": lambda t: t._replace(facts={**t.facts, "classes": [1, 2]}),
+    "a list of bad files": lambda t: t._replace(facts={**t.facts, "bad": []}),
+    "no facts": lambda t: t._replace(facts={}),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_table_that_does_not_fit_is_made_anew(
+    how: str, images: Path, tmp_path: Path
+) -> None:
+    """Its hash is right: it is of the file's own contents, which anybody can compute."""
+    cache = tmp_path / "cache"
+    plain = load(images, None, image_size=8)
+    load(images, cache, image_size=8)
+    (file,) = files(cache)
+    table = cached(file, lambda: pytest.fail("made again"))
+    write_table(file, FORGED[how](Table(table.x.clone(), table.y.clone(), table.facts)))
+    with pytest.warns(UserWarning, match="is not a usable table of images; it is made anew"):
+        assert equal(load(images, cache, image_size=8), plain)
+
+
+def test_archives_of_equal_checksums_have_tables_of_their_own(tmp_path: Path) -> None:
+    """Of equal names, sizes and CRC-32: four bytes behind the end of a PNG reach any checksum."""
+    target = 0x1234ABCD
+    for name, level in (("dark", 0), ("bright", 255)):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for k in range(4):
+                content = io.BytesIO()
+                image = Image.fromarray(np.full((8, 8), level, np.uint8))
+                image.save(content, "png", compress_level=0)
+                archive.writestr(f"{k}.png", with_checksum(content.getvalue(), target))
+    archives = [zipfile.ZipFile(tmp_path / f"{name}.zip") for name in ("dark", "bright")]
+    facts = [{(i.filename, i.CRC, i.file_size) for i in a.infolist()} for a in archives]
+    assert facts[0] == facts[1] and {crc for _, crc, _ in facts[0]} == {target}
+    for name, level in (("dark", 0), ("bright", 255)):
+        data = image_folder(path=str(tmp_path / f"{name}.zip"), cache=str(tmp_path / "cache"))
+        assert set(data.train.x.flatten().tolist()) == {level}
+
+
+def with_checksum(content: bytes, target: int) -> bytes:
+    """Append four bytes, so that the CRC-32 is `target`: the register is run backwards."""
+    # zlib's table: the register after one byte of a message that begins with the register 0.
+    steps = [zlib.crc32(bytes([k]), 0xFFFFFFFF) ^ 0xFFFFFFFF for k in range(256)]
+    by_top = {step >> 24: k for k, step in enumerate(steps)}
+    register = target ^ 0xFFFFFFFF
+    for _ in range(4):
+        k = by_top[register >> 24]
+        register = ((register ^ steps[k]) << 8 & 0xFFFFFFFF) | k
+    end = content + (register ^ zlib.crc32(content) ^ 0xFFFFFFFF).to_bytes(4, "little")
+    assert zlib.crc32(end) == target
+    return end
 
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(images: Path, tmp_path: Path) -> None:

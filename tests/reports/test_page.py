@@ -343,6 +343,24 @@ def opened(chromium: Any) -> Iterator[Callable[..., Page]]:
     assert chromium.execute_script("return window.pwned === undefined")
 
 
+@pytest.mark.parametrize("score", [1e17, 1e300, 2.0**53, -1e17])
+def test_the_axes_of_huge_values_end(
+    opened: Callable[..., Page], tmp_path: Path, score: float
+) -> None:
+    """Above 2^53, counting up stands still."""
+    folder = study_dir(tmp_path / "study")
+    text = (folder / "results.csv").read_text()
+    (folder / "results.csv").write_text(text.replace(",8.0,", f",{score},"))
+    log(folder / "runs" / "0_ns_gan", **{"wasserstein/critic": score})
+    report_main([str(folder)])
+    page = opened(folder / "report.html")
+    for low, high in ((score, score), (score, score + 1), (0.0, score), (-abs(score), abs(score))):
+        count = page.run("return ticks(arguments[0], arguments[1], 10).length", low, high)
+        assert count <= 20, (low, high)
+    assert page.run("return ticks(0, 1, 10).length") == 11
+    assert len(page.names) == 7
+
+
 def test_rows_sort(study: Path, opened: Callable[..., Page]) -> None:
     shown = opened(study)
     assert shown.names == ["0", "1", "2", "3", "10", "11", "DCGAN baseline"]

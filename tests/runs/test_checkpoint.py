@@ -27,7 +27,15 @@ STATE = {
     "betas": (0.5, 0.9),
     "nothing": None,
     "seconds": {"total": 1.5},
-}
+    **{
+        key: {}
+        for key in (
+            "generator", "critic", "average", "generator_optimizer", "critic_optimizer", "stream",
+            "random", "mode", "meter", "health",
+        )
+    },
+    "shape": [2], "n_classes": 0, "replicas": 1, "incident": None,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -78,6 +86,30 @@ def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
         prune(tmp_path, keep=2)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["step_00000009.pt", "step_00000010.pt"]
+
+
+def test_other_files_are_neither_pruned_nor_the_newest(tmp_path: Path) -> None:
+    for step in (1, 100_000_000, 99_999_999):  # nine digits sort before eight as text
+        save_checkpoint(checkpoint_path(tmp_path, step), {**STATE, "step": step})
+    own = ["step_best_so_far.pt", "step_00000001_before_lr_change.pt", "step_3.pt",
+           "step_000000007.pt", "step_00000008.pt.bak", "step_\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668.pt"]  # fmt: skip
+    for name in own:
+        save_checkpoint(tmp_path / "checkpoints" / name, STATE)
+    (tmp_path / "checkpoints" / "step_00000009.pt").mkdir()
+    assert load_latest([tmp_path])[0]["step"] == 100_000_000
+    prune(tmp_path, keep=1)
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {*own, "step_100000000.pt", "step_00000009.pt"}
+
+
+def test_nothing_is_pruned_through_a_link(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint(checkpoint_path(tmp_path / "other", step), STATE)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to("../other/checkpoints")
+    with pytest.raises(ValueError, match="checkpoints: leads out of"):
+        prune(tmp_path / "run", keep=1)
+    assert len(list((tmp_path / "other" / "checkpoints").iterdir())) == 3
 
 
 def damage(path: Path, how: str) -> None:

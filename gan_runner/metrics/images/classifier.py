@@ -33,6 +33,7 @@ _LEAST = 45_000  # images to train on at least, for small data sets
 _MOST_EPOCHS = 30  # of small data sets
 _OF_SCALE = 10_000  # training images that the scale of the features is computed from
 _AT_ONCE = 1000  # images per batch without gradients
+_ROUNDING = 1e-3  # of an accuracy, on another device than the one that it was computed on
 
 
 class ConvNet(nn.Module):
@@ -126,26 +127,46 @@ def classifier_network(
     residual = device.type == "cuda"  # on a CPU it would take hours
     path = folder / f"{_content_hash(dataset)}{'_residual' * residual}.safetensors"
     network = seeded_net(spec.shape, spec.n_classes, seed=_SEED, residual=residual).to(device)
-    accuracy = _load(network, path)
+    accuracy = _load(network, path, dataset.heldout)
     if accuracy is None:
-        with _alone(path):
-            accuracy = _load(network, path)  # another process may have trained it meanwhile
+        with _alone(path):  # another process may have trained it meanwhile
+            accuracy = _load(network, path, dataset.heldout)
             if accuracy is None:
                 accuracy = _make(network, dataset, path, device)
     return network.eval().requires_grad_(False), accuracy
 
 
-def _load(network: ConvNet, path: Path) -> float | None:
-    """Load weights from a file and return the accuracy, or None if the file is not usable."""
+def _load(network: ConvNet, path: Path, heldout: Batch) -> float | None:
+    """Load weights from a file and return the accuracy; None, and no change, if it is not usable.
+
+    The accuracy is computed again. The one in the file is returned if they agree up to rounding, so
+    that the same classifier has the same provenance on every device.
+    """
     tensors, facts = read_tensors(path) or ({}, {})
+    expected, own = facts.get("accuracy"), network.state_dict()
+    if _shapes(tensors) != _shapes(own) or not isinstance(expected, float):
+        return None
     if facts.get("weights") != hash_of_weights(tensors):
         return None
+    initial = {name: tensor.clone() for name, tensor in own.items()}
     network.load_state_dict(tensors)
-    return float(facts["accuracy"])
+    device = next(network.parameters()).device
+    found = accuracy_of(network.eval(), heldout, device=device)
+    tolerance = max(1 / len(heldout.x), _ROUNDING)
+    if abs(found - expected) <= tolerance:
+        return expected
+    network.load_state_dict(initial)
+    return None
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (tensor.dtype, tensor.shape) for name, tensor in weights.items()}
 
 
 def _make(network: ConvNet, dataset: Dataset, path: Path, device: torch.device) -> float:
     """Train a network, cache the weights in a file, and return the accuracy."""
+    if path.exists():
+        warnings.warn(f"{path} is not a usable classifier; it is trained anew", stacklevel=3)
     train(network, dataset.train, device=device)
     normalise(network, dataset.train, device=device)
     accuracy = accuracy_of(network, dataset.heldout, device=device)

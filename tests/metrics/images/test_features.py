@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import pickle
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -16,10 +20,13 @@ from torch import nn
 from gan_runner.core import Batch, Dataset, DataSpec, to_unit
 from gan_runner.data.digits import digits
 from gan_runner.metrics.images import classifier as making
+from gan_runner.metrics.images import inception as module
 from gan_runner.metrics.images.features import classifier, features_of, inception, random
 from gan_runner.metrics.images.residual import augmented
+from gan_runner.runs.tensors import read_tensors, save_safetensors
 
 CPU = torch.device("cpu")
+PUBLISHED = "weights-inception-2015-12-05-6726825d.pth"
 
 
 def squares(count: int = 64) -> Dataset:
@@ -86,6 +93,32 @@ def test_a_damaged_classifier_is_made_again(
     flipped = whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:]
     file.write_bytes({"cut": whole[:-100], "flip": flipped, "empty": b""}[damage])
     assert classifier(squares(), cache=tmp_path).weights == first.weights
+    assert len(trained) == 2
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("forged", ["weights", "accuracy", "shapes", "types", "facts"])
+def test_a_forged_classifier_is_made_again(forged: str, tmp_path: Path, trained: list[int]) -> None:
+    """The hash is right: it is of the file's own contents, which anybody can compute."""
+    first = classifier(squares(), cache=tmp_path)
+    (file,) = tmp_path.rglob("*.safetensors")
+    whole = file.read_bytes()
+    tensors, facts = read_tensors(file)
+    if forged == "weights":
+        tensors["classes.weight"] = -tensors["classes.weight"]
+    elif forged == "accuracy":
+        facts["accuracy"] = 0.5
+    elif forged == "shapes":
+        tensors = {"x": torch.zeros(3)}
+    elif forged == "types":
+        tensors = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+    hashed = {name: tensor.float() for name, tensor in tensors.items()}
+    facts = {**facts, "weights": making.hash_of_weights(hashed)}
+    metadata = {"facts": json.dumps([1] if forged == "facts" else facts)}
+    save_safetensors(file, tensors, metadata)
+    with pytest.warns(UserWarning, match="not a usable classifier; it is trained anew"):
+        again = classifier(squares(), cache=tmp_path)
+    assert (again.weights, again.accuracy) == (first.weights, first.accuracy)
     assert len(trained) == 2
     assert file.read_bytes() == whole
 
@@ -225,18 +258,89 @@ def test_a_file_of_weights_cannot_execute_anything(
     assert not (tmp_path / "executed").exists()
 
 
-def test_inception_without_a_network_or_its_package_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
+def test_published_weights_cannot_execute_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither with another hash nor, for a file made to have these first digits, with that one."""
+    pytest.importorskip("torch_fidelity")
+    monkeypatch.setenv("EXECUTED", str(tmp_path / "executed"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / PUBLISHED
+    path.parent.mkdir(parents=True)
+    path.write_bytes(pickle.dumps(_Executed(), protocol=2))
+    with pytest.raises(
+        ValueError, match=r"SHA-256 does not begin with 6726825d\); remove"
+    ) as error:
+        inception(None)
+    assert "\n" not in str(error.value)
+    own = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    monkeypatch.setattr(module, "_HASH_PREFIX", own)
+    with pytest.raises(ValueError, match="does not hold the published weights") as error:
+        inception(None)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_weights_that_change_after_they_were_read_have_no_effect(
+    inception_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXECUTED", str(tmp_path / "executed"))
+    torch.save({"weight": _Executed()}, tmp_path / "evil.pth")
+    expected = inception(str(inception_file)).weights
+    link, load, loaded = tmp_path / "weights.pth", torch.load, []
+    link.symlink_to(inception_file)
+
+    def swapped(*args: object, **options: object) -> object:
+        content = load(*args, **options)  # type: ignore[arg-type]
+        loaded.append(content)
+        link.unlink()
+        link.symlink_to(tmp_path / "evil.pth")
+        return content
+
+    monkeypatch.setattr(torch, "load", swapped)
+    assert inception(str(link)).weights == expected
+    assert len(loaded) > 1 and link.resolve().name == "evil.pth"
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_download_with_another_hash_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    (tmp_path / PUBLISHED).write_bytes(b"not the published file")
+    monkeypatch.setattr(published, "URL_INCEPTION_V3", (tmp_path / PUBLISHED).as_uri())
+    with pytest.raises(ValueError, match=r"published weights \(invalid hash value"):
+        inception(None)
+    assert list((tmp_path / "home" / "hub" / "checkpoints").iterdir()) == []
+
+
+def test_published_weights_are_downloaded_once(
+    inception_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(published, "URL_INCEPTION_V3", inception_file.as_uri())
+    digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()
+    monkeypatch.setattr(module, "_HASH_PREFIX", digest[:8])
+    first = inception(None)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("again"))
+    assert inception(None).weights == first.weights == inception(str(inception_file)).weights
+
+
+def test_inception_without_a_network_or_its_package_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_fidelity")
 
     def unreachable(*_: object, **__: object) -> None:
         raise URLError("no network")
 
-    monkeypatch.setattr(published, "load_state_dict_from_url", unreachable)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(ValueError, match=r"cannot be downloaded .*metrics.images.weights=FILE"):
         inception(None)
-    monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     with pytest.raises(ValueError, match="pip install torch-fidelity"):
         inception(None)
 
