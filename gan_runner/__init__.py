@@ -4,6 +4,7 @@ engine = gan_runner.build(gan_runner.compose("dataset=gaussians8", "model=mlp"))
 logs = [engine.train_step() for _ in range(100)]  # no files
 gan_runner.fit(engine, "my_run")                   # a run directory, to the last step
 model = gan_runner.load("my_run")                  # the trained networks
+rows = gan_runner.read("my_sweep")                 # settings and values of each run
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ _HOMES = {
     "build": "gan_runner.builder",
     "fit": "gan_runner.training.loop",
     "load": "gan_runner.restore",
+    "read": "gan_runner.runs.rows",
 }
-__all__ = ["build", "compose", "fit", "load"]  # noqa: F822  found by __getattr__
+__all__ = ["build", "compose", "fit", "load", "read"]  # noqa: F822  found by __getattr__
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -150,7 +150,7 @@ def _context(
     return EvalContext(
         dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
         categories=categories(objective.prior), code=code_dim(objective.prior),
-        samples=settings.num_eval_samples,
+        samples=settings.num_eval_samples, critic_tag=objective.critic_tag,
     )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+CRITIC_W, CRITIC_GAP = "wasserstein/critic", "critic/gap"
+
 
 class Batch(NamedTuple):
     """Samples and, where the data has classes, their labels; of generated ones also their noise.
@@ -152,16 +154,14 @@ class EvalContext:
     """Constants of a run that metrics and plots are built from.
 
     Attributes:
-        dataset: all of it as it is stored: pixels are uint8 (see `to_unit`), and it may lie on
-            another device than the players.
+        dataset: as it is stored: uint8 pixels (see `to_unit`), perhaps on another device.
         heldout: the reference samples of all metrics, float32, on the players' device.
         batch_size: of training; a critic with batch norm wants it kept.
-        seed: of the metrics' own random numbers.
-        device: the players'.
+        seed: of the metrics' own random numbers; device: the players'.
         categories: values of the categorical code that the noise begins with; 0: there is none.
-        samples: number of each generator's samples in a snapshot; 0: as many as are held out.
-        code: coordinates of the noise that the whole code takes, the categorical one and numbers in
-            [-1, 1]; the others are Gaussian.
+        samples: of each generator in a snapshot; 0: as many as are held out.
+        code: number of coordinates of the noise that belong to the code.
+        critic_tag: tag of the critic's estimate on training batches.
     """
 
     dataset: Dataset
@@ -172,6 +172,7 @@ class EvalContext:
     categories: int = 0
     samples: int = 0
     code: int = 0
+    critic_tag: str = CRITIC_W
 
     @property
     def spec(self) -> DataSpec:
@@ -223,8 +224,7 @@ class Snapshot:
 Provenance = Mapping[str, Any]
 """The settings that a number depends on; numbers of unlike settings do not compare.
 
-Two keys are for display: `better` ("higher", "lower" or "neither"), and `beside`, the tag in whose
-chart the number is drawn as well.
+For display: `better` ("higher", "lower", "neither") and `beside`, the tag whose chart shows it.
 """
 
 

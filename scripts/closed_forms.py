@@ -134,7 +134,7 @@ def at_optimum(objective: Objective, critic: nn.Module, theta: float, *, lr: flo
         optimizer.step()
         schedule.step()
     logs = objective.critic_loss(critic, line(0.0), line(theta)).logs
-    return logs["wasserstein/critic"].item()
+    return logs[objective.critic_tag].item()
 
 
 def lines_estimate(objective: Objective, theta: float) -> dict[str, float]:

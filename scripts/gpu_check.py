@@ -232,7 +232,7 @@ def jobs(folder: Path) -> dict[str, Any]:
         lines = log.read_text().splitlines()
         if lines:
             last = json.loads(lines[-1])
-            wanted = ("step", "speed/steps_per_second", "wasserstein/critic")
+            wanted = ("step", "speed/steps_per_second", "wasserstein/critic", "critic/gap")
             points[log.parent.name] = {key: last.get(key) for key in wanted}
     if not points:
         raise ValueError("no job has logged a point")

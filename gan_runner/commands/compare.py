@@ -16,8 +16,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
-from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs
+from gan_runner.commands.selection import add_budget, add_over
+from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs, records_of
+from gan_runner.runs.groups import SEED, grouped
 from gan_runner.runs.printable import echo
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.text_tables import aligned, csv_text
@@ -39,19 +42,41 @@ def main(arguments: list[str] | None = None) -> None:
                 f"{tag}: {text}; these runs are not comparable; pass --unlike to compare anyway"
                 + (f" ({len(unlike)} tags differ)" if len(unlike) > 1 else "")
             )
-        which = [options.only] if options.only else list(WHICH)
-        rows = list(numbers(runs, tags, which))
-        if options.csv:
-            _write_csv(options.csv, rows)
-        if options.json:
-            options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        shown = _side_by_side(runs, tags, unlike, options)
     except (ValueError, OSError) as error:
         echo(f"gan-compare: {error}", error=True)
         sys.exit(2)
     try:
-        echo(table(runs, tags, which=which, unlike=unlike), flush=True)
+        echo(shown, flush=True)
     except BrokenPipeError:  # the reader closed the pipe, as in gan-compare ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _side_by_side(
+    runs: Sequence[Run],
+    tags: Sequence[str],
+    unlike: Mapping[str, str],
+    options: argparse.Namespace,
+) -> str:
+    """Return the table of runs or of groups of runs; write the files that the options name."""
+    if options.over or options.at:
+        groups = grouped(records_of(runs), options.over or SEED)
+        rows = list(group_rows(groups, tags, options.at))
+        if options.csv:
+            lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+            options.csv.write_text(csv_text(lines, line_end="\r\n"), encoding="utf-8", newline="")
+        shown = group_table(groups, tags, options.at)
+        marked = "\n".join(f"* {tag}: {text}" for tag, text in unlike.items())
+        shown = f"{shown}\n{marked}".rstrip()
+    else:
+        which = [options.only] if options.only else list(WHICH)
+        rows = list(numbers(runs, tags, which))
+        if options.csv:
+            _write_csv(options.csv, rows)
+        shown = table(runs, tags, which=which, unlike=unlike)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return shown
 
 
 def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
@@ -107,7 +132,7 @@ def table(
     unlike = unlike or {}
     labels = [f"{tag} *" if tag in unlike else tag for tag in tags]
     columns = [_column(run, tags, which) for run in runs]
-    head = [["", *(run.name for run in runs)], ["", *(run.state for run in runs)]]
+    head = [["", *(run.label or run.name for run in runs)], ["", *(run.state for run in runs)]]
     keys = [[key, *values] for key, values in differing([run.config for run in runs]).items()]
     body = [["", *(column[0] for column in columns)]]
     body += [
@@ -116,6 +141,7 @@ def table(
     ]
     lines = aligned([*head, *keys, [""] * (len(runs) + 1), *body], gap=3)
     notes = [f"* {tag}: {text}" for tag, text in unlike.items()]
+    notes += [f"{run.label}: {run.name}" for run in runs if run.label not in ("", run.name)]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
@@ -158,13 +184,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gan-compare", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN_DIR",
-        help="directory of a gan-run; a directory with replicas adds each replica",
+        help="directory of a gan-run; a directory with replicas or jobs adds each of them",
     )  # fmt: skip
     parser.add_argument(
         "--tags", type=lambda text: text.split(","), default=[], metavar="TAG,TAG",
         help="tags to compare, such as jsd/probe or 'images/*' (default: all but losses, gradient"
         " norms and speeds)",
     )  # fmt: skip
+    add_over(parser)
+    add_budget(parser)
     parser.add_argument(
         "--unlike", action="store_true", help="compare even if provenance differs; mark those lines"
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gan_runner.commands.verdict import verdict
 from gan_runner.config.targets import checked_prefix
 from gan_runner.runs.printable import echo
 
@@ -51,11 +52,16 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
         if preview := image_to_ansi(images[-1], width=80, share=0.3):
             print(preview)
     echo(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
+    for place, text in enumerate(verdict(summary, run_dir)):
+        echo(f"  {'result' if not place else '':<10}  {text}")
     echo(f"  health      {health(summary, run_dir)}")
     if summary["accelerate"]["iterations_per_second"]:
         echo(f"  executed    {_mode(summary['accelerate'])}")
     if images:
-        echo(f"  samples     {images[-1]}")
+        from gan_runner.runs.progress_picture import NAME
+
+        moving = f", all of them {first / NAME}" if (first / NAME).is_file() else ""
+        echo(f"  samples     {images[-1]}{moving}")
     echo(f"  TensorBoard tensorboard --logdir {run_dir}")
     echo(f"  more        gan-sample {first} --count 100 --out samples.png")
 

@@ -23,8 +23,10 @@ from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageErr
 from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
+from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_new, remove_if_empty
 from gan_runner.runs.printable import echo
+from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
 
@@ -54,9 +56,15 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     except BaseException:
         remove_if_empty(run_dir)
         raise
+    _save_command(run_dir)
     chosen = group_choices()
     _print_header(" ".join(f"{g}={chosen[g]}" for g in _GROUPS if g in chosen), engine, run_dir)
     return _fit(engine, run_dir)
+
+
+def _save_command(run_dir: Path) -> None:
+    """Write the overrides of the command line, for `runs.rows`."""
+    atomic_write(run_dir / COMMAND, command_text(task_words()))
 
 
 def resume(arguments: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from string import Template
 import hydra
 from omegaconf import OmegaConf, open_dict
 
+from gan_runner.commands.group_help import group_help
 from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.private_hydra import command_line_flags
@@ -23,9 +24,12 @@ def usage(arguments: Sequence[str]) -> str:
     """Return the text of --help: the template in conf/config.yaml with its fields substituted.
 
     Hydra would substitute them too, but takes half a second to list about sixty groups of its own.
-    With flags besides --help, such as --config-dir, Hydra prints the text.
+    With flags besides --help, such as --config-dir, Hydra prints the text. A group's name among the
+    arguments asks for the help of that group.
     """
     overrides = [argument for argument in arguments if not argument.startswith("-")]
+    if any("=" not in argument for argument in overrides):
+        return group_help(overrides)
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
     template = Template(cfg.hydra.help.template)

@@ -249,7 +249,10 @@ def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> 
     checkpoint_metric = settings.checkpoint_metric
     if checkpoint_metric == "auto":
         return replace(settings, checkpoint_metric=deciding(measured))
-    logged = {*measured, *objective.tags, *_ALWAYS_LOGGED}
+    others = {
+        tag for tag in (*objective.tags, *_ALWAYS_LOGGED) if record_of(tag).better != "neither"
+    }
+    logged = {*measured, *others}
     if checkpoint_metric is not None and checkpoint_metric not in logged:
         raise ValueError(
             f"trainer.checkpoint_metric={checkpoint_metric} is not logged by this run; choose one"

@@ -18,6 +18,7 @@ from gan_runner.config import compatibility
 from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Nets, forward_without_buffer_updates
 from gan_runner.models import ensemble
+from gan_runner.models.norms import has_spectral_norm
 from gan_runner.objectives.objective import Objective
 
 _DIRECTIVES = ("_target_", "_partial_")
@@ -64,6 +65,8 @@ def networks(
     generator = generator_of(model["generator"], objective, spec)
     torch.manual_seed(seeds["critic"])
     critic = critic_of(model["critic"], objective, spec)
+    if has_spectral_norm(critic):
+        objective.note_lipschitz_critic()
     torch.manual_seed(seeds["heads"])
     add_heads(critic, objective, latent_dim=latent_dim_of(generator), spec=spec)
     average = deepcopy(generator).eval().requires_grad_(False)

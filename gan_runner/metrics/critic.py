@@ -17,12 +17,12 @@ from gan_runner.core import (
 
 
 class CriticOnHeldOut:
-    """`wasserstein/critic_heldout` and `critic/input_gradient_norm`.
+    """`wasserstein/critic_heldout` or `critic/gap_heldout`, and `critic/input_gradient_norm`.
 
     The first is E f(x) - E f(G(z)) on held-out data and the current (raw) generator, in float32 and
-    without input noise. `wasserstein/critic` is the same quantity on training batches. It is the
-    mean over the steps since the last logged point, each step before its update. While both
-    networks change slowly, the gap between the two tags is the critic's overfitting.
+    without input noise. Its tag follows the objective's `critic_tag`, which is the same quantity on
+    training batches: the mean over the steps since the last logged point, each step before its
+    update. While both networks change slowly, the two differ by the critic's overfitting.
     The second is E |grad f(x_hat)|_2 at x_hat = eps x + (1 - eps) G(z), eps ~ U[0, 1]. The gradient
     penalty of WGAN-GP would hold it at 1.
 
@@ -30,11 +30,12 @@ class CriticOnHeldOut:
     """
 
     def __init__(self, context: EvalContext) -> None:
+        self.tag = f"{context.critic_tag}_heldout"
         self.batch_size, self.seed = context.batch_size, context.seed
         about = {"generator": "raw", "batch": context.batch_size, "seed": context.seed}
         provenance = {**context.reference, **about}
         self.provenance = {
-            "wasserstein/critic_heldout": {**provenance, "beside": "wasserstein/critic"},
+            self.tag: {**provenance, "beside": context.critic_tag},
             "critic/input_gradient_norm": provenance,
         }
 
@@ -51,7 +52,7 @@ class CriticOnHeldOut:
             r = scores(critic, x, y, batch_size=size).mean()
             f = scores(critic, fake, labels, batch_size=size).mean()
         return {
-            "wasserstein/critic_heldout": (r - f).item(),
+            self.tag: (r - f).item(),
             "critic/input_gradient_norm": slopes(critic, x_hat, y, batch_size=size).mean().item(),
         }
 

@@ -11,6 +11,7 @@ from torch import nn
 from gan_runner.objectives.requires import requires
 
 
+@requires(bounds_slope=True)
 @torch.no_grad()
 def clip_weights(critic: nn.Module, *, c: Annotated[float, Gt(0)] = 0.01) -> None:
     """Project every parameter onto [-c, c], norm scales too. Arjovsky et al. 2017, Algorithm 1."""
@@ -18,7 +19,7 @@ def clip_weights(critic: nn.Module, *, c: Annotated[float, Gt(0)] = 0.01) -> Non
         parameter.clamp_(-c, c)
 
 
-@requires(per_sample_scores=True, no_feature_norm=True)
+@requires(per_sample_scores=True, no_feature_norm=True, bounds_slope=True)
 @torch.no_grad()
 def project_frobenius(critic: nn.Module, *, radius: Annotated[float, Gt(0)] = 1.0) -> None:
     """Project each matrix and kernel onto the ball |W|_F <= radius; biases stay as they are.

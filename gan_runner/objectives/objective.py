@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_runner.core import Batch, Critic, HasParameters, Latent, Loss
+from gan_runner.core import CRITIC_GAP, CRITIC_W, Batch, Critic, HasParameters, Latent, Loss
 from gan_runner.objectives.instance_noise import InstanceNoise
 from gan_runner.objectives.losses import wasserstein_estimate
 from gan_runner.objectives.priors import gaussian
@@ -48,6 +48,8 @@ class Objective:
     Attributes:
         generators: networks that the builder makes for the generator; see `bayesian`.
         critics: networks that it makes for the critic.
+        critic_tag: tag of E f(x) - E f(G(z)): `wasserstein/critic` if the critic is Lipschitz by a
+            penalty, a constraint or spectral norm, else `critic/gap`, a number without a scale.
     """
 
     generators: int = 1
@@ -77,7 +79,10 @@ class Objective:
         self.critic_terms = _present(critic_terms)
         self.generator_terms = _present(generator_terms)
         self.constraint = constraint
-        self.estimates = {"wasserstein/critic": wasserstein_estimate, **(estimates or {})}
+        self._estimates = dict(estimates or {})
+        bounding = (*self.critic_terms.values(), constraint)
+        bounded = any(requirements_of(part).bounds_slope for part in bounding)
+        self.critic_tag = CRITIC_W if bounded else CRITIC_GAP
         self.n_critic, self.n_generator = n_critic, n_generator
         self.prior, self.heads = prior, dict(heads or {})
         self._compares = requirements_of(generator_loss).real_scores
@@ -103,6 +108,15 @@ class Objective:
         function: Callable[..., Any] = terms[name]
         terms[name] = partial(function, weight=weight)
         return weight
+
+    @property
+    def estimates(self) -> dict[str, CriticLoss]:
+        """Return the estimates of both players' distance by tag, that of the critic first."""
+        return {self.critic_tag: wasserstein_estimate, **self._estimates}
+
+    def note_lipschitz_critic(self) -> None:
+        """Take note that the critic itself is Lipschitz, as with spectral norm."""
+        self.critic_tag = CRITIC_W
 
     @property
     def per_sample_parts(self) -> list[str]:

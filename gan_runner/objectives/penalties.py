@@ -21,7 +21,7 @@ from gan_runner.objectives.requires import requires
 NonNegative = Annotated[float, Ge(0)]
 
 
-@requires(per_sample_scores=True)
+@requires(per_sample_scores=True, bounds_slope=True)
 def gradient_penalty(
     critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
 ) -> Tensor:
@@ -40,7 +40,7 @@ def gradient_penalty(
     return weight * (norms - 1).square().mean()
 
 
-@requires(per_sample_scores=True)
+@requires(per_sample_scores=True, bounds_slope=True)
 def lipschitz_penalty(
     critic: Critic, real: Batch, fake: Batch, *, weight: NonNegative = 10.0
 ) -> Tensor:

@@ -15,19 +15,26 @@ from gan_runner.runs.images import rgb_image
 
 OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
 GRID = 10  # images per side
-_MIN_SIDE = 24  # pixels; smaller images are enlarged by an integer factor, to be visible
+_MIN_GRID = 400  # pixels of a grid's longer side; smaller grids are enlarged, to be readable
+_PADDING = 2  # pixels between images
 _POINTS = 1000
 _CONTOURS = 100  # points per side at which the critic is evaluated
 
 
 def image_grid(images: Tensor, *, columns: int = GRID) -> np.ndarray:
-    """Arrange images (N, C, H, W) in [-1, 1] row by row in a grid; small images are enlarged."""
+    """Arrange images (N, C, H, W) in [-1, 1] row by row in a grid.
+
+    Pixels of small images are repeated, by the least whole factor with which the grid's longer side
+    has `_MIN_GRID` pixels.
+    """
     from torchvision.utils import make_grid
 
     pixels = ((images.detach().cpu().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    factor = max(1, -(-_MIN_SIDE // min(pixels.shape[2:])))
+    shown = min(columns, len(pixels))
+    sides = shown * pixels.shape[3], -(-len(pixels) // shown) * pixels.shape[2]
+    factor = max(1, -(-_MIN_GRID // max(sides)))
     pixels = pixels.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    grid = make_grid(pixels, nrow=columns, padding=2, pad_value=127)
+    grid = make_grid(pixels, nrow=columns, padding=_PADDING, pad_value=127)
     return grid[:3].permute(1, 2, 0).contiguous().numpy()
 
 

@@ -17,9 +17,11 @@ from gan_runner.reports import study, sweep
 from gan_runner.reports.typeset import typeset
 from gan_runner.studies import table
 
-SCRIPTS = ("dom.js", "charts.js", "rows.js", "report.js")
+SCRIPTS = ("dom.js", "charts.js", "groups.js", "rows.js", "report.js")
 STYLES = ("report.css", "rows.css")
-_FOR_THE_TEMPLATE = {"sections", "labels", "interval", "facts", "progress", "title", "noun"}
+_FOR_THE_TEMPLATE = {
+    "sections", "labels", "interval", "facts", "progress", "title", "noun", "means",
+}  # fmt: skip
 
 
 def render(folder: Path) -> str:
@@ -53,7 +55,9 @@ def as_script(content: Any) -> str:
 
 def _without(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content that the scripts need; the template renders the rest as text."""
-    kept = {key: value for key, value in content.items() if key not in _FOR_THE_TEMPLATE}
+    kept = {
+        key: value for key, value in content.items() if key not in {*_FOR_THE_TEMPLATE, "means"}
+    }
     return kept | {"noun": content["noun"]}
 
 

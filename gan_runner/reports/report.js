@@ -70,6 +70,7 @@ function start() {
   const state = { place: 0, threshold: () => (study && study.thresholds.length ? study.thresholds[state.place].threshold : 0), choose: () => {} };
   rows.forEach((row, i) => Object.assign(row, { id: i, detail: null, scores: row.runs.map((_, k) => row.cells[`score_${k}`]) }));
   themes();
+  showTogether(data);
   if (study && study.thresholds.length) state.place = nearest(study.thresholds, 5);
   const table = rowTable(data, state);
   state.open = table.open;

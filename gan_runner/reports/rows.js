@@ -118,7 +118,7 @@ function head(columns, sort) {
   const groups = el("tr", { class: "groups" }, el("td", { colspan: 2 }));
   const names = el("tr", {}, el("th", { scope: "col", class: "thumbs" }, el("span", { class: "hidden" }, "samples")));
   columns.forEach((column, i) => {
-    const button = el("button", { type: "button", onclick: () => sort(column) }, breakable(column.label), el("i", { "aria-hidden": "true" }));
+    const button = el("button", { type: "button", title: column.meaning, onclick: () => sort(column) }, breakable(column.label), el("i", { "aria-hidden": "true" }));
     const cell = el("th", { scope: "col", "data-key": column.key, class: column.type, "aria-sort": "none" }, button);
     if (i === 0) names.prepend(cell);
     else names.append(cell);

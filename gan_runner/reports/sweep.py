@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.reports.curves import in_order, is_measure
+from gan_runner.reports.groups import together
 from gan_runner.reports.runs import Budget, show
 from gan_runner.runs.read import SUMMARY, try_json
 from gan_runner.runs.tags import columns as default_columns
+from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
 from gan_runner.studies.study_files import natural, number, read_rows
+from gan_runner.sweeps.jobs import read_jobs
+from gan_runner.sweeps.table import key_tags
 
 Line = dict[str, str]
 
@@ -21,6 +25,8 @@ _RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
 _ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
 _OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
 _VALUES = 6  # values of a run shown as columns; the opened row shows all
+_ARROWS = {"lower": "\u2193", "higher": "\u2191"}
+_FEW = 12  # a column with more distinct numbers, such as a learning rate's, has no filter
 _CHOICES = 24  # a column with more distinct texts has no filter
 
 
@@ -40,10 +46,11 @@ def content(folder: Path) -> dict[str, Any]:
         )
     overrides = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
     shared = {key: lines[0].get(key, "") for key in overrides if len(_values(lines, key)) == 1}
-    columns = _columns(lines, [key for key in overrides if key not in shared])
+    columns = _columns(lines, [k for k in overrides if k not in shared], _first_tags(folder))
     budget = Budget(len(lines))
     done = [line.get("status") for line in lines].count("completed")
     return {
+        **together(folder, _first_tags(folder)),
         "kind": "sweep",
         "title": folder.resolve().name,
         "facts": _facts(shared),
@@ -54,6 +61,14 @@ def content(folder: Path) -> dict[str, Any]:
         "study": None,
         "sections": [],
     }
+
+
+def _first_tags(folder: Path) -> list[str]:
+    """Return the tags that the page shows first: those asked for, then those that compare."""
+    try:
+        return key_tags(read_jobs(folder))
+    except ValueError:  # a malformed job; its row says so
+        return list(default_columns())
 
 
 def _facts(shared: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -106,10 +121,13 @@ def _found(folder: Path) -> Iterable[Line]:
         }
 
 
-def _columns(lines: Sequence[Line], varied: Sequence[str]) -> list[dict[str, Any]]:
+def _columns(
+    lines: Sequence[Line], varied: Sequence[str], first: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the columns: place, varied overrides, status, seconds and the main values."""
     tags = [key.removeprefix("final ") for key in _keys(lines) if key.startswith("final ")]
-    measures = [tag for tag in in_order(tags, default_columns()) if is_measure(tag)]
+    measures = [tag for tag in in_order(tags, first) if is_measure(tag)]
+    measures = [tag for tag in measures if record_of(tag).kind != "estimate" or tag in first]
     values = [f"final {tag}" for tag in measures[:_VALUES]]
     keys = [*varied, "status", "seconds", *values]
     shown = [key for key in keys if any(line.get(key) for line in lines)]
@@ -125,13 +143,16 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     values = _values(lines, key) - {""}
     numbers = all(number(value) is not None for value in values)
     label = key.removeprefix("final ")
+    if _is_value(key):
+        label = f"{label} {_ARROWS.get(record_of(label).better, '')}".rstrip()
     column: dict[str, Any] = {"key": key, "label": label, "type": "number" if numbers else "text"}
     if _is_value(key):
-        return {**column, "group": "Final"}
+        meaning = record_of(key.removeprefix("final ")).meaning
+        return {**column, "group": "Final", "meaning": meaning}
     if key == "seconds":
         return {**column, "group": "Run", "digits": 0}
     column["group"] = "Run" if key in _ABOUT_THE_RUN else "Overrides"
-    return {**column, "filter": 1 < len(values) <= _CHOICES}
+    return {**column, "filter": 1 < len(values) <= (_FEW if numbers else _CHOICES)}
 
 
 def _row(

@@ -7,12 +7,12 @@ Final and best values are computed from the points, so killed and unfinished run
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gan_runner.runs.groups import labels
 from gan_runner.runs.history import BestTracker
 from gan_runner.runs.read import (
     CHOICES,
@@ -22,6 +22,7 @@ from gan_runner.runs.read import (
     read_summary,
     saved_config,
 )
+from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
 
@@ -36,6 +37,7 @@ class Run:
     Attributes:
         path: run directory.
         name: path relative to the folder that all compared runs share.
+        label: settings in which the run differs from the others, or its name.
         config: dotted keys and values of the configuration.
         provenance: {tag: provenance of the metric}.
         values: final and best value of each tag.
@@ -48,6 +50,7 @@ class Run:
     provenance: Mapping[str, Mapping[str, Any]]
     values: BestTracker
     state: str
+    label: str = ""
 
     def provenance_of(self, tag: str) -> dict[str, Any]:
         """Return a tag's provenance as dotted keys; that of a loss includes the objective."""
@@ -72,25 +75,27 @@ def holds_replicas(run_dir: Path) -> bool:
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Read runs from directories; a directory with replicas yields one run for each replica.
+    """Read runs from directories; replicas and the runs of a sweep stand for themselves.
 
     Raises:
         ValueError: a path is not a run directory, or a file in it cannot be read.
     """
-    paths = [part for path in paths for part in _replicas(path)]
+    paths = [part for path in paths for part in run_dirs(path) or [path]]
     whole = [path.resolve() for path in paths]
     common = os.path.commonpath([path.parent for path in whole])
     names = [path.relative_to(common).as_posix() for path in whole]
-    return [_read(path, name) for path, name in zip(paths, names, strict=True)]
+    runs = [_read(path, name) for path, name in zip(paths, names, strict=True)]
+    texts = labels(records_of(runs))
+    plain = [record.name for record in records_of(runs)]
+    return [
+        replace(run, label=run.name if texts == plain else text)
+        for run, text in zip(runs, texts, strict=True)
+    ]
 
 
-def _replicas(path: Path) -> list[Path]:
-    if not holds_replicas(path):
-        return [path]
-    folders, outside = Folder(path).glob("replica_*")
-    for folder in outside:
-        warnings.warn(f"{folder}: leads out of {path}; it is left out", stacklevel=2)
-    return sorted(folders, key=lambda p: (len(p.name), p.name))  # replica_10 after replica_9
+def records_of(runs: Sequence[Run]) -> list[RunRecord]:
+    """Return the records of runs, which groups are made of."""
+    return [read_record(run.path, run.path.parent) for run in runs]
 
 
 def _read(path: Path, name: str) -> Run:

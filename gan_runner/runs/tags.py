@@ -20,6 +20,8 @@ Better = Literal["lower", "higher", "neither"]
 Panel = Literal["", "distances", "divergences", "qualities"]
 
 RAW = "_raw"  # suffix: computed with the generator without averaged weights
+FLOOR = "_floor"  # suffix: the value between two sets of real rows
+STD = "_std"  # suffix: the standard deviation over draws or splits
 TRAINING = 70  # a tag of this order or above describes training and not the samples
 _OTHERS = 60  # the order of tags whose group has no record
 
@@ -69,19 +71,23 @@ class Tag:
         return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
 
 
-def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag, Tag]:
-    """Return a tag, its floor in the same chart, and the spread of the floor.
-
-    The floor is the mean value between sets of real rows, over several draws.
-    """
-    meaning = f"{tag.meaning}, between real rows"
-    floor = replace(tag, pattern=f"{tag.pattern}_floor", meaning=meaning, column=False)
-    chart, panel = tag.pattern, tag.panel if floor_panel else ""
+def _with_spread(tag: Tag) -> tuple[Tag, Tag, Tag]:
+    """Return a tag, its floor, and the standard deviation of the floor over draws of real rows."""
+    own, floor = _with_floor(tag, floor_panel=bool(tag.panel))
     spread = replace(
-        floor, pattern=f"{tag.pattern}_floor_std", kind="spread", better="neither", panel="",
-        meaning=f"{meaning}: standard deviation over draws of the rows",
+        floor, pattern=f"{floor.pattern}{STD}", kind="spread", chart="", panel="",
+        meaning=f"{floor.meaning}: standard deviation over draws of the rows",
     )  # fmt: skip
-    return replace(tag, chart=chart), replace(floor, chart=chart, panel=panel), spread
+    return own, floor, spread
+
+
+def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
+    """Return a tag and its floor, the value between two sets of real rows, in one chart."""
+    floor = replace(
+        tag, pattern=f"{tag.pattern}{FLOOR}", meaning=f"{tag.meaning}, between real rows",
+        chart=tag.pattern, panel=tag.panel if floor_panel else "", column=False, better="neither",
+    )  # fmt: skip
+    return replace(tag, chart=tag.pattern), floor
 
 
 _W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
@@ -89,10 +95,11 @@ TAGS: tuple[Tag, ...] = (
     Tag("game/radius", "distance", "lower", "distance of both players' weights from the solution 0",
         0),
     Tag("game/*", "other", "neither", "weight of a player with a single one", 0),
-    Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities"),
+    Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities",
+        column=True),
     Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
         " the data", 0, panel="qualities"),
-    Tag("images/classifier_score_std", "spread", "lower", "standard deviation of the classifier"
+    Tag("images/classifier_score_std", "spread", "neither", "standard deviation of the classifier"
         " score over splits", 0),
     Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of features", 0,
         panel="qualities"),
@@ -101,7 +108,7 @@ TAGS: tuple[Tag, ...] = (
     Tag("images/class_entropy", "score", "higher", "entropy of the classes of samples, in nats", 0),
     Tag("images/class_share_*", "share", "neither", "share of samples of one class", 0),
     Tag("modes/found", "score", "higher", "modes with a fair share of samples", 20,
-        panel="qualities"),
+        panel="qualities", column=True),
     Tag("modes/touched", "score", "higher", "modes with any sample", 20),
     Tag("modes/high_quality", "score", "higher", "share of samples near a mode", 20,
         panel="qualities"),
@@ -109,23 +116,21 @@ TAGS: tuple[Tag, ...] = (
     Tag(f"{_W}critic", "estimate", "lower", "E critic(real) - E critic(fake), training rows", 30,
         panel="distances"),
     Tag(f"{_W}critic_heldout", "estimate", "lower", "E critic(real) - E critic(fake), held-out"
-        " rows", 30, chart=f"{_W}critic", panel="distances", column=True),
+        " rows", 30, chart=f"{_W}critic", panel="distances"),
     Tag(f"{_W}per_slope", "estimate", "lower", "ratio without a guarantee: held-out critic estimate"
         " over the steepest slope found", 30, panel="distances"),
     Tag(f"{_W}per_slope_q99", "estimate", "lower", "ratio without a guarantee: held-out critic"
         " estimate over the 99% quantile of its slopes", 30),
     Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
         " upper bound of its slope", 30, panel="distances"),
-    *_with_floor(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
-                     panel="distances"), floor_panel=True),
-    *_with_floor(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances"),
-                 floor_panel=True),
-    *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
+    *_with_spread(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
+                     panel="distances", column=True)),
+    *_with_spread(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances")),
+    *_with_spread(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
     Tag("jsd/critic", "estimate", "lower", "lower bound on JSD from the critic, in nats", 40,
         panel="divergences"),
-    *_with_floor(Tag("jsd/probe", "divergence", "lower", "lower bound on JSD by separate"
-                     " classifiers, in nats", 40, panel="divergences", column=True),
-                 floor_panel=True),
+    *_with_spread(Tag("jsd/probe", "divergence", "lower", "lower bound on JSD by separate"
+                     " classifiers, in nats", 40, panel="divergences", column=True)),
     Tag("jsd/probe_se", "spread", "neither", "standard error of jsd/probe over rows", 40),
     *_with_floor(Tag(f"{_JSD}grid", "divergence", "lower", "JSD on a grid, in nats", 40,
                      panel="divergences"), floor_panel=True),
@@ -144,13 +149,17 @@ TAGS: tuple[Tag, ...] = (
     *_with_floor(Tag("coverage/support", "score", "higher", "support size by the birthday paradox",
                      60)),
     Tag("information/*", "information", "higher", "mutual information, lower bound in nats", 60),
-    Tag("loss/*", "loss", "lower", "loss of a player or one of its terms", 70),
-    Tag("critic/input_gradient_norm", "slope", "lower", "mean norm of the critic's gradient at its"
-        " input", 71),
-    Tag("lipschitz/slope_q99", "slope", "lower", "99% quantile of the critic's slopes", 72),
-    Tag("lipschitz/lower", "slope", "lower", "steepest slope of the critic found", 72),
-    Tag("lipschitz/upper", "slope", "lower", "upper bound on the critic's slope", 72),
-    Tag("grad_norm/*", "gradient", "lower", "norm of a player's gradient", 73),
+    Tag("loss/*", "loss", "neither", "loss of a player or one of its terms", 70),
+    Tag("critic/input_gradient_norm", "slope", "neither", "mean norm of the critic's gradient at"
+        " its input", 71),
+    Tag("critic/gap", "estimate", "neither", "E critic(real) - E critic(fake), training rows; the"
+        " critic's slope is not bounded", 30, panel="distances"),
+    Tag("critic/gap_heldout", "estimate", "neither", "the same on held-out rows", 30,
+        chart="critic/gap", panel="distances"),
+    Tag("lipschitz/slope_q99", "slope", "neither", "99% quantile of the critic's slopes", 72),
+    Tag("lipschitz/lower", "slope", "neither", "steepest slope of the critic found", 72),
+    Tag("lipschitz/upper", "slope", "neither", "upper bound on the critic's slope", 72),
+    Tag("grad_norm/*", "gradient", "neither", "norm of a player's gradient", 73),
     Tag("lr/*", "other", "neither", "learning rate in force, where it follows a schedule", 73),
     Tag("beta2/*", "other", "neither", "Adam's beta2 in force, where it follows a schedule", 73),
     Tag("weight/*", "other", "neither", "weight of a term, where it follows a schedule", 73),
@@ -167,11 +176,14 @@ TAGS: tuple[Tag, ...] = (
 def record_of(tag: str, provenance: Mapping[str, Any] | None = None) -> Tag:
     """Return the record of a tag; `better` and `beside` of a provenance take precedence.
 
-    A tag without a record takes the order of its group, the part before the slash.
+    A floor has no direction. A tag without a record takes the order of its group, the part before
+    the slash.
     """
     record = _record(tag.removesuffix(RAW))
     provenance = provenance or {}
-    better, chart = provenance.get("better", record.better), provenance.get("beside", record.chart)
+    better: Better = provenance.get("better", record.better)
+    better = "neither" if tag.endswith(FLOOR) else better
+    chart = provenance.get("beside", record.chart)
     return replace(record, better=better, chart=chart) if provenance else record
 
 
@@ -187,7 +199,7 @@ def _record(tag: str) -> Tag:
 
 def is_detail(tag: str) -> bool:
     """Return whether a tag describes the raw generator, a single class or a spread."""
-    return tag.endswith((RAW, "_floor_std", "_se")) or "class_share" in tag
+    return tag.endswith((RAW, f"{FLOOR}{STD}", "_se")) or "class_share" in tag
 
 
 def columns() -> tuple[str, ...]:

@@ -158,8 +158,10 @@ def display_path(path: str) -> Path:
 
 
 def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
-    """Where a sweep keeps the job of these overrides."""
-    return sweep_dir / job_name(overrides)
+    """Return the folder of a job, which its hash tells; a new one has the name `job_name`."""
+    name = job_name(overrides)
+    present = sorted(p for p in sweep_dir.glob(f"*_{name.rpartition('_')[2]}") if p.is_dir())
+    return present[0] if present else sweep_dir / name
 
 
 def read_jobs(sweep_dir: Path) -> list[Job]:

@@ -8,12 +8,14 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.groups import Group
 from gan_runner.runs.printable import printable
 from gan_runner.sweeps.jobs import (
     LOCK,
@@ -27,6 +29,8 @@ from gan_runner.sweeps.jobs import (
     read_jobs,
     write_plan,
 )
+from gan_runner.sweeps.means import mean_lines, mean_table, seed_groups
+from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import counts, line, terminal_table, write_table
 
 _EVERY = 0.5  # seconds between two polls
@@ -71,9 +75,15 @@ class SweepMonitor(threading.Thread):
         if not jobs:
             self.rollback()
             return []
-        self._tabulate(jobs)
-        self._print(f"\n{terminal_table(jobs)}\n  table       {self.folder}/sweep.md, sweep.csv")
+        groups = self._groups(jobs)
+        self._tabulate(jobs, groups)
+        means = self._means(jobs, groups)
+        self._print(
+            f"\n{terminal_table(jobs)}{means}\n  table       {self.folder}/sweep.md, sweep.csv"
+        )
         self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
+        if best := best_trial(jobs, self.plan):
+            self._print(best)
         return jobs
 
     def rollback(self) -> None:
@@ -116,11 +126,26 @@ class SweepMonitor(threading.Thread):
                 self._print(line(job, jobs))
             self._tabulate(jobs)
 
-    def _tabulate(self, jobs: list[Job]) -> None:
+    def _tabulate(self, jobs: list[Job], groups: Sequence[Group] = ()) -> None:
         try:
-            write_table(self.folder, jobs)
+            write_table(self.folder, jobs, means=mean_lines(jobs, groups))
         except OSError as error:  # a full disk must not stop the sweep; gan-table can write it
             self._print(f"gan-run: warning: cannot write the table: {error}")
+
+    def _groups(self, jobs: list[Job]) -> list[Group]:
+        try:
+            return seed_groups(self.folder, jobs)
+        except (OSError, ValueError) as error:
+            self._print(f"gan-run: warning: no means over seeds: {error}")
+            return []
+
+    def _means(self, jobs: list[Job], groups: Sequence[Group]) -> str:
+        """Return the table of means over seeds; "" without groups or room on the disk."""
+        try:
+            means = mean_table(self.folder, jobs, groups)
+        except OSError:  # the warning about the sweep's table says it
+            return ""
+        return f"\n\n{means}" if means else ""
 
     def _print(self, text: str) -> None:
         with suppress(BrokenPipeError):  # a closed terminal must not stop the sweep

@@ -27,6 +27,7 @@ from gan_runner.private_hydra import combinations, compose_job, launching, parse
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
 from gan_runner.sweeps.design import design_jobs
+from gan_runner.sweeps.folders import folder_name
 from gan_runner.sweeps.jobs import (
     Job,
     Plan,
@@ -47,7 +48,9 @@ _VALUED = {
 }  # fmt: skip
 _LAUNCHERS = ("joblib", "submitit", "ray")
 
-OmegaConf.register_new_resolver("job_name", lambda overrides: job_name(list(overrides)))
+OmegaConf.register_new_resolver(
+    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), list(overrides))
+)
 
 Compose = Callable[[Sequence[str]], DictConfig]
 Before = Callable[[DictConfig, Plan, Sequence[Job], Compose], None]
@@ -70,7 +73,7 @@ def sweep_arguments(arguments: Sequence[str]) -> list[str]:
     flags, overrides = _split(arguments)
     ours = {
         "hydra.sweep.dir": f"outputs/sweeps/{sweep_name([*flags, *overrides])}",
-        "hydra.sweep.subdir": "'${job_name:${hydra.overrides.task}}'",
+        "hydra.sweep.subdir": "'${job_folder:${hydra.sweep.dir},${hydra.overrides.task}}'",
         "hydra/hydra_logging": "none",
         "+hydra.callbacks.sweep._target_": f"{__name__}.SweepCallback",
     }

@@ -28,7 +28,6 @@ from gan_runner.runs.files import append_text
 from gan_runner.runs.layout import has_checkpoints
 from gan_runner.runs.printable import printable
 from gan_runner.runs.read import SUMMARY, SUMMARY_SHAPE, try_json
-from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import within
 from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
@@ -45,6 +44,7 @@ from gan_runner.sweeps.jobs import (
     write_note,
 )
 from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, is_launcher, stopped
+from gan_runner.sweeps.search import value_of
 from gan_runner.training import signals
 
 Start = Callable[[DictConfig], Any]
@@ -106,23 +106,6 @@ def _job_folder() -> Path:
     except ValueError as error:
         raise UsageError(str(error), USAGE_ERROR) from error
     return folder
-
-
-def value_of(job: Job | None) -> float:
-    """Return the value that a search minimizes: the best `trainer.checkpoint_metric` of a job.
-
-    Replicas are averaged, and the sign is flipped where higher is better. A job without a value,
-    such as a failed, diverged or interrupted one, gives `inf`.
-    """
-    if job is None or job.status != "completed":
-        return inf
-    tag = job.summary.get("settings", {}).get("checkpoint_metric")
-    runs = job.summary.get("replicas", {"": job.summary})
-    best = [run.get("best", {}).get(tag) for run in runs.values()]
-    if None in best:
-        return inf
-    mean = sum(point["value"] for point in best) / len(best)
-    return -mean if record_of(tag, job.provenance_of(tag)).better == "higher" else mean
 
 
 def _run(

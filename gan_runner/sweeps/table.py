@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.groups import brief
 from gan_runner.runs.printable import printable
 from gan_runner.runs.tags import columns
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
@@ -23,14 +24,21 @@ _STUDY_TAG = "images/classifier_score_raw"  # the number that robustness studies
 _ERRORS = 3  # errors that are printed in full below the table
 
 
-def write_table(sweep_dir: Path, jobs: Sequence[Job]) -> None:
-    """Write sweep.csv, one row per run with all values, and sweep.md, the summary for readers."""
+def write_table(sweep_dir: Path, jobs: Sequence[Job], *, means: Sequence[str] = ()) -> None:
+    """Write sweep.csv, one row per run with all values, and sweep.md, the summary for readers.
+
+    Args:
+        sweep_dir: directory of the sweep.
+        jobs: its jobs.
+        means: lines of Markdown with the means over seeds, for sweep.md.
+    """
     rows = [row for job in jobs for row in rows_of(job)]
     atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     lines = markdown(_shown(jobs))
     common = " ".join(common_overrides(jobs))
     shared = [f"All with `{common}`.\n"] if common else []
     page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
+    page += ["", *means] if means else []
     atomic_write(sweep_dir / "sweep.md", printable("\n".join(page) + "\n").encode(), shared=True)
 
 
@@ -96,7 +104,8 @@ def line(job: Job, jobs: Sequence[Job]) -> str:
     """Return a finished job as one line: status, overrides, steps, key values, error."""
     varied = _varied(jobs)
     overrides = [override for override in job.overrides if key_of(override) in varied]
-    words = [f"{job.status:<11}", " ".join(overrides) or job.folder.name]
+    shown = [f"{key_of(o)}={brief(value_of(o))}" for o in overrides]
+    words = [f"{job.status:<11}", " ".join(shown) or job.folder.name]
     rows = rows_of(job)
     if {"steps", "seconds"} <= set(job.summary):
         words.append(f"{job.summary['steps']:,} steps in {rows[0]['seconds']:.0f} s")
@@ -127,15 +136,31 @@ def _title(column: str) -> str:
     return column.removeprefix("final ")
 
 
-def _key_columns(jobs: Sequence[Job]) -> list[str]:
-    """Return the columns of the key tags and of `checkpoint_metric`, final, and its best value."""
-    present = {column for job in jobs for row in rows_of(job) for column in row}
-    by = dict.fromkeys(job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs)
-    decides = [tag for tag in by if tag]
+def key_tags(jobs: Sequence[Job]) -> list[str]:
+    """Return the tags that a sweep's tables show, those that were asked for first.
+
+    These are the score of a study, a `trainer.checkpoint_metric` that the user named, and the tags
+    that compare across methods. A critic's own estimate is none of them.
+    """
     studies = {job.config.get("study", {}).get("name") for job in jobs}
     compared = [_STUDY_TAG] if "robustness" in studies else []
-    finals = dict.fromkeys([*compared, *columns(), *decides])
-    keys = [*(f"final {tag}" for tag in finals), *(f"best {tag}" for tag in decides)]
+    named = [job.config.get("trainer", {}).get("checkpoint_metric") for job in jobs]
+    asked = [tag for tag in named if tag and tag != "auto"]
+    return list(dict.fromkeys([*compared, *asked, *columns(), *_deciding(jobs)]))
+
+
+def _deciding(jobs: Sequence[Job]) -> list[str]:
+    """Return the tags that select best.pt, with "auto" resolved."""
+    tags = [job.summary.get("settings", {}).get("checkpoint_metric") for job in jobs]
+    return [tag for tag in dict.fromkeys(tags) if tag]
+
+
+def _key_columns(jobs: Sequence[Job]) -> list[str]:
+    """Return the columns of `key_tags`, final, and the best value of a named checkpoint metric."""
+    present = {column for job in jobs for row in rows_of(job) for column in row}
+    tags = key_tags(jobs)
+    by = _deciding(jobs)
+    keys = [*(f"final {tag}" for tag in tags), *(f"best {tag}" for tag in by)]
     return [key for key in keys if key in present]
 
 
@@ -156,7 +181,7 @@ def _cell(value: Any) -> str:
     """Return a number with four significant digits, or the start of a text."""
     if isinstance(value, float):
         return f"{value:#.4g}" if isfinite(value) else "-"
-    return "-" if value in (None, "") else _brief(str(value))
+    return "-" if value in (None, "") else _brief(brief(str(value)))
 
 
 def _brief(text: str) -> str:

@@ -12,6 +12,7 @@ from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import CHECKPOINTS, check_new
 from gan_runner.runs.lock import locked
 from gan_runner.runs.log import write_json
+from gan_runner.runs.progress_picture import write_progress
 from gan_runner.runs.within import check_folders
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.progress import Progress
@@ -66,6 +67,8 @@ def fit(
         finally:
             mode = engine.mode.describe()
             summaries = [recorder.close(mode) for recorder in recorders]
+    for folder in folders:
+        write_progress(folder)
     return _combined(engine, run_dir, summaries)
 
 

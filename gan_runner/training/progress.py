@@ -11,9 +11,14 @@ from typing import Self
 
 from tqdm import tqdm
 
+_ESTIMATES = {
+    "wasserstein/critic_heldout": "held-out W", "critic/gap_heldout": "held-out gap",
+    "wasserstein/critic": "W", "critic/gap": "gap",
+}  # fmt: skip
+
 
 class Progress:
-    """A progress bar with the current Wasserstein estimate.
+    """A progress bar with the critic's last estimate on held-out data, else on training batches.
 
     Args:
         steps: of the whole run.
@@ -21,7 +26,7 @@ class Progress:
     """
 
     def __init__(self, steps: int, step: int) -> None:
-        self._steps = steps
+        self._steps, self._shown = steps, ("", "")
         self._bar = tqdm(
             total=steps, initial=step, unit="step", dynamic_ncols=True,
             mininterval=0.2, file=sys.stderr, disable=not sys.stderr.isatty() or None,
@@ -46,14 +51,21 @@ class Progress:
         """Show the new point of each run, with the mean of their estimates."""
         if not any(points):
             return
-        estimates = [v for p in points if isfinite(v := p.get("wasserstein/critic", nan))]
-        estimate = sum(estimates) / len(estimates) if estimates else nan
-        self._bar.set_postfix(W=f"{estimate:.3f}", refresh=False)
+        self._shown = self._estimate(points) or self._shown
+        name, estimate = self._shown
+        self._bar.set_postfix({name: estimate} if name else {}, refresh=False)
         if self._bar.disable and evaluated:
             speed = points[0].get("speed/steps_per_second", 0.0)
-            mean = f" (mean of {len(estimates)} replicas)" if len(points) > 1 else ""
+            mean = f" (mean of {len(points)} replicas)" if len(points) > 1 else ""
+            shown = f"  {name}={estimate}{mean}" if name else ""
             with suppress(BrokenPipeError):  # a reader that has left is no reason to stop
-                print(
-                    f"step {step:,}/{self._steps:,}  W={estimate:.3f}{mean}  {speed:.1f} steps/s",
-                    flush=True,
-                )
+                print(f"step {step:,}/{self._steps:,}{shown}  {speed:.1f} steps/s", flush=True)
+
+    def _estimate(self, points: Sequence[Mapping[str, float]]) -> tuple[str, str] | None:
+        """Return the name and the mean of the estimate; None keeps the one shown before."""
+        for tag, name in _ESTIMATES.items():
+            values = [v for point in points if isfinite(v := point.get(tag, nan))]
+            if values:
+                is_newer = tag.endswith("_heldout") or "held-out" not in self._shown[0]
+                return (name, f"{sum(values) / len(values):.3f}") if is_newer else None
+        return None

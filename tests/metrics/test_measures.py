@@ -67,11 +67,14 @@ def test_a_terminal_shows_two_pixels_a_character(tmp_path: Path) -> None:
 def test_grid_places_every_image() -> None:
     images = torch.linspace(-1, 1, 6)[:, None, None, None].expand(6, 1, 8, 8)
     grid = image_grid(images, columns=3)
-    side = 24 + 2  # enlarged three times, with a border of two pixels
+    side = 136 + 2  # 17 times larger, the least with 400 pixels in a row; a border of two pixels
     assert grid.shape == (2 * side + 2, 3 * side + 2, 3)
     centres = [
-        grid[2 + 12 + side * row, 2 + 12 + side * column, 0]
+        grid[2 + 68 + side * row, 2 + 68 + side * column, 0]
         for row in (0, 1)
         for column in range(3)
     ]
     assert [int(c) for c in centres] == [0, 51, 102, 153, 204, 255]
+    wide = image_grid(torch.zeros(100, 1, 32, 32))
+    assert wide.shape == (10 * 66 + 2, 10 * 66 + 2, 3)
+    assert image_grid(torch.zeros(100, 3, 64, 64)).shape[0] == 10 * 66 + 2  # large enough as it is

@@ -211,6 +211,17 @@ def test_floors_are_means_of_draws_with_their_spread() -> None:
     }  # fmt: skip
 
 
+def test_the_spread_of_a_floor_is_that_of_its_draws() -> None:
+    dataset = gaussians8(seed=0, n_samples=1000)
+    context = context_of(dataset.heldout.x[:50], train=dataset.train, spec=dataset.spec)
+    values = ExactWasserstein(context)(snapshot_of(context, dataset.train.x[:50]))
+    draws = [assignment_w1(*half) for half in rows.real_halves(context, 50)]
+    assert len(draws) == 5
+    assert values["wasserstein/exact_floor"] == pytest.approx(np.mean(draws))
+    assert values["wasserstein/exact_floor_std"] == pytest.approx(np.std(draws, ddof=1))
+    assert values["wasserstein/exact_floor_std"] > 0
+
+
 def test_pixels_are_compared_as_the_players_see_them() -> None:
     """Stored bytes 0 and 255 are -1 and 1: white and black images of 4 pixels are 4 apart."""
     black, white = torch.full((20, 1, 2, 2), -1.0), torch.full((20, 1, 2, 2), 1.0)
@@ -263,8 +274,8 @@ def test_images_are_shown_beside_where_they_go() -> None:
     context = context_of(greys)
     picture = TransportPlan(context)(snapshot_of(context, greys.flip(0)))
     assert picture is not None
-    side = 24 + 2
+    side = 48 + 2  # enlarged twice: 14 columns of 24 pixels are fewer than 400
     assert picture.shape == (2 * side + 2, 14 * side + 2, 3)
-    left = picture[2 + 12 :: side, 2 + 12 :: 3 * side, 0]
-    right = picture[2 + 12 :: side, 2 + 12 + side :: 3 * side, 0]
+    left = picture[2 + 24 :: side, 2 + 24 :: 3 * side, 0]
+    right = picture[2 + 24 :: side, 2 + 24 + side :: 3 * side, 0]
     assert (left == right).all() and left[0, 0] == 255 and left[1, -1] == 0

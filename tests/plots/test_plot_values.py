@@ -32,7 +32,6 @@ from gan_runner.plots.weight_histograms import WeightHistograms
 from gan_runner.runs.checkpoint import checkpoint_path, checkpoints, fingerprint, load_checkpoint
 from gan_runner.training.loop import fit
 
-SIDE = 8 * 3 + 2  # pixels from an image of 8 to the next: enlarged three times, a border of 2
 PIXELS = DataSpec("images", (1, 8, 8), n_classes=3)
 
 
@@ -108,7 +107,10 @@ def stage(
 
 def greys(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """The middle of each cell of a grid, as numbers in [-1, 1]."""
-    centres = picture[14 : 14 + SIDE * rows : SIDE, 14 : 14 + SIDE * columns : SIDE, 0]
+    side, rest = divmod(picture.shape[1] - 2, columns)  # from an image to the next
+    assert rest == 0 and picture.shape[0] == side * rows + 2 and max(picture.shape) > 400
+    first = 2 + (side - 2) // 2
+    centres = picture[first::side, first::side, 0]
     return centres / 127.5 - 1
 
 
@@ -146,9 +148,14 @@ def test_arithmetic_begins_at_three_samples() -> None:
     assert [shown[0, 0], shown[0, 4], shown[4, 0]] == pytest.approx(z[:3, 3].numpy(), abs=0.01)
     whole = lattice(z[0], z[1], z[2], side=5)[..., 3].clamp(-1, 1).numpy()
     assert shown == pytest.approx(whole, abs=0.01)
-    last = 4 * SIDE
+    side = (picture.shape[1] - 2) // 5
+    last, between = 4 * side, 2 * side + 20
     frames = [picture[0, 0], picture[0, last + 5], picture[-1, 0], picture[-1, -1]]
-    assert len({tuple(pixel) for pixel in frames}) == 4 and tuple(picture[0, 60]) == (127, 127, 127)
+    assert len({tuple(pixel) for pixel in frames}) == 4 and tuple(picture[0, between]) == (
+        127,
+        127,
+        127,
+    )
 
 
 def test_traversals_by_label() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sweep_files import write_run, write_sweep
 
 from gan_runner.commands.report import main as report_main
 from gan_runner.reports import page
@@ -485,3 +486,29 @@ def test_a_sweep_sorts_filters_and_opens(sweep: Path, opened: Callable[..., Page
     assert shown.names == ["1"]
     shown.find(".opener").click()
     shown.wait("return document.querySelectorAll('.detail .curve path.line').length === 1")
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a sweep of two objectives and three seeds, and of three learning rates."""
+    folder = write_sweep(tmp_path_factory.mktemp("seeds"))
+    for number, rate in enumerate((1e-4, 1e-3, 1e-2)):
+        run = write_run(folder / f"rate_{number}", "gan", 0, 1.0, number=9 + number)
+        note = json.loads((run / "job.json").read_text())
+        note["overrides"].append(f"optimizer.lr={rate}")
+        (run / "job.json").write_text(json.dumps(note))
+    report_main([str(folder)])
+    return folder / "report.html"
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_sweep_are_drawn_together(seeds: Path, opened: Callable[..., Page]) -> None:
+    shown = opened(seeds)
+    count = "return document.querySelectorAll('%s').length"
+    shown.wait(count % "#group-charts .band" + " > 0")
+    assert shown.run(count % "#group-charts figure") == 2
+    assert shown.run(count % "#group-charts figure:first-child path.band") == 5
+    assert shown.run(count % "#parameter-charts circle") == 3
+    assert "wgan_gp (n = 3)" in shown.find("#groups-legend").text
+    assert "wgan_gp (n = 3) 3.25" in shown.find("#group-charts output").text
+    assert shown.run("return document.documentElement.scrollWidth") <= 1280

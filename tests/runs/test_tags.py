@@ -39,7 +39,8 @@ def test_every_measured_tag_has_one_record_that_agrees_with_its_card(
     for tag, card in cards.items():
         assert len(patterns_of(tag)) == 1, tag
         record = record_of(tag)
-        assert card.get("better", "lower") == record.better, tag
+        if not tag.endswith("_floor"):
+            assert card.get("better", record.better) == record.better, tag
         assert card.get("beside", "") == record.chart, tag
 
 
@@ -49,6 +50,9 @@ def test_every_logged_tag_has_one_record(objective: str, config: Callable[..., D
         config(f"objective={objective}", "dataset=digits", "model=dcgan", "metrics=none",
                "plots=none", "device=cpu")
     )  # fmt: skip
+    bounded = {"wgan", "wgan_gp", "wgan_lp", "wgan_frobenius", "sn_gan"}
+    tag = "wasserstein/critic" if objective in bounded else "critic/gap"
+    assert engine.game.objective.critic_tag == tag and tag in engine.game.objective.tags
     tags = [
         *engine.game.objective.tags,
         "grad_norm/critic",
@@ -65,8 +69,24 @@ def test_a_card_describes_a_tag_without_a_record() -> None:
     assert record_of("critic/mine").is_training
 
 
+def test_only_tags_with_a_direction_have_a_best() -> None:
+    directed = [
+        t for t in ("jsd/probe", "images/recall", "speed/x") if record_of(t).better != "neither"
+    ]
+    assert directed == ["jsd/probe", "images/recall", "speed/x"]
+    for tag in (
+        "loss/critic",
+        "grad_norm/critic",
+        "lipschitz/lower",
+        "jsd/grid_floor",
+        "critic/gap",
+    ):
+        assert record_of(tag).better == "neither", tag
+    assert record_of("coverage/support_floor", {"better": "higher"}).better == "neither"
+
+
 def test_defaults() -> None:
-    assert columns() == ("wasserstein/critic_heldout", "jsd/probe")
+    assert columns() == ("images/fid", "modes/found", "wasserstein/exact", "jsd/probe")
     assert deciding(["loss/critic"]) is None and deciding(["jsd/probe"]) == "jsd/probe"
     default = ["jsd/probe", "wasserstein/exact", "wasserstein/sliced", "wasserstein/critic"]
     assert deciding(default) == "wasserstein/sliced"

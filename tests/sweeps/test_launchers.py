@@ -72,12 +72,12 @@ def test_twelve_jobs_one_failing_one_killed_one_diverging(tmp_path: Path) -> Non
         *jobs, f"optimizer.lr={','.join(rate[13:] for rate in rates)}", "hydra.sweep.dir=s",
         "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
     )  # fmt: skip
-    folders = [job_dir(tmp_path / "s", [*jobs, rate]) for rate in rates]
-    folders[0].mkdir(parents=True)
-    (folders[0] / "checkpoints").write_text("in the way")  # this one cannot save
+    blocked = job_dir(tmp_path / "s", [*jobs, rates[0]])
+    blocked.mkdir(parents=True)
+    (blocked / "checkpoints").write_text("in the way")  # this one cannot save
     process = start(tmp_path, *sweep)
-    victim = folders[6]
-    until(lambda: reached(victim, 10))
+    until(lambda: reached(job_dir(tmp_path / "s", [*jobs, rates[6]]), 10))
+    victim = job_dir(tmp_path / "s", [*jobs, rates[6]])
     os.kill(json.loads((victim / "job.json").read_text())["pid"], signal.SIGKILL)
     out, _ = process.communicate()
     assert process.returncode == 1 and "TerminatedWorkerError" in out and "Traceback" not in out

@@ -19,9 +19,10 @@ def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
     """SIGKILL in the middle of a job: nobody is left to say so; the next time it is resumed."""
     jobs = (*TOY, "trainer.steps=400")
     sweep = ("-m", *jobs, "seed=0,1,2", "hydra.sweep.dir=s")
-    first, second, _ = (job_dir(tmp_path / "s", [*jobs, f"seed={k}"]) for k in range(3))
     zygote.start(tmp_path, *sweep)
-    until(lambda: reached(second, 10))
+    until(lambda: reached(job_dir(tmp_path / "s", [*jobs, "seed=1"]), 10))
+    first, second = (job_dir(tmp_path / "s", [*jobs, f"seed={k}"]) for k in range(2))
+    assert first.name.startswith("seed-0_") and second.name.startswith("seed-1_")
     zygote.kill(signal.SIGKILL)
     assert zygote.wait() == -signal.SIGKILL
     assert statuses(tmp_path / "s") == {
@@ -45,9 +46,9 @@ def test_a_killed_sweep(zygote: Zygote, tmp_path: Path) -> None:
 def test_ctrl_c(zygote: Zygote, tmp_path: Path) -> None:
     """The running job is saved, the table printed; the same command again goes on."""
     sweep = ("-m", *TOY, "trainer.steps=400", "seed=0,1", "hydra.sweep.dir=s")
-    first = job_dir(tmp_path / "s", [*TOY, "trainer.steps=400", "seed=0"])
     zygote.start(tmp_path, *sweep)
-    until(lambda: reached(first, 5))
+    until(lambda: reached(job_dir(tmp_path / "s", [*TOY, "trainer.steps=400", "seed=0"]), 5))
+    first = job_dir(tmp_path / "s", [*TOY, "trainer.steps=400", "seed=0"])
     zygote.kill(signal.SIGINT)
     assert zygote.wait() == 130
     out = (tmp_path / "output.txt").read_text()

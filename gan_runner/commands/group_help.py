@@ -1,0 +1,170 @@
+"""The text of `gan-run --help GROUP`: its options and its keys, in the words of cards and code.
+
+The words for a key are the comment on its line of the card, else its entry in the docstring of the
+node's target. Docstrings are read from source files, so that torch is not imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_runner.config.compose import config_dir
+from gan_runner.config.errors import USAGE_ERROR, UsageError
+
+_WIDTH, _INDENT = 100, 4
+_PACKAGE = Path(__file__).resolve().parents[1]
+_LINE = re.compile(r"^( *)([\w/ ]+):(.*)$")
+_ENTRY = re.compile(r"^ *(\w+): +(\S.*)$")
+_HEADS = ("Args:", "Attributes:")
+
+
+def group_help(words: Sequence[str]) -> str:
+    """Return the help for a group, composed with the overrides among the words.
+
+    Raises:
+        UsageError: the group does not exist.
+    """
+    names = [word for word in words if "=" not in word]
+    groups = sorted(folder.name for folder in config_dir().iterdir() if folder.is_dir())
+    for name in names:
+        if name not in groups:
+            near = get_close_matches(name, groups, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(groups)}"
+            raise UsageError(f"--help {name}: no such group; {hint}", USAGE_ERROR)
+    overrides = [word for word in words if "=" in word]
+    return "\n\n".join(_page(name, overrides) for name in names)
+
+
+def _page(group: str, overrides: Sequence[str]) -> str:
+    """Return the help for one group."""
+    folder = config_dir() / group
+    options = {path.stem: _heading(path) for path in sorted(folder.glob("*.yaml"))}
+    lines = [f"{group}=OPTION, one of:", ""]
+    lines += [line for name, text in options.items() for line in _entry(name, text)]
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+    option = cfg.hydra.runtime.choices.get(group)
+    node = cfg.get(group)
+    if not isinstance(node, DictConfig) or option not in options:
+        return "\n".join(lines)
+    comments = dict(_comments(folder, option))
+    rows = list(_keys(group, node, comments))
+    lines += ["", f"Keys of {group}={option}:", ""]
+    return "\n".join([*lines, *(line for row in rows for line in _entry(*row))])
+
+
+def _entry(name: str, text: str) -> list[str]:
+    """Return a name, and its words below it, wrapped."""
+    indent = " " * _INDENT
+    words = textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return [f"  {name}", *words]
+
+
+def _heading(card: Path) -> str:
+    """Return the first sentences of the comment that a card begins with."""
+    lines = card.read_text(encoding="utf-8").splitlines()
+    comments = [line[2:] for line in lines if line.startswith("# ") and "@package" not in line]
+    text = " ".join(comments[: _until_blank(lines)])
+    return re.split(r"(?<=[a-z\d)]\.) (?=[A-Z])", text)[0] if text else ""
+
+
+def _until_blank(lines: Sequence[str]) -> int:
+    """Return the number of comment lines at the top of a card."""
+    own = [line for line in lines if "@package" not in line]
+    return next((k for k, line in enumerate(own) if not line.startswith("#")), len(own))
+
+
+def _keys(path: str, node: DictConfig, comments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield `key=value` and its words for every leaf below a node."""
+    target = OmegaConf.to_container(node).get("_target_")  # type: ignore[union-attr]
+    documented = _documented(str(target)) if target else {}
+    for key in node:
+        name = str(key)
+        if name.startswith("_"):
+            continue
+        here, value = f"{path}.{name}", _value(node, name)
+        shared = comments.get(f"{path.partition('.')[0]}.{name}", "")
+        words = comments.get(here) or documented.get(name) or shared
+        if isinstance(value, DictConfig) and len(value):
+            yield from ([(here, words)] if words else [])
+            yield from _keys(here, value, comments)
+        else:
+            yield f"{here}={_text(value)}", words
+
+
+def _value(node: DictConfig, key: str) -> Any:
+    try:
+        return node[key]
+    except OmegaConfBaseException:  # an interpolation that needs another option
+        return OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index,call-overload]
+
+
+def _text(value: Any) -> str:
+    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+def _comments(folder: Path, option: str) -> Iterator[tuple[str, str]]:
+    """Yield (key, comment) for the lines of a card and of the cards in its defaults list."""
+    card = folder / f"{option}.yaml"
+    if not card.is_file():
+        return
+    text = card.read_text(encoding="utf-8")
+    for default in (yaml.safe_load(text) or {}).get("defaults", ()):
+        if isinstance(default, str) and default != "_self_":
+            yield from _comments(folder, default)
+    stack = [] if "@package _global_" in text else [(-1, folder.name)]
+    for line in text.splitlines():
+        if (found := _LINE.match(line)) is None:
+            continue
+        indent = len(found[1])
+        while stack and stack[-1][0] >= indent:
+            stack.pop()
+        stack.append((indent, found[2].strip()))
+        _, hash_sign, comment = found[3].partition(" # ")
+        if hash_sign:
+            yield ".".join(key for _, key in stack), comment.strip()
+
+
+@cache
+def _documented(target: str) -> dict[str, str]:
+    """Return {argument: words} of a class or function of the package, from its docstring."""
+    module, _, name = target.rpartition(".")
+    path = _PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+    if not path.is_relative_to(_PACKAGE) or not path.is_file():
+        return {}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [
+        n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name
+    ]
+    return _arguments(ast.get_docstring(nodes[0]) or "") if nodes else {}
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """Return the entries under Args or Attributes, continuation lines joined."""
+    words: dict[str, str] = {}
+    inside, name, indent = False, "", 0
+    for line in docstring.splitlines():
+        if not line.startswith(" "):
+            inside = line.strip() in _HEADS
+            continue
+        depth = len(line) - len(line.lstrip())
+        entry = _ENTRY.match(line) if inside and (not name or depth <= indent) else None
+        if entry:
+            name, indent = entry[1], depth
+            words[name] = entry[2]
+        elif inside and name:
+            words[name] += f" {line.strip()}"
+    return words

@@ -1,0 +1,47 @@
+"""Names of the folders of new jobs: what varies in the sweep, then the job's hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_runner.runs.groups import brief
+from gan_runner.sweeps.jobs import (
+    MACHINE_KEYS,
+    Plan,
+    job_dir,
+    job_name,
+    key_of,
+    read_plan,
+    slug,
+    value_of,
+)
+
+
+def folder_name(sweep_dir: Path, overrides: Sequence[str]) -> str:
+    """Return the name of a job's folder in a sweep: its present one, or a new one.
+
+    A new name consists of the overrides that vary in the sweep's plan and of the hash that
+    `job_name` ends in. Without a plan, or where nothing varies, it is `job_name`.
+    """
+    present = job_dir(sweep_dir, overrides)
+    words = words_of(overrides, read_plan(sweep_dir))
+    if present.is_dir() or not words:
+        return present.name
+    return f"{slug(words, ()).rpartition('_')[0]}_{job_name(overrides).rpartition('_')[2]}"
+
+
+def words_of(overrides: Sequence[str], plan: Plan) -> str:
+    """Return the values of options, and other keys with their values, as far as they vary."""
+    jobs = [{key_of(o): value_of(o) for o in job} for job in plan.jobs]
+    varied = {k for job in jobs for k in job if len({other.get(k) for other in jobs}) > 1}
+    if not jobs:  # a search, whose command has ranges
+        varied = {key_of(o) for o in plan.command if "," in o or "(" in o}
+    own = {key_of(o): value_of(o) for o in overrides if key_of(o) in varied}
+    order = sorted(own, key=lambda key: ("." in key, key == "seed", key))
+    return "_".join(_word(key, brief(own[key])) for key in order if key not in MACHINE_KEYS)
+
+
+def _word(key: str, value: str) -> str:
+    is_option = "." not in key and key != "seed"
+    return value if is_option else f"{key.rpartition('.')[2]}-{value}"

@@ -1,0 +1,73 @@
+"""gan-run --help GROUP: options and keys, in the words of cards and docstrings."""
+
+from __future__ import annotations
+
+import pytest
+
+from gan_runner.commands.group_help import group_help
+from gan_runner.config.compose import config_dir
+from gan_runner.config.errors import UsageError
+from gan_runner.train import main
+
+GROUPS = sorted(folder.name for folder in config_dir().iterdir() if folder.is_dir())
+
+
+def entries(text: str) -> dict[str, str]:
+    """{name: words below it}, joined."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("    "):
+            found[name] = f"{found[name]} {line.strip()}".strip()
+        elif line.startswith("  "):
+            name = line.strip()
+            found[name] = ""
+    return found
+
+
+def test_every_key_of_the_trainer_has_the_words_of_its_card() -> None:
+    found = entries(group_help(["trainer"]))
+    assert found["trainer.steps=2500"] == "generator iterations"
+    card = (config_dir() / "trainer" / "default.yaml").read_text().splitlines()[1:]
+    for line in card:
+        key, _, rest = line.partition(": ")
+        value, _, comment = rest.partition(" # ")
+        assert found[f"trainer.{key}={value}"] == comment
+    assert len(found) == len(card) + 1  # the option itself
+
+
+def test_words_come_from_docstrings_where_a_card_has_none() -> None:
+    found = entries(group_help(["objective", "objective=wgan_gp"]))
+    assert found["objective.n_critic=5"] == "critic updates for each generator update."
+    weight = found["objective.critic_terms.gradient_penalty.weight=10.0"]
+    assert weight == "lambda; the toys bring their own"
+    assert "Algorithm 1" in found["wgan_gp"]
+    lr = entries(group_help(["optimizer", "objective=wgan"]))["optimizer.critic.lr=5.0e-05"]
+    assert lr == "learning rate"
+
+
+def test_cards_of_the_defaults_list_count() -> None:
+    found = entries(group_help(["metrics", "metrics=images"]))
+    assert found["metrics.exact.samples=400"].startswith("largest number; up to 0.06 s")
+    assert found["metrics.images.k=3"].startswith("neighbours that define the manifolds")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_has_words(group: str) -> None:
+    found = entries(group_help([group]))
+    options = [path.stem for path in (config_dir() / group).glob("*.yaml")]
+    assert options and set(options) <= set(found)
+    assert all(found[option] for option in options if group not in ("trainer",))
+
+
+def test_an_unknown_group() -> None:
+    with pytest.raises(UsageError, match=r"--help traner: no such group; did you mean trainer\?"):
+        group_help(["traner"])
+
+
+def test_the_command_prints_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gan-run", "--help", "penalty"])
+    main()
+    assert "Mescheder et al. 2018, R1" in entries(capsys.readouterr().out)["r1"]

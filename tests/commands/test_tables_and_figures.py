@@ -1,0 +1,212 @@
+"""gan-table, gan-compare and gan-plot over seeds, from files alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import ttest_rel
+from sweep_files import VALUES, write_sweep
+
+from gan_runner.commands.compare import main as compare
+from gan_runner.commands.plot import main as plot
+from gan_runner.commands.table import main as table
+from gan_runner.plots.seed_curves import band_curve
+from gan_runner.runs.groups import grouped, plus_minus
+from gan_runner.runs.rows import read_records
+
+EXACT = "wasserstein/exact"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return write_sweep(tmp_path / "sweep")
+
+
+def words(text: str) -> list[list[str]]:
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+def shown(objective: str, shift: float = 0.0) -> list[str]:
+    """The cells of a group: mean and standard error, best, worst, computed anew."""
+    values = [value + shift for value in VALUES[objective].values()]
+    center = plus_minus(mean(values), stdev(values) / len(values) ** 0.5)
+    return [center, f"{min(values):.4g}", f"{max(values):.4g}"]
+
+
+def test_a_table_has_means_below_it(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without options, where each group has several seeds."""
+    table([str(sweep)])
+    lines = words(capsys.readouterr().out)
+    assert (
+        lines[0][:4] == ["objective", "seed", "status", "steps"]
+        and "6 jobs: 6 completed" in lines[7]
+    )
+    head = lines.index(["objective", "n", EXACT, "best", "worst", "jsd/probe", "best", "worst"])
+    assert [line[:5] for line in lines[head + 1 : head + 3]] == [
+        [objective, "3", *shown(objective)] for objective in VALUES
+    ]
+    assert lines[head + 1][5] == "0.25 \u00b1 0 (n = 2)"  # one seed has no finite value
+    with (sweep / "seeds.csv").open() as file:
+        rows = {row["objective"]: row for row in csv.DictReader(file)}
+    for objective, values in VALUES.items():
+        assert float(rows[objective][f"{EXACT} mean"]) == pytest.approx(mean(values.values()))
+        error = stdev(values.values()) / 3**0.5
+        assert float(rows[objective][f"{EXACT} standard error"]) == pytest.approx(error)
+        assert rows[objective][f"{EXACT} n"] == "3"
+        assert float(rows[objective][f"{EXACT} worst"]) == max(values.values())
+    assert f"| wgan_gp | 3 | {shown('wgan_gp')[0]} |" in (sweep / "sweep.md").read_text()
+
+
+def test_chosen_tags_at_a_budget(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table([str(sweep), "--tags", EXACT, "--over", "seed", "--at", "step=20"])
+    out = words(capsys.readouterr().out)
+    assert out[0] == ["objective", "n", EXACT, "best", "worst"]
+    assert out[1:3] == [[name, "3", *shown(name, shift=1.0)] for name in VALUES]
+    table([str(sweep), "--tags", EXACT, "--at", "critic_updates=100"])
+    both = capsys.readouterr()
+    assert words(both.out)[1:3] == [
+        ["wgan_gp", "3", *shown("wgan_gp", shift=1.0)], ["ns_gan", "0 of 3", "-", "-", "-"],
+    ]  # fmt: skip
+    assert "3 of 6 runs end before critic_updates=100 and are left out: ns_gan" in both.err
+
+
+def test_latex_is_balanced_and_escaped(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table([str(sweep), "--tags", "jsd/probe,wasserstein/exact*", "--over", "seed", "--latex"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == [
+        r"\begin{tabular}{lrrrr}", r"\toprule",
+        r"objective & $n$ & jsd/probe $\downarrow$ & wasserstein/exact $\downarrow$"
+        r" & wasserstein/exact\_floor \\",
+    ]  # fmt: skip
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    body = lines[5:-2]
+    assert [line.split(" & ")[0] for line in body] == [r"wgan\_gp", r"ns\_gan"]
+    best = rf"$\mathbf{{{shown('ns_gan')[0]}}}$".replace("\u00b1", r"\pm")
+    assert body[1].split(" & ")[3] == best and r"\mathbf" not in body[0]
+    for line in lines[3:-2]:
+        bare = line.replace(r"\_", "")
+        assert "_" not in bare and bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
+        assert line.startswith("\\") or line.count(" & ") == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tags", "nothing"], "--tags nothing: not logged by any of these runs; choose from:"),
+        (["--over", "seeds"], "--over seeds: not a setting of these runs"),
+        (["--at", "step=31"], "--at step=31: every run ends before; the longest reaches 30"),
+        (
+            ["--at", "steps=31"],
+            "steps=31: should be step=N, critic_updates=N, seconds=N with N above 0",
+        ),
+        (["--at", "step=-1"], "step=-1: should be step=N"),
+        (["--at", "step=x"], "step=x: should be step=N"),
+    ],
+)
+def test_wrong_options(
+    sweep: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        table([str(sweep), *arguments])
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_groups_are_compared_seed_by_seed(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    compare([str(sweep), "--tags", EXACT, "--over", "seed", "--json", str(out)])
+    lines = words(capsys.readouterr().out)
+    first, second = (list(values.values()) for values in VALUES.values())
+    p = ttest_rel(second, first).pvalue
+    gap = mean(second) - mean(first)
+    assert lines[0] == ["wgan_gp (n = 3)", "ns_gan (n = 3)", "ns_gan - wgan_gp", "p"]
+    assert lines[1] == [
+        f"{EXACT} \u2193", shown("wgan_gp")[0], shown("ns_gan")[0], f"{gap:+.3g}", f"{p:.2g}",
+    ]  # fmt: skip
+    assert lines[-1] == ["p: Student's paired t-test, two-sided, on 3 common values of seed"]
+    rows = json.loads(out.read_text())
+    assert rows[1]["p_value"] == pytest.approx(p) and rows[1]["pairs"] == 3
+    assert rows[0]["mean"] == pytest.approx(mean(first)) and rows[0]["p_value"] is None
+
+
+def test_columns_are_labelled_by_what_differs(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare([str(sweep), "--tags", EXACT, "--final"])
+    lines = capsys.readouterr().out.splitlines()
+    assert words(lines[0])[0][:3] == ["wgan_gp seed=0", "wgan_gp seed=1", "wgan_gp seed=2"]
+    assert lines[-1].startswith("ns_gan seed=2: ns_gan_seed-2_")
+    assert max(map(len, lines)) < 180
+
+
+@pytest.mark.parametrize("ending", ["pdf", "png", "svg"])
+def test_a_figure_of_curves_with_bands(
+    sweep: Path, tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"figure.{ending}"
+    plot([str(sweep), "--tags", "wasserstein/exact,jsd/probe", "--over", "seed", "--out", str(out)])
+    assert capsys.readouterr().out == f"figure in {out}\n"
+    content = out.read_bytes()
+    assert content.startswith({"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}[ending])
+    if ending == "svg":
+        assert all(text in content.decode() for text in ("wgan_gp (n = 3)", "real data", EXACT))
+    if ending == "png":
+        pixels = np.asarray(Image.open(out).convert("RGB")).reshape(-1, 3)
+        for colour in ((0, 114, 178), (213, 94, 0)):  # one line for each group
+            assert (np.abs(pixels - colour).max(axis=1) < 3).sum() > 200
+
+
+def test_a_band_is_one_standard_error(sweep: Path) -> None:
+    group = grouped(read_records(sweep))[0]
+    values = np.array(list(VALUES["wgan_gp"].values()))
+    error = values.std(ddof=1) / 3**0.5
+    curve = band_curve(group, EXACT)
+    assert curve is not None and curve.x.tolist() == [10, 20, 30]
+    np.testing.assert_allclose(curve.mean, values.mean() + np.array([2, 1, 0]))
+    np.testing.assert_allclose(curve.high - curve.mean, error)
+    wide = band_curve(group, EXACT, unit="critic_updates", band="range")
+    assert wide is not None and wide.x.tolist() == [50, 100, 150]
+    assert (wide.low[-1], wide.high[-1]) == (values.min(), values.max())
+    assert band_curve(group, "absent") is None
+
+
+def test_curves_of_other_steps_are_interpolated(sweep: Path) -> None:
+    group = grouped(read_records(sweep))[0]
+    run = group.runs[0]
+    object.__setattr__(run, "points", [{"step": s, EXACT: float(s)} for s in (0, 16, 24)])
+    object.__setattr__(group, "runs", [run, group.runs[1]])
+    curve = band_curve(group, EXACT)
+    assert curve is not None and curve.x.tolist() == [10, 16, 20, 24]
+    other = np.interp(curve.x, [10, 20, 30], [4.25, 3.25, 2.25])
+    np.testing.assert_allclose(curve.mean, (curve.x + other) / 2)
+
+
+def test_a_figure_that_cannot_be_written(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, out in ((sweep, "a.txt"), (tmp_path / "empty", "a.pdf")):
+        with pytest.raises(SystemExit, match="2"):
+            plot([str(folder), "--out", str(tmp_path / out)])
+        assert capsys.readouterr().err.count("\n") == 1
+        assert not (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("module", ["table", "compare", "plot"])
+def test_help_imports_nothing_slow(module: str) -> None:
+    slow = ("torch", "matplotlib", "scipy", "numpy", "hydra")
+    code = (
+        f"import sys; from gan_runner.commands.{module} import _parser; _parser().format_help();"
+        f" print([m for m in {slow} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

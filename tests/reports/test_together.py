@@ -1,0 +1,68 @@
+"""The part of a sweep's page that shows its runs together."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+from sweep_files import VALUES, write_run, write_sweep
+
+from gan_runner.commands.report import main as report
+from gan_runner.reports.groups import together
+from gan_runner.runs.groups import plus_minus
+
+EXACT = "wasserstein/exact"
+
+
+def test_curves_means_and_bands(tmp_path: Path) -> None:
+    page = together(write_sweep(tmp_path), [EXACT, "absent"])
+    assert page["groups"] == ["wgan_gp (n = 3)", "ns_gan (n = 3)"] and page["left_out"] == 0
+    (chart,) = page["charts"]
+    assert chart["tag"] == EXACT and "lower is better" in chart["meaning"]
+    for curve, values in zip(chart["curves"], VALUES.values(), strict=True):
+        center, error = mean(values.values()), stdev(values.values()) / 3**0.5
+        assert curve["steps"] == [10, 20, 30]
+        assert curve["mean"] == pytest.approx([center + 2, center + 1, center], rel=1e-3)
+        assert curve["high"][-1] == pytest.approx(center + error, rel=1e-3)
+        assert curve["low"][-1] == pytest.approx(center - error, rel=1e-3)
+    assert page["means"][0][:3] == ["objective", "n", EXACT]
+    values = list(VALUES["wgan_gp"].values())
+    assert page["means"][1][2] == plus_minus(mean(values), stdev(values) / 3**0.5)
+    assert page["scatters"] == []
+
+
+def test_values_against_a_parameter(tmp_path: Path) -> None:
+    rates = ("1e-4", "0.0077801555769014185", "0.01")
+    for number, rate in enumerate(rates):
+        run = write_run(tmp_path / f"{number}_a", "gan", 0, float(number), number=number)
+        note = json.loads((run / "job.json").read_text())
+        (run / "job.json").write_text(json.dumps({**note, "overrides": [f"optimizer.lr={rate}"]}))
+    (scatter,) = together(tmp_path, [EXACT])["scatters"]
+    assert (scatter["key"], scatter["tag"], scatter["log"]) == ("optimizer.lr", EXACT, True)
+    assert [(x, y) for x, y, _ in scatter["points"]] == [
+        (float(rate), float(k)) for k, rate in enumerate(rates)
+    ]
+
+
+def test_runs_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep")
+    broken, *_ = sorted(folder.glob("ns_gan*"))
+    (broken / "config.yaml").write_text("- 1")
+    outside = write_run(tmp_path / "outside", "secret_gan", 0, 1.0)
+    (folder / "link_00000009").symlink_to(outside)
+    page = together(folder, [EXACT])
+    assert page["groups"] == ["wgan_gp (n = 3)", "ns_gan (n = 2)"]
+
+
+def test_the_page_holds_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sweep(tmp_path)
+    report([str(folder)])
+    text = (folder / "report.html").read_text()
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', text)
+    assert found
+    data = json.loads(found[1])
+    assert [chart["tag"] for chart in data["charts"]] == [EXACT, "jsd/probe"]
+    assert "Means over seeds" in text and "Curves together" in text and "means" not in data
