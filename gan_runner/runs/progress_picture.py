@@ -20,8 +20,8 @@ _EACH, _LAST = 150, 2000  # milliseconds that a frame is shown
 def write_progress(run_dir: Path) -> Path | None:
     """Write the grids in samples/ as an animation in a loop; return its path.
 
-    There is none where a run has fewer than two readable grids. Grids of another size than the last one are
-    scaled to that.
+    There is none where a run has fewer than two readable grids. Grids of another size than the
+    last one are scaled to that.
 
     Raises:
         OSError: the file cannot be written.
