@@ -235,10 +235,7 @@ def test_sampling(run_dir: Path, tmp_path: Path) -> None:
     assert (arrays("raw.npz", "--count", "7", "--raw") != few).any()
     result = gan("sample", str(run_dir), "--count", "9", "--out", "grid.png", cwd=tmp_path)
     assert result.returncode == 0
-    assert Image.open(tmp_path / "grid.png").size == (
-        80,
-        80,
-    )  # 3 x 3 images of 24, enlarged, 2 apart
+    assert Image.open(tmp_path / "grid.png").size == (416, 416)  # 3 x 3 of 136, enlarged, 2 apart
 
 
 @pytest.mark.parametrize(

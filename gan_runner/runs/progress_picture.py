@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.images import rgb_image
 from gan_runner.runs.within import Folder
 
 NAME = "progress.gif"
@@ -19,8 +20,8 @@ _EACH, _LAST = 150, 2000  # milliseconds that a frame is shown
 def write_progress(run_dir: Path) -> Path | None:
     """Write the grids in samples/ as an animation in a loop; return its path.
 
-    There is none where a run has fewer than two grids. Grids of another size than the last one are
-    scaled to that.
+    There is none where a run has fewer than two readable grids. Grids of another size than the
+    last one are scaled to that.
 
     Raises:
         OSError: the file cannot be written.
@@ -30,7 +31,7 @@ def write_progress(run_dir: Path) -> Path | None:
     if len(paths) > _FRAMES:
         last = len(paths) - 1
         paths = [paths[round(k * last / (_FRAMES - 1))] for k in range(_FRAMES)]
-    frames = [_frame(path) for path in paths]
+    frames = [frame for path in paths if (frame := _frame(path)) is not None]
     if len(frames) < 2:
         return None
     frames = [frame.resize(frames[-1].size, Image.Resampling.NEAREST) for frame in frames]
@@ -43,10 +44,14 @@ def write_progress(run_dir: Path) -> Path | None:
     return run_dir / NAME
 
 
-def _frame(path: Path) -> Image.Image:
-    """Return a grid with at most 256 colours; grey grids keep their levels exactly."""
-    with Image.open(path, formats=["PNG"]) as file:
-        image = file.convert("RGB")
+def _frame(path: Path) -> Image.Image | None:
+    """Return a grid with at most 256 colours; grey grids keep their levels exactly.
+
+    A file that is not a usable image gives None.
+    """
+    image = rgb_image(path)
+    if image is None:
+        return None
     shrink = max(image.size) / _SIDE
     if shrink > 1:
         size = (max(1, round(image.width / shrink)), max(1, round(image.height / shrink)))

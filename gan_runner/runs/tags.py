@@ -153,9 +153,9 @@ TAGS: tuple[Tag, ...] = (
     Tag("critic/input_gradient_norm", "slope", "neither", "mean norm of the critic's gradient at"
         " its input", 71),
     Tag("critic/gap", "estimate", "neither", "E critic(real) - E critic(fake), training rows; the"
-        " critic's slope is not bounded", 30, panel="distances"),
+        " critic's slope is not bounded", 30),
     Tag("critic/gap_heldout", "estimate", "neither", "the same on held-out rows", 30,
-        chart="critic/gap", panel="distances"),
+        chart="critic/gap"),
     Tag("lipschitz/slope_q99", "slope", "neither", "99% quantile of the critic's slopes", 72),
     Tag("lipschitz/lower", "slope", "neither", "steepest slope of the critic found", 72),
     Tag("lipschitz/upper", "slope", "neither", "upper bound on the critic's slope", 72),

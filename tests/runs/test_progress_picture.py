@@ -42,13 +42,20 @@ def test_colours_stay(tmp_path: Path) -> None:
     assert path is not None and frames(path)[1][0, 0].tolist() == [255, 0, 0]
 
 
-def test_many_large_grids_are_thinned(tmp_path: Path) -> None:
-    grids(tmp_path, 110, side=730)
+def test_many_grids_are_thinned(tmp_path: Path) -> None:
+    grids(tmp_path, 110)
     path = write_progress(tmp_path)
     assert path is not None
     shown = frames(path)
-    assert len(shown) == 100 and shown[0].shape == (720, 720, 3)
-    assert (shown[0][9, 9, 0], shown[-1][9, 9, 0]) == (0, 109)
+    assert len(shown) == 100 and (shown[0][9, 9, 0], shown[-1][9, 9, 0]) == (0, 109)
+
+
+def test_large_grids_are_reduced_and_small_ones_scaled(tmp_path: Path) -> None:
+    grids(tmp_path, 3, side=730)
+    Image.new("RGB", (90, 90)).save(tmp_path / "samples" / "step_000000.png")  # of an older version
+    (tmp_path / "samples" / "step_000900.png").write_bytes(b"no picture")
+    path = write_progress(tmp_path)
+    assert path is not None and [frame.shape for frame in frames(path)] == [(720, 720, 3)] * 2
 
 
 def test_one_grid_is_no_animation(tmp_path: Path) -> None:
