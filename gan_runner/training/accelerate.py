@@ -6,6 +6,7 @@ same kernels, compile agrees to the rounding of float32.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from gan_runner.core import Loss, RowIndices, StateDict
+from gan_runner.runs.files import cache_folder
 from gan_runner.training.game import (
     Game,
     Gradients,
@@ -166,6 +168,8 @@ class CompiledStep:
     def __init__(self, order: Iteration) -> None:
         self.order = order
         self.functions: dict[str, Callable[..., Any]] = {}
+        # torch's default is a folder in /tmp that another user could make first, with code in it
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
 
     def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         """Take one iteration."""
