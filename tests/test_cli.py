@@ -98,7 +98,9 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     objectives = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
     assert len(objectives) > 5 and f"objective: {', '.join(objectives)}" in out
     assert re.search("model: dcgan, .*mlp, .*random, resnet", out)
-    assert "optimizer: adam, rmsprop, sgd, sghmc" in out
+    assert re.search("optimizer: adam, adamw, .*rmsprop, sgd, sghmc", out)
+    assert "schedule: constant, cosine, linear, robbins_monro, warmup" in out
+    assert "average: exponential, half_life, uniform" in out
     assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
     assert not list(tmp_path.iterdir())
 
