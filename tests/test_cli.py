@@ -100,6 +100,8 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     assert re.search("model: dcgan, .*mlp, .*random, resnet", out)
     optimizers = sorted(path.stem for path in (config_dir() / "optimizer").glob("*.yaml"))
     assert len(optimizers) > 5 and f"optimizer: {', '.join(optimizers)}" in " ".join(out.split())
+    assert "schedule: constant, cosine, linear, robbins_monro, warmup" in out
+    assert "average: exponential, half_life, uniform" in out
     assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
     assert not list(tmp_path.iterdir())
 

@@ -23,7 +23,7 @@ GROUPS = {
     "dataset": ["digits", "gaussians8", "swiss_roll", "mnist", "image_folder", "nonsense"],
     "model": ["dcgan", "mlp", "unet"],
     "objective": ["gan", "ns_gan", "lsgan", "hinge", "wgan", "wgan_gp", "wgangp"],
-    "optimizer": ["adam", "rmsprop", "sgd", "adamw"],
+    "optimizer": ["adam", "rmsprop", "sgd", "adamw", "adamax"],
 }
 KEYS = [
     "seed", "device", "deterministic", "trainer.steps", "trainer.batch_size", "trainer.ema_decay",

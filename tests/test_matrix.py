@@ -168,6 +168,7 @@ def test_every_optimizer_steps_both_players(
 ) -> None:
     """Adam and RMSProp first move each weight by about lr; SGD by lr times the gradient."""
     calm = ["optimizer.temperature=0"] if optimizer == "sghmc" else []
+    calm += ["optimizer.weight_decay=0"] if optimizer == "adamw" else []
     calm += ["model.latent_dim=14"] if objective == "infogan" else []
     built = engine(
         "dataset=gaussians8", "model=mlp", "model.width=16", "model.depth=1",
