@@ -38,7 +38,7 @@ def test_every_key_of_the_trainer_has_the_words_of_its_card() -> None:
 
 def test_words_come_from_docstrings_where_a_card_has_none() -> None:
     found = entries(group_help(["objective", "objective=wgan_gp"]))
-    assert found["objective.n_critic=5"] == "critic updates for each generator update."
+    assert found["objective.n_critic=5"].startswith("critic updates")
     weight = found["objective.critic_terms.gradient_penalty.weight=10.0"]
     assert weight == "lambda; the toys bring their own"
     assert "Algorithm 1" in found["wgan_gp"]
