@@ -69,7 +69,9 @@ class Tag:
         return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
 
 
-def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag, Tag]:
+def _with_floor(
+    tag: Tag, *, floor_panel: bool = False, has_spread: bool = False
+) -> tuple[Tag, ...]:
     """Return a tag, its floor in the same chart, and the spread of the floor.
 
     The floor is the mean value between sets of real rows, over several draws.
@@ -81,7 +83,8 @@ def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag, Tag]:
         floor, pattern=f"{tag.pattern}_floor_std", kind="spread", better="neither", panel="",
         meaning=f"{meaning}: standard deviation over draws of the rows",
     )  # fmt: skip
-    return replace(tag, chart=chart), replace(floor, chart=chart, panel=panel), spread
+    pair = replace(tag, chart=chart), replace(floor, chart=chart, panel=panel)
+    return (*pair, spread) if has_spread else pair
 
 
 _W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
@@ -114,15 +117,15 @@ TAGS: tuple[Tag, ...] = (
     Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
         " upper bound of its slope", 30, panel="distances"),
     *_with_floor(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
-                     panel="distances"), floor_panel=True),
+                     panel="distances"), floor_panel=True, has_spread=True),
     *_with_floor(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances"),
-                 floor_panel=True),
-    *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),
+                 floor_panel=True, has_spread=True),
+    *_with_floor(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30), has_spread=True),
     Tag("jsd/critic", "estimate", "lower", "lower bound on JSD from the critic, in nats", 40,
         panel="divergences"),
     *_with_floor(Tag("jsd/probe", "divergence", "lower", "lower bound on JSD by separate"
                      " classifiers, in nats", 40, panel="divergences", column=True),
-                 floor_panel=True),
+                 floor_panel=True, has_spread=True),
     Tag("jsd/probe_se", "spread", "neither", "standard error of jsd/probe over rows", 40),
     *_with_floor(Tag(f"{_JSD}grid", "divergence", "lower", "JSD on a grid, in nats", 40,
                      panel="divergences"), floor_panel=True),
