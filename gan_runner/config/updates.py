@@ -24,6 +24,7 @@ from gan_runner.optim.schedules import (
 )
 from gan_runner.training.ema import AveragingRule
 from gan_runner.training.replicas import StackedEngine
+from gan_runner.training.update import takes_closure
 
 _PLAYERS = ("critic", "generator")
 _TERMS = ("critic_terms", "generator_terms")
@@ -84,6 +85,12 @@ def limit(nodes: ConfigTree, optimizers: Mapping[str, Optimizer], *, batch_dims:
         limits = instantiate(node)
         if not isinstance(limits, Limits):
             raise ValueError(f"limits.{player}: should name gan_runner.optim.limits.Limits")
+        clips = limits.max_grad_norm is not None or limits.max_grad_value is not None
+        if clips and takes_closure(optimizers[player]):
+            raise ValueError(
+                f"limits.{player}.max_grad_norm, max_grad_value: {type(optimizers[player]).__name__}"
+                " computes its gradients within a step, where nothing clips them; set them to null"
+            )
         limits.attach(optimizers[player], batch_dims=batch_dims)
 
 

@@ -165,6 +165,7 @@ def test_adam_for_the_generator_hessian_free_for_the_critic(engine: Callable[...
         *TOY, "objective=ns_gan", "optimizer=adam",
         "optimizer.critic._target_=gan_runner.optim.hessian_free.HessianFree", "optimizer.critic.lr=1",
         "~optimizer.critic.betas", "~optimizer.critic.eps", "~optimizer.critic.weight_decay",
+        "~optimizer.critic.flavor",
     )  # fmt: skip
     (logs,) = built.train_step()
     assert isinstance(built.optimizers["critic"], HessianFree)

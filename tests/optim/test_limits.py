@@ -106,7 +106,7 @@ def test_each_replica_has_the_limits_for_itself() -> None:
     torch.testing.assert_close(stacked.grad, expected)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", sorted({*OPTIMIZERS} - {"hessian_free"}))
 def test_every_optimizer_can_be_limited(engine: Callable[..., Any], optimizer: str) -> None:
     built = engine(*TOY, f"optimizer={optimizer}", "limits.critic.radius=0.5",
                    "limits.generator.max_grad_norm=1e-3", "limits.generator.max_grad_value=1e-4")  # fmt: skip
