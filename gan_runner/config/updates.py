@@ -87,9 +87,10 @@ def limit(nodes: ConfigTree, optimizers: Mapping[str, Optimizer], *, batch_dims:
             raise ValueError(f"limits.{player}: should name gan_runner.optim.limits.Limits")
         clips = limits.max_grad_norm is not None or limits.max_grad_value is not None
         if clips and takes_closure(optimizers[player]):
+            name = type(optimizers[player]).__name__
             raise ValueError(
-                f"limits.{player}.max_grad_norm, max_grad_value: {type(optimizers[player]).__name__}"
-                " computes its gradients within a step, where nothing clips them; set them to null"
+                f"limits.{player}: {name} computes its gradients within a step, where nothing clips"
+                " them; set max_grad_norm and max_grad_value to null"
             )
         limits.attach(optimizers[player], batch_dims=batch_dims)
 

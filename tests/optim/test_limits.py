@@ -140,8 +140,11 @@ def test_replicas_are_limited_each(engine: Callable[..., Any]) -> None:
 def test_refusals(engine: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"limits\.radius=-1.*greater than 0"):
         engine(*TOY, "limits.radius=-1")
-    node = "{_target_: gan_runner.optim.limits.Limits}"
+    own = "{_target_: gan_runner.optim.limits.Limits}"
     with pytest.raises(ValueError, match=r"limits\.critc: no such key; did you mean limits.critic"):
-        engine(*TOY, f"+limits.critc={node}")
+        engine(*TOY, f"+limits.critc={own}")
     with pytest.raises(ValueError, match=r"limits\.critic: should name gan_runner.optim.limits"):
-        limit({"critic": {"_target_": "gan_runner.training.ema.Uniform"}}, {})
+        node = check({"_target_": "gan_runner.training.ema.Uniform"}, prefix="averages")[0]
+        limit({"critic": node}, {})
+    with pytest.raises(ValueError, match=r"HessianFree computes its gradients within a step"):
+        engine(*TOY, "optimizer=hessian_free", "limits.generator.max_grad_norm=1")
