@@ -1,7 +1,7 @@
-"""Every use of a private name of torch, torchmetrics or Hydra, each with a test that it is there.
+"""Every use of a private name of torch or Hydra, each with a test that it is there.
 
 Other files call these functions. After an upgrade, tests/test_private_apis.py says which is gone.
-Hydra and the metrics packages are imported inside of the functions: this file has the lowest rank.
+Hydra is imported inside of the functions: this file has the lowest rank.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 TorchSpectralNorm = nn.utils.parametrizations._SpectralNorm
 """Torch's spectral-norm parametrization, to derive from."""
@@ -42,12 +42,6 @@ def is_spectral_norm(parametrization: nn.Module) -> bool:
 def write_summary(board: Any, summary: Any) -> None:
     """Write a protocol buffer of TensorBoard's, which `SummaryWriter` has no method for."""
     board._get_file_writer().add_summary(summary)
-
-
-def inception_outputs(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features and logits that torchmetrics' Inception computes from uint8 images."""
-    features, logits = network._torch_fidelity_forward(pixels)
-    return features, logits
 
 
 def parse_overrides(words: Sequence[str]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.runs import Budget, show
-from gan_runner.runs.read import SUMMARY, try_json
+from gan_runner.runs.read import SUMMARY, try_summary
 from gan_runner.runs.tags import columns as default_columns
 from gan_runner.studies.study_files import natural, number, read_rows
 
@@ -87,8 +87,7 @@ def _found(folder: Path) -> Iterable[Line]:
     """Yield a line for each run in or below a folder that has a summary."""
     paths = [folder / SUMMARY, *folder.glob(f"*/{SUMMARY}")]
     for path in sorted(paths, key=lambda path: natural(path.parent.name)):
-        summary = try_json(path)
-        if summary is None:
+        if not (summary := try_summary(path.parent)):
             continue
         final, seconds = summary.get("final"), summary.get("seconds")
         values = final if isinstance(final, dict) else {}

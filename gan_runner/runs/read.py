@@ -14,6 +14,7 @@ from typing import Any, TypedDict, cast
 import yaml
 
 from gan_runner.runs.layout import check_layout
+from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
 
 CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
 SUMMARY, JOB = "summary.json", "job.json"
@@ -60,7 +61,18 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is malformed.
     """
-    return read_json(run_dir / SUMMARY)
+    return summary_with_present_tags(read_json(run_dir / SUMMARY), _written_cards(run_dir))
+
+
+def try_summary(run_dir: Path) -> dict[str, Any]:
+    """Return the contents of summary.json; empty where it cannot be read."""
+    return summary_with_present_tags(try_json(run_dir / SUMMARY) or {}, _written_cards(run_dir))
+
+
+def _written_cards(run_dir: Path) -> dict[str, Any]:
+    """Return provenance.json as it was written, or that of the first replica."""
+    folder = run_dir if (run_dir / CARDS).is_file() else run_dir / "replica_0"
+    return try_json(folder / CARDS) or {}
 
 
 def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
@@ -72,7 +84,7 @@ def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
     provenances = read_json(run_dir / CARDS)
     if not all(isinstance(provenance, dict) for provenance in provenances.values()):
         raise ValueError(f"{run_dir / CARDS}: invalid entry (expected a JSON object for each tag)")
-    return provenances
+    return with_present_tags(provenances, provenances)
 
 
 def read_note(folder: Path) -> JobNote | None:
@@ -102,7 +114,9 @@ def read_points(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8") from error
-    return [_point(path, line) for line in lines if line.endswith("}\n")]
+    points = [_point(path, line) for line in lines if line.endswith("}\n")]
+    cards = _written_cards(path.parent)
+    return [with_present_tags(point, cards) for point in points]
 
 
 def _point(path: Path, line: str) -> dict[str, Any]:
@@ -124,7 +138,9 @@ def try_points(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [point for line in text.splitlines() if (point := _object(line)) is not None]
+    points = [point for line in text.splitlines() if (point := _object(line)) is not None]
+    cards = _written_cards(path.parent)
+    return [with_present_tags(point, cards) for point in points]
 
 
 def read_json(path: Path) -> dict[str, Any]:

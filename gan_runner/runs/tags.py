@@ -83,15 +83,23 @@ def _with_floor(tag: Tag, *, floor_panel: bool = False) -> tuple[Tag, Tag]:
 
 _W, _JSD, _F = "wasserstein/", "jsd/", "divergence/"
 TAGS: tuple[Tag, ...] = (
-    Tag("images/fid", "distance", "lower", "Frechet distance of features", 0, panel="qualities"),
+    Tag("images/fid", "distance", "lower", "Frechet distance of Inception's features", 0,
+        panel="qualities"),
+    Tag("images/frechet", "distance", "lower", "Frechet distance of another network's features", 0,
+        panel="qualities"),
     Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
         " the data", 0, panel="qualities"),
     Tag("images/classifier_score_std", "spread", "lower", "standard deviation of the classifier"
         " score over splits", 0),
-    Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of features", 0,
+    Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of Inception's features", 0,
         panel="qualities"),
+    Tag("images/kernel", "distance", "lower", "kernel distance (MMD^2) of another network's"
+        " features", 0, panel="qualities"),
     Tag("images/precision", "score", "higher", "share of samples within the data's manifold", 0),
     Tag("images/recall", "score", "higher", "share of the data within the samples' manifold", 0),
+    Tag("images/density", "score", "higher", "mean number of data's balls around a sample over k",
+        0),
+    Tag("images/coverage", "score", "higher", "share of the data with a sample in its ball", 0),
     Tag("images/class_entropy", "score", "higher", "entropy of the classes of samples, in nats", 0),
     Tag("images/class_share_*", "share", "neither", "share of samples of one class", 0),
     Tag("modes/found", "score", "higher", "modes with a fair share of samples", 20,

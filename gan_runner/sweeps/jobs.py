@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_layout
 from gan_runner.runs.lock import RUN_LOCK
-from gan_runner.runs.read import CARDS, JOB, SUMMARY, read_note, try_json
+from gan_runner.runs.old_tags import with_present_tags
+from gan_runner.runs.read import CARDS, JOB, read_note, try_json, try_summary
 
 NOTE, LOCK, OUTPUT = JOB, "job.lock", "output.txt"
 PLAN = "sweep.json"
@@ -98,7 +99,8 @@ class Job:
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
         """Return the provenance of a tag of its run; empty without one."""
         provenances = next(self.folder.glob(f"**/{CARDS}"), None)
-        provenance = (try_json(provenances) or {}).get(tag) if provenances else None
+        entries = (try_json(provenances) or {}) if provenances else {}
+        provenance = with_present_tags(entries, entries).get(tag)
         return provenance if isinstance(provenance, dict) else {}
 
 
@@ -193,7 +195,7 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
     note = read_note(folder)
     if note is None:
         return None
-    summary = try_json(folder / SUMMARY) or {}
+    summary = try_summary(folder)
     if held is None:  # looking takes the lock for an instant: only where it may be held
         held = note["status"] == "running" and is_held(folder, LOCK)
     return Job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -236,7 +237,7 @@ def test_inception_without_a_network_or_its_package_says_what_to_do(
     monkeypatch.setattr(published, "load_state_dict_from_url", unreachable)
     with pytest.raises(ValueError, match=r"cannot be downloaded .*metrics.images.weights=FILE"):
         inception(None)
-    monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     with pytest.raises(ValueError, match="pip install torch-fidelity"):
         inception(None)
 
