@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gan_runner.config.compatibility import _with_best
-from gan_runner.objectives.losses import wasserstein_critic
+from gan_runner.objectives.losses import wasserstein_critic, wasserstein_generator
 from gan_runner.objectives.objective import Objective
 from gan_runner.runs.comparison import read_runs
 from gan_runner.runs.read import read_cards, read_points, read_summary, try_points
@@ -65,8 +65,8 @@ def test_inceptions_names_stay(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_still_saves_its_best_by_the_metric_of_the_old_name() -> None:
-    settings = Settings(checkpoint_metric="images/fid_raw")
-    objective = Objective(critic_loss=wasserstein_critic, generator_loss=None)
+    settings = Settings(steps=1, batch_size=8, checkpoint_metric="images/fid_raw")
+    objective = Objective(critic_loss=wasserstein_critic, generator_loss=wasserstein_generator)
     assert (
         _with_best(settings, {"images/frechet_raw"}, objective).checkpoint_metric
         == "images/frechet_raw"

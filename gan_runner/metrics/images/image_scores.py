@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import torch
@@ -58,6 +58,7 @@ class ImageScores:
         subsets: number of subsets that the kernel distance is averaged over.
         subset_size: largest number of rows of a subset.
         singular: compute the Frechet distance even if images do not outnumber features.
+        real: compute the values of real images for the provenance.
         features: the network itself, instead of `network` and `weights`.
 
     Raises:
@@ -78,17 +79,18 @@ class ImageScores:
         subsets: Annotated[int, Ge(1)] = 100,
         subset_size: Annotated[int, Ge(2)] = 1000,
         singular: bool = False,
+        real: bool = True,
         features: Features | None = None,
     ) -> None:  # fmt: skip
-        self.provenance: dict[str, Provenance] = {}
+        self.provenance: Mapping[str, Provenance] = {}
         if not context.spec.is_image:
             return
         self.features = features or features_of(
             context.dataset, network, weights=weights, device=context.device
         )
         tags = _tags(self.features.name)
-        real, probabilities = self._seen(context.heldout.x)
-        count = min(len(real), context.samples or len(real))
+        data, probabilities = self._seen(context.heldout.x)
+        count = min(len(data), context.samples or len(data))
         self.of_classes: list[_Measure] = []
         self.of_distances: list[_Measure] = []
         if probabilities is not None and "classifier_score" in measures:
@@ -98,15 +100,15 @@ class ImageScores:
         if {"frechet", "fid"} & {*measures} and (
             singular or _enough(count, self.features, tags[0])
         ):
-            self.of_distances.append(Frechet(real, tag=tags[0], singular=singular))
+            self.of_distances.append(Frechet(data, tag=tags[0], singular=singular))
         if {"kernel", "kid"} & {*measures} and count > 1:
             size = min(subset_size, count)
-            kernel = Kernel(real, subsets=subsets, subset_size=size, seed=context.seed, tag=tags[1])
+            kernel = Kernel(data, subsets=subsets, subset_size=size, seed=context.seed, tag=tags[1])
             self.of_distances.append(kernel)
         if "precision_recall" in measures and count > k:
-            self.of_distances.append(Manifolds(real, k=k))
-        best = _values(self.of_classes, real, probabilities)
-        if self.of_distances:
+            self.of_distances.append(Manifolds(data, k=k))
+        best = _values(self.of_classes, data, probabilities) if real else {}
+        if self.of_distances and real:
             best |= _values(self.of_distances, *self._seen(_training_images(context)))
         self.provenance = of_generators(self._provenances(context, best))
 

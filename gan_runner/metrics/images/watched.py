@@ -48,11 +48,15 @@ class WatchedFeatures(Features):
         finally:
             self.caching.pop()
 
+    def has(self, x: Tensor) -> bool:
+        """Return whether the features of images are in the cache."""
+        return self._path(x).is_file()
+
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Compute or look up features (N, d) and probabilities (N, K) or None."""
         if not self.caching:
             return self._computed(x)
-        path = self.folder / f"{self._key(x)}.safetensors"
+        path = self._path(x)
         tensors, _ = read_tensors(path) or ({}, {})
         if len(tensors.get("features", ())) == len(x):
             probabilities = tensors.get("probabilities")
@@ -78,13 +82,13 @@ class WatchedFeatures(Features):
             return features, None
         return features, torch.cat([part for _, part in seen if part is not None])
 
-    def _key(self, x: Tensor) -> str:
-        """Return a hash of everything that the features of images depend on."""
+    def _path(self, x: Tensor) -> Path:
+        """Return a file named by everything that the features of images depend on."""
         facts = [_VERSION, self.name, self.weights, self.size, x.device.type, tuple(x.shape)]
         facts += [torch.__version__, torch.get_num_threads()]  # decide the last bits
         digest = sha256(repr(facts).encode())
         digest.update(x.cpu().contiguous().numpy().data)
-        return digest.hexdigest()[:32]
+        return self.folder / f"{digest.hexdigest()[:32]}.safetensors"
 
 
 def _on(tensor: Tensor | None, like: Tensor) -> Tensor | None:
