@@ -188,8 +188,8 @@ def _with_provenance(
 ) -> dict[str, Any]:
     about = {key: fact for key, fact in provenance.items() if key not in _SHOWN}
     entry = {"value": value, "samples": subject.count, **subject.facts, **about}
-    if (generator := entry.get("generator")) in subject.weights:
-        entry["generator_weights"] = subject.weights[generator]
+    if weights := subject.weights.get(entry.get("generator", "")):
+        entry["generator_weights"] = weights
     if subject.samples is not None:
         entry.pop("generator", None)  # unknown
     return {**entry, "protocol": request.protocol}

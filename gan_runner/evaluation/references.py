@@ -55,6 +55,6 @@ def context_of(subject: Subject, request: Request) -> tuple[EvalContext, bool]:
     }  # fmt: skip
     if reference == HELD_OUT:
         return EvalContext(data, real, subject.batch_size, **constants), True
-    label = {"label": reference} if is_path else {}
+    label = reference if is_path else "training"
     has_fresh = not is_path and len(data.train.x) >= subject.count
-    return Reference(data, real, subject.batch_size, **constants, **label), has_fresh
+    return Reference(data, real, subject.batch_size, **constants, label=label), has_fresh

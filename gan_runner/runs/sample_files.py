@@ -58,7 +58,10 @@ def read_samples(path: Path) -> np.ndarray:
     Raises:
         ValueError: there are no such samples in it.
     """
-    return _folder(path) if path.is_dir() else _npz(path)
+    array = _folder(path) if path.is_dir() else _npz(path)
+    own = np.empty(array.shape, array.dtype)  # strides of one channel decide a convolution's bits
+    own[:] = array
+    return own
 
 
 def is_folder_of_images(path: Path) -> bool:
@@ -87,7 +90,7 @@ def _checked(array: np.ndarray, where: str) -> np.ndarray:
         expected = "(N, H, W, C) uint8, (N, C, H, W) or (N, d) float"
         raise ValueError(f"{where}: has shape {array.shape}; should be {expected}")
     if array.dtype == np.uint8 and array.ndim == 4:
-        return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+        return array.transpose(0, 3, 1, 2)
     if array.dtype.kind != "f":
         raise ValueError(f"{where}: is {array.dtype}; should be uint8 images or float")
     array = array.astype(np.float32)
