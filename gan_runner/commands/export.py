@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,9 @@ def export(
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     save_safetensors(out, players.generator.state_dict(), metadata)
+    mask = os.umask(0)
+    os.umask(mask)
+    out.chmod(0o666 & ~mask)  # safetensors writes a file that its owner alone can read
 
 
 def export_folder(

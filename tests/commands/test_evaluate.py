@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
 from PIL import Image
+from sklearn.datasets import load_digits
+from torch import nn
 
 from gan_runner.builder import build
 from gan_runner.commands import evaluate as command
@@ -22,7 +28,9 @@ from gan_runner.commands import export, sample
 from gan_runner.evaluation.evaluate import evaluate, kept_results
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
+from gan_runner.evaluation.tables import markdown_row
 from gan_runner.metrics.images import classifier
+from gan_runner.metrics.images.features import Features
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.training.loop import fit
 
@@ -32,6 +40,7 @@ SMALL = (
 )  # fmt: skip
 OF_TRAINING = ("loss/", "grad_norm/", "speed/", "health/", "step", "wasserstein/critic")
 FAST = ("frechet", "kernel", "precision_recall", "classifier_score")
+FILES = 2000  # images in a folder that is compared with torch-fidelity's program
 Said = Callable[..., tuple[int, str, str]]
 
 
@@ -97,18 +106,19 @@ def test_the_metrics_of_a_run_are_those_of_its_log_bit_for_bit(
     assert of_both <= set(found) and len(found) > 30
 
 
-def test_other_checkpoints_have_other_numbers(run_dir: Path) -> None:
-    request = Request(measures=("frechet",))
-    found = {
-        which: numbers(evaluate(run_dir, Request(checkpoint=which, measures=("frechet",))))
-        for which in ("last", "best", "4")
-    }
-    assert len({str(values) for values in found.values()}) >= 2
+def test_other_checkpoints_have_other_numbers(run_dir: Path, tmp_path: Path) -> None:
+    def frechet(folder: Path, which: str) -> float:
+        request = Request(checkpoint=which, measures=("frechet",))
+        return numbers(evaluate(folder, request))["images/frechet"]
+
     logged = {step: point["images/frechet"] for step, point in points(run_dir).items()}
-    assert found["last"]["images/frechet"] == logged[12]
-    assert found["4"]["images/frechet"] == logged[4]
-    assert found["best"]["images/frechet"] == min(logged.values())
-    assert request.checkpoint == "last"
+    assert frechet(run_dir, "best") == min(logged.values())
+    other = tmp_path / "run"
+    shutil.copytree(run_dir, other, ignore=shutil.ignore_patterns("evaluations"))
+    kept = other / "checkpoints"
+    shutil.copy(kept / "step_00000008.pt", kept / "best.pt")
+    found = [frechet(other, which) for which in ("4", "best", "last")]
+    assert found == [logged[4], logged[8], logged[12]] and len({*found}) == 3
 
 
 def test_every_number_has_its_provenance(run_dir: Path) -> None:
@@ -230,8 +240,6 @@ def test_an_exported_folder_is_complete(run_dir: Path, tmp_path: Path, said: Sai
 
 
 def test_a_sweep_is_evaluated_run_by_run(run_dir: Path, tmp_path: Path, said: Said) -> None:
-    import shutil
-
     for number, name in enumerate(("one", "two", "broken")):
         job = tmp_path / "sweep" / name
         shutil.copytree(run_dir, job, ignore=shutil.ignore_patterns("evaluations"))
@@ -304,8 +312,6 @@ def test_points_are_evaluated_too(
 def test_wrong_input_is_refused_in_one_line(
     arguments: tuple[str, ...], words: str, run_dir: Path, tmp_path: Path, said: Said
 ) -> None:
-    import re
-
     np.savez(tmp_path / "x.npz", arr_0=np.zeros((5, 9, 9, 3), np.uint8))
     (tmp_path / "bad.npz").write_text("no archive")
     places = {
@@ -324,8 +330,6 @@ def test_wrong_input_is_refused_in_one_line(
 def test_inception_without_weights_is_one_line(
     run_dir: Path, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from urllib.error import URLError
-
     published = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
 
     def unreachable(*_: object, **__: object) -> None:
@@ -345,6 +349,112 @@ def test_a_protocol_fixes_what_its_number_depends_on(name: str) -> None:
     assert request.count == protocol.count == (10_000 if name == "precision_recall" else 50_000)
     assert request.all_rows == (name in ("fid50k_train", "kid"))
     assert protocol.source and request.options == protocol.options
+
+
+class Pixels(nn.Module):
+    """The pixels are the features, and the first ten the logits."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.flatten(1), 4 * x.flatten(1)[:, 20:30]
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "rows"),
+    [
+        ("fid50k_train", {"FID": "images/fid"}, 1438),
+        ("is50k", {"inception score": "images/classifier_score"}, None),
+        ("kid", {"KID": "images/kid"}, 1438),
+        ("precision_recall", {"density": "images/density", "coverage": "images/coverage"}, 120),
+    ],
+)
+def test_a_protocol_measures_what_it_says_and_cites_its_source(
+    name: str,
+    tags: dict[str, str],
+    rows: int | None,
+    run_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With few samples, and pixels instead of Inception's features."""
+    short = replace(PROTOCOLS[name], count=120)
+    monkeypatch.setitem(PROTOCOLS, name, short)
+    made = Features("inception", Pixels(), "none", 64)
+    monkeypatch.setattr("gan_runner.evaluation.measure.features_of", lambda *_, **__: made)
+    result = evaluate(run_dir, Request(protocol=name))
+    row = markdown_row(result)
+    for word, tag in tags.items():
+        entry = result["values"][tag]
+        assert f"{word} {entry['value']:.4g}" in row
+        assert entry["protocol"] == name and entry["network"] == "inception"
+        assert entry.get("rows") == rows and entry["samples"] == 120
+    assert short.source in row and "\n" not in row and "checkpoint last, step 12" in row
+    options = {"is50k": {"splits": 10}, "kid": {"subsets": 100}, "precision_recall": {"k": 5}}
+    for key, value in options.get(name, {}).items():
+        assert entry[key] == value
+    assert {tag.removeprefix("images/") for tag in result["values"]} <= {
+        "fid", "classifier_score", "classifier_score_std", "kid", "precision", "recall", "density",
+        "coverage",
+    }  # fmt: skip
+
+
+def write_textures(folder: Path, contrast: float, count: int) -> None:
+    """Real digits, moved by a pixel, with noise, as RGB files."""
+    folder.mkdir()
+    images, rng = load_digits().images, np.random.default_rng(0)
+    for k in range(count):
+        image = np.roll(images[rng.integers(len(images))], rng.integers(-1, 2, size=2), (0, 1))
+        pixels = np.clip(contrast * image + rng.normal(0, 8, image.shape), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(folder / f"{k:04d}.png")
+
+
+@pytest.mark.slow
+def test_fid_is_that_of_torch_fidelity(tmp_path: Path) -> None:
+    """Of two folders of 2,000 images, with random weights in the published format.
+
+    The published weights need a download. Random ones (He et al. 2015) go the same way.
+    """
+    published = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+        network = published.FeatureExtractorInceptionV3("inception", ["2048"])
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    weights = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), weights)
+    for name, contrast in (("one", 15.9), ("two", 9.0)):
+        write_textures(tmp_path / name, contrast, FILES)
+    program = (
+        sys.executable, "-c", "from torch_fidelity.fidelity import main; main()", "--cpu", "--fid", "--json", "--no-cache",
+        "--input1", "one", "--input2", "two", "--feature-extractor", "inception-v3-compat",
+        "--feature-extractor-weights-path", "weights.pth", "--batch-size", "50",
+    )  # fmt: skip
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True)
+    theirs = json.loads(done.stdout)["frechet_inception_distance"]
+    request = Request(
+        network="inception", weights=str(weights), measures=("fid",),
+        reference=str(tmp_path / "two"),
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="do not determine the covariance"):
+        entry = evaluate(tmp_path / "one", request)["values"]["images/fid"]
+    assert entry["rows"] == entry["samples"] == FILES
+    assert theirs > 1 and entry["value"] == pytest.approx(theirs, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_ten_thousand_digits_take_fifteen_seconds_of_two_cores(
+    composed: Callable[..., DictConfig], shared_data: Path, tmp_path: Path
+) -> None:
+    cfg = composed("dataset=mnist", f"dataset.root={shared_data}", "dataset.download=false",
+                   "trainer.steps=1", "trainer.num_eval_samples=64", "model.filters=16",
+                   "metrics=none", "plots=none", "device=cpu")  # fmt: skip
+    fit(build(cfg), tmp_path / "run")
+    begun = time.process_time()
+    result = evaluate(
+        tmp_path / "run", Request(count=10_000, measures=("images",), network="random")
+    )
+    assert time.process_time() - begun < 30
+    assert result["values"]["images/frechet"]["rows"] == 10_000
 
 
 def test_help_answers_without_torch() -> None:
