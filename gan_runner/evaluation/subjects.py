@@ -1,4 +1,4 @@
-"""What is evaluated: a run's checkpoint, an exported generator, or a file of samples."""
+"""Subjects of an evaluation: a checkpoint, an exported generator, or a file of samples."""
 
 from __future__ import annotations
 
