@@ -50,7 +50,7 @@ from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.settings import Settings
 from gan_runner.training.step import Iteration
 
-_SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
+SEED_OF_MEASURES = 1797  # the same in every run, so that their numbers can be compared
 _PROBE = 8  # rows of input that networks are tried with
 
 # "heldout" is unused; it keeps the seeds after it as they were
@@ -145,10 +145,10 @@ def _context(
 ) -> EvalContext:
     """Return the constants of a run that metrics and plots are built from."""
     heldout = held_out(
-        dataset.heldout, settings.num_eval_samples, device=device, seed=_SEED_OF_MEASURES
+        dataset.heldout, settings.num_eval_samples, device=device, seed=SEED_OF_MEASURES
     )
     return EvalContext(
-        dataset, heldout, settings.batch_size, seed=_SEED_OF_MEASURES, device=device,
+        dataset, heldout, settings.batch_size, seed=SEED_OF_MEASURES, device=device,
         categories=categories(objective.prior), code=code_dim(objective.prior),
         samples=settings.num_eval_samples, critic_tag=objective.critic_tag,
     )  # fmt: skip

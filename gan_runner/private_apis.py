@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 TorchSpectralNorm = nn.utils.parametrizations._SpectralNorm
 """Torch's spectral-norm parametrization, to derive from."""
@@ -39,9 +39,3 @@ def is_spectral_norm(parametrization: nn.Module) -> bool:
 def write_summary(board: Any, summary: Any) -> None:
     """Write a protocol buffer of TensorBoard's, which `SummaryWriter` has no method for."""
     board._get_file_writer().add_summary(summary)
-
-
-def inception_outputs(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features and logits that torchmetrics' Inception computes from uint8 images."""
-    features, logits = network._torch_fidelity_forward(pixels)
-    return features, logits

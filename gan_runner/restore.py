@@ -27,7 +27,9 @@ from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Latent, StateDict
 from gan_runner.objectives.objective import Objective
 from gan_runner.runs.checkpoint import load_latest
+from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.comparison import holds_replicas
+from gan_runner.runs.exported import exported_file, read_exported
 from gan_runner.runs.read import read_summary, saved_config
 from gan_runner.training.device import resolve_device
 from gan_runner.training.engine import Engine, EngineLike
@@ -94,17 +96,19 @@ class TrainedModel(NamedTuple):
 
     Attributes:
         generator: the averaged one, or as it stood.
-        critic: as it stood, without an objective's heads.
+        critic: as it stood, without an objective's heads; None for an exported generator.
         objective: of the run.
         spec: facts about the data, as far as a checkpoint knows them.
         device: of both networks.
+        facts: checkpoint, step and weights ("average" or "raw") of the generator.
     """
 
     generator: nn.Module
-    critic: nn.Module
+    critic: nn.Module | None
     objective: Objective
     spec: DataSpec
     device: torch.device
+    facts: Mapping[str, Any] = {}
 
     def sample(self, count: int, *, seed: int = 0, label: int | None = None) -> Tensor:
         """Draw samples; the k-th depends on the seed and k alone, not on how many are drawn.
@@ -137,6 +141,13 @@ class TrainedModel(NamedTuple):
             y = None if turn is None else torch.tensor(list(islice(turn, CHUNK)))
             yield Latent(z.to(self.device), None if y is None else y.to(self.device))
 
+    def noise(self, count: int, *, seed: int = 0, label: int | None = None) -> Latent:
+        """Return the first `count` rows of `latents`."""
+        pairs = zip(range(0, count, CHUNK), self.latents(seed, label), strict=False)
+        z, y = zip(*(latent for _, latent in pairs), strict=True)
+        labels = None if y[0] is None else torch.cat(y)[:count]
+        return Latent(torch.cat(z)[:count], labels)
+
     def _labels(self, label: int | None) -> list[int] | None:
         """Return the labels of samples in turn; None for a generator without labels."""
         n_classes = int(getattr(self.generator, "n_classes", 0))
@@ -155,23 +166,30 @@ def load(
     average: str | None = None,
     device: str = "auto",
     allow: Sequence[str] = (),
+    checkpoint: str = "last",
 ) -> TrainedModel:
-    """Load the networks of a run's last checkpoint.
+    """Load the networks of a run's checkpoint, or an exported generator.
 
     The prefixes that the saved configuration allows do not count: it may come from a stranger.
 
     Args:
-        run_dir: of one run.
+        run_dir: of one run; or the file or folder of an exported generator.
         raw: take the generator as it stood, not its running average.
         average: name in `averages` of the average to take; None: the first.
         device: auto, cpu, cuda or cuda:N.
         allow: prefixes of targets besides our own.
+        checkpoint: "last", "best" or a step; see `chosen_checkpoint.load_chosen`.
 
     Raises:
-        ValueError: no such run, no checkpoint in it, no such average, or a target that is not
+        ValueError: no such run, no such checkpoint in it, no such average, or a target that is not
             allowed.
     """
     run_dir, where = Path(run_dir), resolve_device(device)
+    if (file := exported_file(run_dir)) is not None:
+        if raw or average is not None or checkpoint != "last":
+            advice = "omit --raw, --average and --checkpoint"
+            raise ValueError(f"{file}: holds one generator; {advice}")
+        return _load_exported(file, device=where, allow=allow)
     config = saved_config(run_dir)
     if holds_replicas(run_dir):
         raise ValueError(f"{run_dir} holds several replicas; name one, such as {run_dir}/replica_0")
@@ -179,10 +197,13 @@ def load(
     checked, problems = signature.check(parts, allow=allow)
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
-    (state,) = load_latest([run_dir])
+    state = load_chosen(run_dir, checkpoint)
     weights = state["generator"] if raw else _average(state, config.get("averages") or {}, average)
     try:
-        return _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
+        players = _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
+        which = "raw" if raw else average or "average"
+        facts = {"checkpoint": checkpoint, "step": state["step"], "weights": which}
+        return players._replace(facts=facts)
     except (KeyError, RuntimeError, AttributeError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(
@@ -211,3 +232,21 @@ def _load(
     return TrainedModel(
         generator.to(device).eval(), critic.to(device).eval(), objective, spec, device
     )
+
+
+def _load_exported(file: Path, *, device: torch.device, allow: Sequence[str]) -> TrainedModel:
+    exported = read_exported(file)
+    nodes = {"model": {"generator": exported.generator}, "objective": exported.objective}
+    checked, problems = signature.check(nodes, allow=allow)
+    if problems:
+        raise ValueError(f"{file}: " + "; ".join(f"{where}: {what}" for where, what in problems))
+    spec = DataSpec(str(file), exported.shape, n_classes=exported.n_classes)
+    objective: Objective = instantiate(checked["objective"])
+    try:
+        generator = generator_of(checked["model"]["generator"], objective, spec)
+        generator.load_state_dict(exported.tensors)
+    except (RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"{file}: holds the weights of another network ({first})") from error
+    facts = {"checkpoint": exported.checkpoint, "step": exported.step, "weights": exported.weights}
+    return TrainedModel(generator.to(device).eval(), None, objective, spec, device, facts)

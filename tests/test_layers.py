@@ -19,7 +19,7 @@ RANKS = {
     "plots": 3,  # draw what metrics compute
     "training": 4,
     "config": 5, "builder": 6, "restore": 7,
-    "sweeps": 8, "studies": 9, "reports": 10, "commands": 11, "train": 12,
+    "evaluation": 8, "sweeps": 8, "studies": 9, "reports": 10, "commands": 11, "train": 12,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 LOOP = [PACKAGE / "training" / name for name in ("loop.py", "engine.py", "step.py")]

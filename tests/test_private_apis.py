@@ -47,11 +47,6 @@ def test_a_summary_is_written(tmp_path: Path) -> None:
     assert b"a/tag" in events.read_bytes()
 
 
-def test_inception_gives_features_and_logits() -> None:
-    image = pytest.importorskip("torchmetrics.image.fid")
-    assert callable(image.NoTrainInceptionV3._torch_fidelity_forward)
-
-
 def test_hydra_splits_and_composes_jobs() -> None:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):

@@ -1,15 +1,18 @@
-"""gan-export: write a generator's weights as safetensors, for publication."""
+"""gan-export: write a generator for publication: weights, configuration, samples and a card."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.evaluation.model_card import write_folder
 from gan_runner.restore import load
+from gan_runner.runs.exported import WEIGHTS
 from gan_runner.runs.printable import echo
 from gan_runner.runs.read import saved_config
 from gan_runner.runs.tensors import save_safetensors
@@ -19,44 +22,81 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-export` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(prog="gan-export", description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
-    parser.add_argument("--out", type=Path, default=Path("generator.safetensors"))
+    parser.add_argument(
+        "--out", type=Path, default=Path("generator"),
+        help="FOLDER: weights, configuration, provenance, samples and README.md, a model card;"
+        " FILE.safetensors: the weights alone (default: generator)",
+    )  # fmt: skip
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
+    parser.add_argument(
+        "--checkpoint", default="last", metavar="WHICH", help="last, best or a step (default: last)"
+    )
     add_allow(parser)
     options = parser.parse_args(arguments)
     plain_warnings("gan-export")
+    chosen = {"raw": options.raw, "allow": options.allow, "checkpoint": options.checkpoint}
     try:
-        export(options.run_dir, options.out, raw=options.raw, allow=options.allow)
+        if options.out.suffix and not options.out.is_dir():
+            export(options.run_dir, options.out, **chosen)
+        else:
+            export_folder(options.run_dir, options.out, **chosen)
     except (ValueError, OSError) as error:
         echo(f"gan-export: {error}", error=True)
         sys.exit(2)
     echo(f"weights in {options.out}")
 
 
-def export(run_dir: Path, out: Path, *, raw: bool = False, allow: Sequence[str] = ()) -> None:
-    """Write the generator of a run's last checkpoint as a safetensors file.
-
-    The metadata values are strings. `generator` is the configuration node and `shape` the shape of
-    a sample, both as JSON. `n_classes` is the number of labels that the generator was trained with;
-    `weights` is "average" or "raw".
+def export(
+    run_dir: Path,
+    out: Path,
+    *,
+    raw: bool = False,
+    allow: Sequence[str] = (),
+    checkpoint: str = "last",
+) -> None:
+    """Write the generator of a run's checkpoint as a safetensors file; see `runs.exported`.
 
     Raises:
-        ValueError: the run or its checkpoint is missing, a target is not allowed, or `out` is a
-            directory.
+        ValueError: the run or its checkpoint is missing, a target is not allowed, or `out` is not
+            a name of a safetensors file.
         OSError: the file cannot be written.
     """
-    if out.exists() and not out.is_file():
-        raise ValueError(f"--out {out}: is not a file; choose a name that ends in .safetensors")
-    players = load(run_dir, raw=raw, device="cpu", allow=allow)
-    generator, spec = players.generator, players.spec
-    node = saved_config(run_dir)["model"]["generator"]
+    if (out.exists() and not out.is_file()) or out.suffix != ".safetensors":
+        raise ValueError(f"--out {out}: should be a folder, or a file that ends in .safetensors")
+    players = load(run_dir, raw=raw, device="cpu", allow=allow, checkpoint=checkpoint)
+    config = saved_config(run_dir)
     metadata = {
-        "generator": json.dumps(node),
-        "shape": json.dumps(list(spec.shape)),
-        "n_classes": str(spec.n_classes),
-        "weights": "raw" if raw else "average",
+        "generator": json.dumps(config["model"]["generator"]),
+        "objective": json.dumps(config["objective"]),
+        "shape": json.dumps(list(players.spec.shape)),
+        "n_classes": str(players.spec.n_classes),
+        **{key: str(fact) for key, fact in players.facts.items()},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_safetensors(out, generator.state_dict(), metadata)
+    save_safetensors(out, players.generator.state_dict(), metadata)
+    mask = os.umask(0)
+    os.umask(mask)
+    out.chmod(0o666 & ~mask)  # safetensors writes a file that its owner alone can read
+
+
+def export_folder(
+    run_dir: Path,
+    folder: Path,
+    *,
+    raw: bool = False,
+    allow: Sequence[str] = (),
+    checkpoint: str = "last",
+) -> None:
+    """Write the generator of a run's checkpoint as a folder; see `evaluation.model_card`.
+
+    Raises:
+        ValueError: as in `export`, or the folder contains other files.
+        OSError: a file cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
+        raise ValueError(f"--out {folder}: contains other files; choose a new folder")
+    export(run_dir, folder / WEIGHTS, raw=raw, allow=allow, checkpoint=checkpoint)
+    write_folder(run_dir, folder, allow=allow)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""gan-sample: draw samples from the generator of a finished or interrupted run."""
+"""gan-sample: draw samples from the generator of a run, or from an exported one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from math import ceil, inf, sqrt
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,12 +17,16 @@ from torch import Tensor
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.core import Latent, ensemble_mean
 from gan_runner.objectives.objective import Objective
-from gan_runner.objectives.priors import categories
+from gan_runner.objectives.priors import categories, code_dim
 from gan_runner.optim.langevin import langevin
+from gan_runner.plots.noise_rows import STEPS, between_pairs, in_every_class
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import CHUNK, TrainedModel, load
 from gan_runner.runs.printable import echo
+from gan_runner.runs.sample_files import write_npz, write_pngs
 from gan_runner.training.sampling import generate
+
+ROWS = 10  # of --interpolate and --grid
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,29 +34,25 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     plain_warnings("gan-sample")
     try:
-        if options.out.suffix not in {".png", ".npz"}:
-            raise ValueError(f"--out {options.out}: should end in .png (a grid) or .npz (arrays)")
+        out = Path(options.out)
+        folder = options.out.endswith("/") or not out.suffix
+        if not folder and out.suffix not in {".png", ".npz"}:
+            raise ValueError(
+                f"--out {out}: should end in .png (a grid) or .npz (arrays), or be FOLDER/ (PNGs)"
+            )
         if options.langevin < 0 or not 0 < options.step_size < inf:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if not 0 <= options.seed < 2**63:
             raise ValueError(f"--seed {options.seed}: should be 0 to 2^63 - 1")
         if options.raw and options.average is not None:
             raise ValueError(f"--average {options.average}: contradicts --raw; omit one of them")
-        if options.count < 1:
+        if options.count is not None and options.count < 1:
             raise ValueError(f"--count {options.count}: should be 1 or more")
-        samples = draw(
-            options.run_dir,
-            options.count,
-            seed=options.seed,
-            raw=options.raw,
-            average=options.average,
-            device=options.device,
-            label=options.label,
-            code=options.code,
-            chain=Chain(options.langevin, options.step_size) if options.langevin else None,
-            allow=options.allow,
-        )
-        _write(samples, options.out)
+        samples, columns = _samples(options)
+        if folder:
+            write_pngs(samples, out)
+        else:
+            _write(samples, out, columns=columns)
     except MemoryError:
         problem = "does not fit into memory; choose a smaller number"
         echo(f"gan-sample: --count {options.count}: {problem}", error=True)
@@ -60,7 +60,25 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         echo(f"gan-sample: {error}", error=True)
         sys.exit(2)
-    echo(f"{options.count:,} samples in {options.out}")
+    echo(f"{len(samples):,} samples in {options.out}")
+
+
+def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
+    """Return samples as the command line asks for, and the columns of a grid; None: a square."""
+    chosen: dict[str, Any] = {
+        "seed": options.seed, "raw": options.raw, "average": options.average,
+        "device": options.device, "allow": options.allow, "checkpoint": options.checkpoint,
+    }  # fmt: skip
+    count = options.count
+    if options.interpolate or options.grid:
+        label = None if options.grid else options.label
+        if options.code is not None or options.langevin or options.label != label:
+            advice = "omit --code, --langevin and, with --grid, --label"
+            raise ValueError(f"--interpolate, --grid: {advice}")
+        return draw_rows(options.run_dir, count or ROWS, grid=options.grid, label=label, **chosen)
+    chain = Chain(options.langevin, options.step_size) if options.langevin else None
+    chosen |= {"label": options.label, "code": options.code, "chain": chain}
+    return draw(options.run_dir, 100 if count is None else count, **chosen), None
 
 
 class Chain(NamedTuple):
@@ -82,13 +100,14 @@ def draw(
     code: int | None = None,
     chain: Chain | None = None,
     allow: Sequence[str] = (),
+    checkpoint: str = "last",
 ) -> np.ndarray:
-    """Draw samples from the generator of a run's last checkpoint.
+    """Draw samples from the generator of a run's checkpoint, or from an exported one.
 
     The k-th sample depends on the seed and k alone, not on the number of samples.
 
     Args:
-        run_dir: directory of a `gan-run`.
+        run_dir: directory of a `gan-run`; or the file or folder of an exported generator.
         count: number of samples; the result must fit into memory, a batch of that size need not.
         seed: seed of the noise.
         raw: draw from the generator's last weights instead of their running average.
@@ -98,6 +117,7 @@ def draw(
         code: value of InfoGAN's categorical code in all samples; None: random.
         chain: Langevin sampling of the noise in the energy -f(G(z)); None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
+        checkpoint: "last", "best" or a step.
 
     Returns:
         (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
@@ -106,9 +126,11 @@ def draw(
         ValueError: the run or its checkpoint is missing, a target is not allowed, or `chain` or
             `code` does not fit the run.
     """
-    players = load(run_dir, raw=raw, average=average, device=device, allow=allow)
-    if chain is not None and categories(players.objective.prior):
-        raise ValueError("--langevin: would overwrite the code in this run's noise; omit it")
+    players = load(
+        run_dir, raw=raw, average=average, device=device, allow=allow, checkpoint=checkpoint
+    )
+    if chain is not None:
+        _check_chain(players)
     latents = _with_code(players.latents(seed, label), players.objective, code)
     samples = np.empty((count, *players.spec.shape), dtype=np.float32)
     for start, latent in zip(range(0, count, CHUNK), latents, strict=False):
@@ -117,6 +139,47 @@ def draw(
         chunk = generate(players.generator, latent, batch_size=CHUNK).cpu().numpy()
         samples[start : start + CHUNK] = chunk[: count - start]
     return samples
+
+
+def draw_rows(
+    run_dir: Path,
+    rows: int,
+    *,
+    grid: bool,
+    seed: int = 0,
+    label: int | None = None,
+    **options: Any,
+) -> tuple[np.ndarray, int]:
+    """Draw rows of related samples, all of one generator of a mixture.
+
+    Args:
+        run_dir: as in `draw`.
+        rows: number of rows.
+        grid: one class or code per column, see `in_every_class`; else `between_pairs`.
+        seed: seed of the noise.
+        label: class of all samples; None: 0, 1, 2 ... in turn.
+        options: arguments of `restore.load`.
+
+    Returns:
+        (rows columns, *shape) samples in the order of rows, and the number of columns.
+    """
+    players = load(run_dir, **options)
+    prior = players.objective.prior
+    noise = players.noise(2 * rows, seed=seed, label=label)
+    if grid:
+        classes = int(getattr(players.generator, "n_classes", 0))
+        latent, columns = in_every_class(noise, classes=classes, codes=categories(prior))
+    else:
+        latent, columns = between_pairs(noise, code=code_dim(prior)), STEPS
+    network = getattr(players.generator, "members", [players.generator])[0]
+    return generate(network, latent, batch_size=CHUNK).cpu().numpy(), columns
+
+
+def _check_chain(players: TrainedModel) -> None:
+    if players.critic is None:
+        raise ValueError("--langevin: an exported generator has no critic; sample its run")
+    if categories(players.objective.prior):
+        raise ValueError("--langevin: would overwrite the code in this run's noise; omit it")
 
 
 def _with_code(
@@ -142,6 +205,7 @@ def _follow(
     """
 
     def energy(z: Tensor) -> Tensor:
+        assert players.critic is not None
         scores = players.critic(players.generator(z, latent.y), latent.y)
         return -ensemble_mean(scores, len(z))
 
@@ -151,12 +215,12 @@ def _follow(
     return latent._replace(z=z)
 
 
-def _write(samples: np.ndarray, path: Path) -> None:
+def _write(samples: np.ndarray, path: Path, *, columns: int | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
-        np.savez(path, samples=samples)
+        write_npz(samples, path)
     elif samples.ndim == 4:
-        columns = ceil(sqrt(len(samples)))
+        columns = columns or ceil(sqrt(len(samples)))
         Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
     else:
         Image.fromarray(scatter(None, samples, title=path.stem)).save(path)
@@ -164,11 +228,27 @@ def _write(samples: np.ndarray, path: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gan-sample", description=__doc__)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
-    parser.add_argument("--count", type=int, default=100, help="samples (default: 100)")
     parser.add_argument(
-        "--out", type=Path, default=Path("samples.png"),
-        help="FILE.png: an image; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
+        "run_dir", type=Path, metavar="RUN_DIR",
+        help="directory of a gan-run; or FILE.safetensors or the folder of a gan-export",
+    )  # fmt: skip
+    parser.add_argument("--count", type=int, default=None, help="samples (default: 100)")
+    parser.add_argument(
+        "--out", default="samples.png",
+        help="FILE.png: one image; FOLDER/: a PNG of each sample; FILE.npz: the array `samples` in"
+        " [-1, 1] and, of images, `arr_0`, uint8 (N, H, W, C) (default: samples.png)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint", default="last", metavar="WHICH", help="last, best or a step (default: last)"
+    )
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument(
+        "--interpolate", action="store_true",
+        help=f"{STEPS} samples between two in each row; --count is the number of rows ({ROWS})",
+    )  # fmt: skip
+    rows.add_argument(
+        "--grid", action="store_true",
+        help="one row for each noise, one column for each class or code; --count as above",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     parser.add_argument(

@@ -20,6 +20,7 @@ from gan_runner.objectives.losses import relativistic_average_critic, relativist
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
 from gan_runner.objectives.requires import requirements_of, unwrapped
+from gan_runner.runs.old_tags import newer_name
 from gan_runner.runs.tags import deciding, record_of
 from gan_runner.training.settings import Settings
 from gan_runner.training.update import takes_closure
@@ -253,6 +254,8 @@ def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> 
         tag for tag in (*objective.tags, *_ALWAYS_LOGGED) if record_of(tag).better != "neither"
     }
     logged = {*measured, *others}
+    if checkpoint_metric is not None and (now := newer_name(checkpoint_metric)) in logged:
+        return replace(settings, checkpoint_metric=now)  # of a run that an older version began
     if checkpoint_metric is not None and checkpoint_metric not in logged:
         raise ValueError(
             f"trainer.checkpoint_metric={checkpoint_metric} is not logged by this run; choose one"

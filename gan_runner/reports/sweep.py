@@ -11,7 +11,7 @@ from typing import Any
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.groups import together
 from gan_runner.reports.runs import Budget, show
-from gan_runner.runs.read import SUMMARY, try_json
+from gan_runner.runs.read import SUMMARY, try_summary
 from gan_runner.runs.tags import columns as default_columns
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
@@ -106,8 +106,7 @@ def _found(folder: Path) -> Iterable[Line]:
     for path in outside:
         warnings.warn(f"{path}: leads out of {folder}; it is left out", stacklevel=2)
     for path in sorted([folder / SUMMARY, *paths], key=lambda path: natural(path.parent.name)):
-        summary = try_json(path)
-        if summary is None:
+        if not (summary := try_summary(path.parent)):
             continue
         final, seconds = summary.get("final"), summary.get("seconds")
         values = final if isinstance(final, dict) else {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from gan_runner.runs.layout import check_layout
+from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
 from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
 from gan_runner.runs.plain import plain
 from gan_runner.runs.within import Folder
@@ -117,7 +118,21 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is malformed.
     """
-    return read_json(run_dir / SUMMARY, SUMMARY_SHAPE)
+    return summary_with_present_tags(
+        read_json(run_dir / SUMMARY, SUMMARY_SHAPE), _written_cards(run_dir)
+    )
+
+
+def try_summary(run_dir: Path) -> dict[str, Any]:
+    """Return the contents of summary.json; empty where it cannot be read."""
+    return summary_with_present_tags(try_json(run_dir / SUMMARY) or {}, _written_cards(run_dir))
+
+
+def _written_cards(run_dir: Path) -> dict[str, Any]:
+    """Return provenance.json as it was written, or that of the first replica."""
+    folder = run_dir if (run_dir / CARDS).is_file() else run_dir / "replica_0"
+    cards = try_json(folder / CARDS) or {}
+    return {tag: card for tag, card in cards.items() if isinstance(card, dict)}
 
 
 def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
@@ -126,7 +141,8 @@ def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: the file is malformed.
     """
-    return read_json(run_dir / CARDS, _CARDS_SHAPE)
+    provenances = read_json(run_dir / CARDS, _CARDS_SHAPE)
+    return with_present_tags(provenances, provenances)
 
 
 def read_note(folder: Path) -> JobNote | None:
@@ -150,7 +166,9 @@ def read_points(path: Path) -> list[dict[str, Any]]:
         ValueError: a line is not a point.
     """
     lines = (read_text(path) or "").splitlines(keepends=True)
-    return [_point(path, line) for line in lines if line.endswith("}\n")]
+    points = [_point(path, line) for line in lines if line.endswith("}\n")]
+    cards = _written_cards(path.parent)
+    return [with_present_tags(point, cards) for point in points]
 
 
 def _point(path: Path, line: str) -> dict[str, Any]:
@@ -170,7 +188,9 @@ def try_points(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8", errors="replace") if regular else ""
     except (OSError, ValueError):
         return []
-    return [point for line in text.splitlines() if (point := _object(line)) is not None]
+    points = [point for line in text.splitlines() if (point := _object(line)) is not None]
+    cards = _written_cards(path.parent)
+    return [with_present_tags(point, cards) for point in points]
 
 
 def read_json(path: Path, shape: Shape = dict) -> dict[str, Any]:

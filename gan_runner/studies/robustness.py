@@ -22,7 +22,7 @@ from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, key_of, read_plan, value_o
 from gan_runner.sweeps.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"
-FRECHET, DIVERSITY = "images/fid_raw", "coverage/diversity_raw"
+FRECHET, DIVERSITY = "images/frechet_raw", "coverage/diversity_raw"
 SCORE = f"{TAG}_raw"  # the paper samples the generator as it stands
 _VARIED = ("model.seed", "objective", "seed", "model.critic.norm")
 ENDPOINT = 0.5  # of the way from 1 to the score of real data: what counts as success

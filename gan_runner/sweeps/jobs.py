@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_layout, has_checkpoints
 from gan_runner.runs.lock import RUN_LOCK
-from gan_runner.runs.read import CARDS, JOB, SUMMARY, SUMMARY_SHAPE, read_json, read_note, try_json
+from gan_runner.runs.old_tags import with_present_tags
+from gan_runner.runs.read import CARDS, JOB, read_note, read_summary, try_json
 from gan_runner.runs.within import Folder, within
 
 NOTE, LOCK, OUTPUT = JOB, "job.lock", "output.txt"
@@ -106,7 +107,8 @@ class Job:
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
         """Return the provenance of a tag of its run; empty without one."""
         provenances, _ = Folder(self.folder).glob(f"**/{CARDS}")
-        provenance = (try_json(provenances[0]) or {}).get(tag) if provenances else None
+        entries = (try_json(provenances[0]) or {}) if provenances else {}
+        provenance = with_present_tags(entries, entries).get(tag)
         return provenance if isinstance(provenance, dict) else {}
 
 
@@ -232,7 +234,7 @@ def read_job(folder: Path, *, held: bool | None = None) -> Job | None:
 def _summary(folder: Path) -> dict[str, Any]:
     """Return the contents of a job's summary.json; warns about a malformed one, and omits it."""
     try:
-        return read_json(folder / SUMMARY, SUMMARY_SHAPE)
+        return read_summary(folder)
     except ValueError as error:
         warnings.warn(f"{error}; its values are left out", stacklevel=2)
         return {}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.config.compose import config_dir
+from gan_runner.config.signature import check
 from gan_runner.config.updates import limit
 from gan_runner.optim.limits import Limits, clip_by_norm, project_onto_ball, total_norm
 

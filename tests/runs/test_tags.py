@@ -16,7 +16,11 @@ from gan_runner.training.engine import Engine
 OBJECTIVES = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
 ALL_OF = {
     "gaussians8": [r.pattern for r in TAGS if r.pattern.startswith(("modes/", "jsd/grid"))],
-    "digits": [r.pattern for r in TAGS if r.pattern.startswith("images/")],
+    "digits": [
+        r.pattern
+        for r in TAGS
+        if r.pattern.startswith("images/") and r.pattern not in ("images/fid", "images/kid")
+    ],  # those two are Inception's
 }  # what each kind of data is measured by, and the other one is not
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import torch
@@ -18,7 +18,12 @@ from gan_runner.metrics.images.precision_recall import Manifolds
 from gan_runner.metrics.images.scores import ClassBalance, ClassifierScore
 from gan_runner.metrics.provenance import of_generators
 
-Measure = Literal["classifier_score", "fid", "kid", "precision_recall", "classes"]
+Measure = Literal[
+    "classifier_score", "frechet", "kernel", "precision_recall", "classes", "fid", "kid",
+]  # fmt: skip
+"""`fid` and `kid` are other names of `frechet` and `kernel`."""
+
+INCEPTION = "inception"  # the network whose distances are called FID and KID
 
 
 class _Measure(Protocol):
@@ -31,8 +36,10 @@ class ImageScores:
     """Image metrics in the feature space of one network, which runs once per set of samples.
 
     images/classifier_score (and _std): the inception score by this network's classes.
-    images/fid, images/kid: distances between features of samples and of held-out images.
+    images/frechet, images/kernel: distances between features of samples and of held-out images; in
+    Inception's features, and only there, they are called images/fid and images/kid.
     images/precision, images/recall: shares of samples and of data in each other's manifold.
+    images/density, images/coverage: the same of balls instead of manifolds; see `Manifolds`.
     images/class_entropy, images/class_share_K: frequencies of the classes that are predicted.
 
     The provenance names the network, and holds in `real` the value of real images. For class scores
@@ -48,8 +55,11 @@ class ImageScores:
         measures: metrics to compute; those that the network does not support are omitted.
         splits: parts of the samples with one classifier score each.
         k: number of neighbours that defines a manifold.
-        subsets: number of subsets that KID is averaged over.
+        subsets: number of subsets that the kernel distance is averaged over.
         subset_size: largest number of rows of a subset.
+        singular: compute the Frechet distance even if images do not outnumber features.
+        real: compute the values of real images for the provenance.
+        features: the network itself, instead of `network` and `weights`.
 
     Raises:
         ValueError: the network does not fit the data or is not available.
@@ -62,37 +72,43 @@ class ImageScores:
         network: Network = "auto",
         weights: str | None = None,
         measures: Sequence[Measure] = (
-            "classifier_score", "fid", "kid", "precision_recall", "classes",
+            "classifier_score", "frechet", "kernel", "precision_recall", "classes",
         ),
         splits: Annotated[int, Ge(1)] = 10,
         k: Annotated[int, Ge(1)] = 3,
         subsets: Annotated[int, Ge(1)] = 100,
         subset_size: Annotated[int, Ge(2)] = 1000,
+        singular: bool = False,
+        real: bool = True,
+        features: Features | None = None,
     ) -> None:  # fmt: skip
-        self.provenance: dict[str, Provenance] = {}
+        self.provenance: Mapping[str, Provenance] = {}
         if not context.spec.is_image:
             return
-        self.features = features_of(
+        self.features = features or features_of(
             context.dataset, network, weights=weights, device=context.device
         )
-        real, probabilities = self._seen(context.heldout.x)
-        count = min(len(real), context.samples or len(real))
+        tags = _tags(self.features.name)
+        data, probabilities = self._seen(context.heldout.x)
+        count = min(len(data), context.samples or len(data))
         self.of_classes: list[_Measure] = []
         self.of_distances: list[_Measure] = []
         if probabilities is not None and "classifier_score" in measures:
             self.of_classes.append(ClassifierScore(splits=splits, seed=context.seed))
         if self.features.name == "classifier" and "classes" in measures:
             self.of_classes.append(ClassBalance(context.spec.n_classes))
-        if "fid" in measures and _enough(count, self.features):
-            self.of_distances.append(Frechet(real))
-        if "kid" in measures and count > 1:
+        if {"frechet", "fid"} & {*measures} and (
+            singular or _enough(count, self.features, tags[0])
+        ):
+            self.of_distances.append(Frechet(data, tag=tags[0], singular=singular))
+        if {"kernel", "kid"} & {*measures} and count > 1:
             size = min(subset_size, count)
-            kernel = Kernel(real, subsets=subsets, subset_size=size, seed=context.seed)
+            kernel = Kernel(data, subsets=subsets, subset_size=size, seed=context.seed, tag=tags[1])
             self.of_distances.append(kernel)
         if "precision_recall" in measures and count > k:
-            self.of_distances.append(Manifolds(real, k=k))
-        best = _values(self.of_classes, real, probabilities)
-        if self.of_distances:
+            self.of_distances.append(Manifolds(data, k=k))
+        best = _values(self.of_classes, data, probabilities) if real else {}
+        if self.of_distances and real:
             best |= _values(self.of_distances, *self._seen(_training_images(context)))
         self.provenance = of_generators(self._provenances(context, best))
 
@@ -132,12 +148,19 @@ def _values(
     return values
 
 
-def _enough(count: int, features: Features) -> bool:
+def _tags(network: str) -> tuple[str, str]:
+    """Return the tags of the Frechet and the kernel distance in the features of a network."""
+    if network == INCEPTION:
+        return "images/fid", "images/kid"
+    return "images/frechet", "images/kernel"
+
+
+def _enough(count: int, features: Features, tag: str) -> bool:
     """Return whether `count` images determine the covariance of the features; warn if not."""
     if count > features.dimension:
         return True
     warnings.warn(
-        f"images/fid is omitted: {count} images do not determine the covariance of"
+        f"{tag} is omitted: {count} images do not determine the covariance of"
         f" {features.dimension} features; raise trainer.num_eval_samples if there is more"
         " held-out data",
         stacklevel=3,

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.metrics.fork_rng import fork_rng
-from gan_runner.private_apis import inception_outputs
 
 _NAME = "inception-v3-compat"  # torch-fidelity's name
 SIDE = 299  # side in pixels; images are resized bilinearly on TensorFlow's grid
@@ -30,10 +29,11 @@ _NOT_TENSORS = (
 
 
 class Inception(nn.Module):
-    """Inception v3 of 2015 with the weights that the literature uses, through torchmetrics.
+    """Inception v3 of 2015 with the weights that the literature uses, through torch-fidelity.
 
     Features are the last pooling layer (2,048); logits are those of 1,008 classes without bias.
-    Both are the defaults of torchmetrics' metrics. Images are resized like in the original network.
+    Both are the defaults of torch-fidelity's metrics. Images are resized as in the original
+    network.
 
     The file of the weights is read once, as tensors only. Loading by torch-fidelity would execute
     code that a pickle contains, so torch-fidelity gets these tensors instead of a path.
@@ -49,18 +49,21 @@ class Inception(nn.Module):
     def __init__(self, weights: str | None) -> None:
         super().__init__()
         try:
-            from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+            from torch_fidelity.feature_extractor_inceptionv3 import (
+                URL_INCEPTION_V3,
+                FeatureExtractorInceptionV3,
+            )
         except ModuleNotFoundError as error:
             raise ValueError(
                 "metrics.images.network=inception: a package is missing; pip install torch-fidelity"
             ) from error
-        from torchmetrics.image.fid import NoTrainInceptionV3
-
         state = _published(URL_INCEPTION_V3) if weights is None else _given(weights)
         outputs = ["2048", "logits_unbiased"]
         try:
             with fork_rng(0):  # the constructor draws initial weights, which are then overwritten
-                self.network = NoTrainInceptionV3(_NAME, outputs, _file_of(state), antialias=False)
+                self.network = FeatureExtractorInceptionV3(
+                    _NAME, outputs, feature_extractor_weights_path=_file_of(state)
+                )
         except (RuntimeError, TypeError) as error:  # from load_state_dict
             raise ValueError(
                 f"metrics.images.weights={weights}: the file does not hold the Inception v3 weights"
@@ -72,7 +75,8 @@ class Inception(nn.Module):
         pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         if pixels.shape[1] == 1:
             pixels = pixels.expand(-1, 3, -1, -1)
-        return inception_outputs(self.network, pixels)
+        features, logits = self.network(pixels)
+        return features, logits
 
 
 def _given(weights: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Kernel distance between feature distributions (KID)."""
+"""Kernel distance between feature distributions; in Inception's features it is the KID."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gan_runner.metrics.fork_rng import fork_rng
 
 
 class Kernel:
-    """`images/kid`: the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3.
+    """`images/kernel`: the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3.
 
     This is the unbiased estimate of Binkowski et al. 2018, section 4: a mean over random subsets.
     It may be slightly negative. Its expectation does not depend on the number of samples.
@@ -20,13 +20,23 @@ class Kernel:
         subsets: number of subsets.
         subset_size: rows of each subset, 2 to N.
         seed: seed of the subsets.
+        tag: of the value: `images/kid` for Inception's features.
     """
 
-    def __init__(self, real: Tensor, *, subsets: int, subset_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        real: Tensor,
+        *,
+        subsets: int,
+        subset_size: int,
+        seed: int,
+        tag: str = "images/kernel",
+    ) -> None:
+        self.tag = tag
         self.real, self.subsets, self.subset_size, self.seed = real, subsets, subset_size, seed
         drawn = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
         self.facts: dict[str, dict[str, Any]] = {
-            "images/kid": {"kernel": "(x.y / d + 1)^3", "features": real.shape[1], **drawn}
+            tag: {"kernel": "(x.y / d + 1)^3", "features": real.shape[1], **drawn}
         }
 
     def __call__(self, features: Tensor, probabilities: Tensor | None = None) -> dict[str, float]:
@@ -43,4 +53,4 @@ class Kernel:
             distance.update(self.real, real=True)
             distance.update(features, real=False)
             mean, _ = distance.compute()
-        return {"images/kid": float(mean)}
+        return {self.tag: float(mean)}

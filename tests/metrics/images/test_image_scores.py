@@ -25,7 +25,10 @@ from gan_runner.metrics.images.precision_recall import Manifolds
 from gan_runner.metrics.images.scores import ClassBalance, ClassifierScore, classifier_score
 
 CPU = torch.device("cpu")
-DISTANCES = ("images/fid", "images/kid", "images/precision", "images/recall")
+DISTANCES = (
+    "images/frechet", "images/kernel", "images/precision", "images/recall", "images/density",
+    "images/coverage",
+)  # fmt: skip
 
 
 class Flat(nn.Module):
@@ -87,15 +90,15 @@ def kernel_distance() -> float:
 
 def test_fid_and_kid_of_gaussians(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = gaussian(100_000, M, A, 0), gaussian(100_000, N, B, 1)
-    values = flat_scores(monkeypatch, real, fake, "fid", "kid", subsets=200, subset_size=500)
-    assert values["images/fid"] == pytest.approx(frechet(), rel=0.01)
-    assert values["images/kid"] == pytest.approx(kernel_distance(), rel=0.01)
+    values = flat_scores(monkeypatch, real, fake, "frechet", "kernel", subsets=200, subset_size=500)
+    assert values["images/frechet"] == pytest.approx(frechet(), rel=0.01)
+    assert values["images/kernel"] == pytest.approx(kernel_distance(), rel=0.01)
 
 
 def test_equal_distributions_have_no_distance() -> None:
     real, fake = gaussian(20_000, M, A, 0), gaussian(20_000, M, A, 1)
-    assert Frechet(real)(fake)["images/fid"] == pytest.approx(0.0, abs=2e-3)
-    kid = Kernel(real, subsets=50, subset_size=400, seed=0)(fake)["images/kid"]
+    assert Frechet(real)(fake)["images/frechet"] == pytest.approx(0.0, abs=2e-3)
+    kid = Kernel(real, subsets=50, subset_size=400, seed=0)(fake)["images/kernel"]
     assert kid == pytest.approx(0.0, abs=0.03)  # of kernel values of 8 in the mean
 
 
@@ -104,7 +107,7 @@ def test_kid_is_unbiased_and_counts_no_point_twice() -> None:
     real, fake = torch.tensor([[0.0], [1.0]]).double(), torch.tensor([[1.0], [2.0]]).double()
     among_real, among_fake, across = 1.0, 27.0, (1 + 1 + 8 + 27) / 4
     values = Kernel(real, subsets=3, subset_size=2, seed=0)(fake)
-    assert values["images/kid"] == pytest.approx(among_real + among_fake - 2 * across)
+    assert values["images/kernel"] == pytest.approx(among_real + among_fake - 2 * across)
 
 
 def test_distances_do_not_wear_out() -> None:
@@ -120,21 +123,26 @@ def test_distances_do_not_wear_out() -> None:
         assert measure(fake) == first
 
 
-def test_precision_and_recall_by_hand() -> None:
+def by_name(*values: float) -> dict[str, float]:
+    names = ("precision", "recall", "density", "coverage")
+    return {f"images/{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def test_precision_recall_density_and_coverage_by_hand() -> None:
     """On a line; k = 2, so that a ball ends at the second nearest other point.
 
     Data 0, 1, 2, 10: radii 2, 1, 2, 9, so the balls cover [-2, 4] and [1, 19].
     Samples -3, 3, 4, 30: radii 7, 6, 7, 27, so the balls cover [-10, 4], [-3, 9], [-3, 11], [3, 57].
-    Of the samples 3 and 4 are covered; of the data all are.
+    Of the samples 3 and 4 are covered, by the balls of 2 and 10 each; of the data all are.
     """
     real = torch.tensor([[0.0], [1.0], [2.0], [10.0]]).double()
     fake = torch.tensor([[-3.0], [3.0], [4.0], [30.0]]).double()
     manifolds = Manifolds(real, k=2)
     assert manifolds.radii.tolist() == [2.0, 1.0, 2.0, 9.0]
-    assert manifolds(fake) == {"images/precision": 0.5, "images/recall": 1.0}
-    assert Manifolds(fake, k=2)(real) == {"images/precision": 1.0, "images/recall": 0.5}
+    assert manifolds(fake) == by_name(0.5, 1.0, 4 / 8, 0.5)
+    assert Manifolds(fake, k=2)(real) == by_name(1.0, 0.5, 11 / 8, 1.0)
     near = torch.tensor([[0.5], [1.0], [1.5]]).double()  # radii 1, 0.5, 1: [-0.5, 2.5]
-    assert manifolds(near) == {"images/precision": 1.0, "images/recall": 0.75}
+    assert manifolds(near) == by_name(1.0, 0.75, 11 / 6, 1.0)
     assert manifolds(near[:2]) == {}  # there is no second neighbour
 
 
@@ -196,8 +204,8 @@ def test_everything_of_labelled_images_at_once() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
     assert set(values) == set(scores.provenance)
-    assert values["images/fid"] == pytest.approx(0.0, abs=1e-6)
-    assert values["images/fid_raw"] > 0.1
+    assert values["images/frechet"] == pytest.approx(0.0, abs=1e-6)
+    assert values["images/frechet_raw"] > 0.1
     assert values["images/precision"] == values["images/recall"] == 1.0
     assert values["images/recall_raw"] < 0.7
     assert 1.8 < values["images/classifier_score"] < 2.0  # parts of ten are not half and half
@@ -209,7 +217,7 @@ def test_everything_of_labelled_images_at_once() -> None:
 def test_cards_say_what_made_the_number() -> None:
     context = scene_of_data(squares(), 100)
     cards = ImageScores(context).provenance
-    fid = cards["images/fid_raw"]
+    fid = cards["images/frechet_raw"]
     assert fid["network"] == "classifier" and fid["accuracy"] == 1.0 and fid["samples"] == 100
     assert fid["generator"] == "raw" and fid["content"] == context.reference["content"]
     assert fid["features"] == 64 and 0 <= fid["real"] < 1 and "better" not in fid
@@ -217,14 +225,14 @@ def test_cards_say_what_made_the_number() -> None:
     assert score["better"] == "higher"
     assert 1.8 < score["real"] < 2.0  # ten images a part are not half and half
     assert cards["images/class_share_0"]["real"] == pytest.approx(0.5, abs=0.1)
-    assert {"images/precision", "images/recall", "images/kid"} < set(cards)
+    assert {"images/precision", "images/recall", "images/kernel"} < set(cards)
 
 
 def test_too_few_images_for_a_covariance_have_no_fid() -> None:
-    with pytest.warns(UserWarning, match=r"images/fid is omitted: 64 images .* 64 features"):
+    with pytest.warns(UserWarning, match=r"images/frechet is omitted: 64 images .* 64 features"):
         scores = ImageScores(scene_of_data(squares(), 64))
-    assert not any("fid" in tag for tag in scores.provenance)
-    assert "images/kid" in scores.provenance
+    assert not any("frechet" in tag for tag in scores.provenance)
+    assert "images/kernel" in scores.provenance
 
 
 def test_unlabelled_images_are_compared_in_random_features() -> None:

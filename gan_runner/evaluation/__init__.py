@@ -1,0 +1,1 @@
+"""Metrics of finished runs, exported generators and files of samples, under named protocols."""

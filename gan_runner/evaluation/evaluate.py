@@ -1,0 +1,91 @@
+"""One evaluation from a path to a result, and a sweep's, which goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gan_runner.evaluation.measure import timed
+from gan_runner.evaluation.protocols import PROTOCOLS
+from gan_runner.evaluation.request import Request
+from gan_runner.evaluation.subjects import subject_of
+from gan_runner.runs.checkpoint import fingerprint
+from gan_runner.runs.chosen_checkpoint import load_chosen
+from gan_runner.runs.log import write_json
+from gan_runner.runs.provenance import versions
+from gan_runner.runs.read import CONFIG, try_json
+from gan_runner.training.device import device_name
+
+FOLDER = "evaluations"  # of a run directory
+
+
+def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict[str, Any]:
+    """Evaluate a run, an exported generator or a file of samples.
+
+    The result of a run is kept in RUN_DIR/evaluations; the same request finds it there.
+
+    Args:
+        path: of one subject; see `subjects.subject_of`.
+        request: the settings.
+        plots: folder for plots; None: none.
+
+    Returns:
+        The content of a JSON file: what was evaluated and how, and `values`: for each tag the
+        number and its provenance.
+
+    Raises:
+        ValueError: see `subject_of` and `measure.measure`.
+    """
+    request = request.checked()
+    kept = kept_path(path, request) if (path / CONFIG).is_file() and _is_run(path) else None
+    if kept is not None and plots is None and (result := try_json(kept)):
+        return result
+    subject = subject_of(path, request)
+    values, seconds = timed(subject, request, plots=plots)
+    protocol = PROTOCOLS.get(request.protocol or "")
+    result = {
+        **subject.facts,
+        "samples": subject.count,
+        "data": str(subject.dataset.spec),
+        "protocol": {"name": protocol.name, "text": protocol.text, "source": protocol.source}
+        if protocol
+        else None,
+        "values": values,
+        "seconds": round(seconds, 2),
+        "device": device_name(subject.device),
+        "request": {k: v for k, v in request.key.items() if v not in (None, (), False)},
+        "versions": versions(),
+    }
+    if kept is not None:
+        try:
+            write_json(kept, result)
+        except OSError:  # another user's run
+            return result
+    return result
+
+
+def kept_path(run_dir: Path, request: Request) -> Path:
+    """Return the file of a run's result, named by all that decides it."""
+    state = fingerprint(load_chosen(run_dir, request.checkpoint))
+    config = (run_dir / CONFIG).read_text(encoding="utf-8")
+    text = json.dumps([state, config, request.key], default=str)
+    return run_dir / FOLDER / f"{sha256(text.encode()).hexdigest()[:16]}.json"
+
+
+def kept_results(run_dir: Path) -> list[dict[str, Any]]:
+    """Return the results that a run directory keeps."""
+    results = (try_json(path) for path in sorted((run_dir / FOLDER).glob("*.json")))
+    return [result for result in results if result and isinstance(result.get("values"), dict)]
+
+
+def write_results(path: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write one result, or those of several runs by name, as JSON."""
+    content = next(iter(results.values())) if len(results) == 1 else {"runs": results}
+    write_json(path, content)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "checkpoints").is_dir()

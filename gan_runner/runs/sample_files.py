@@ -1,0 +1,130 @@
+"""Files of samples for other programs: a folder of PNGs, or arrays in an .npz."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+PIXELS, SAMPLES = "arr_0", "samples"
+_BAD = (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError)
+
+
+def as_pixels(samples: np.ndarray) -> np.ndarray:
+    """Return images (N, C, H, W) in [-1, 1] as (N, H, W, C) uint8: round(127.5 (x + 1))."""
+    pixels = np.empty((len(samples), *samples.shape[2:], samples.shape[1]), dtype=np.uint8)
+    for start in range(0, len(samples), 1000):  # without a copy of all samples in float
+        part = np.rint((samples[start : start + 1000].clip(-1, 1) + 1) * 127.5)
+        pixels[start : start + 1000] = part.transpose(0, 2, 3, 1)
+    return pixels
+
+
+def write_npz(samples: np.ndarray, path: Path) -> None:
+    """Write the array `samples` and, for images, also `arr_0`: uint8 pixels (N, H, W, C)."""
+    if samples.ndim == 4:
+        np.savez(path, samples=samples, arr_0=as_pixels(samples))
+    else:
+        np.savez(path, samples=samples)
+
+
+def write_pngs(samples: np.ndarray, folder: Path) -> None:
+    """Write images (N, C, H, W) in [-1, 1] as 000000.png, 000001.png ... into a new folder.
+
+    Raises:
+        ValueError: the samples are not images of 1 or 3 channels, or the folder has files.
+    """
+    if samples.ndim != 4 or samples.shape[1] not in (1, 3):
+        raise ValueError(f"--out {folder}/: samples are not grey or RGB images; choose FILE.npz")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"--out {folder}/: already contains files; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, image in enumerate(tqdm(as_pixels(samples), "PNGs", leave=False, disable=None)):
+        grey = image.shape[2] == 1
+        Image.fromarray(image[..., 0] if grey else image).save(folder / f"{k:06d}.png")
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """Read images (N, C, H, W), uint8 or float32 in [-1, 1], or points (N, d) float32.
+
+    Args:
+        path: an .npz file or a folder of images. An .npz file has uint8 images (N, H, W, C) as
+            `arr_0` or as its only array, or `samples` as gan-sample writes them. A folder has
+            images of one size; folders in it are not read.
+
+    Raises:
+        ValueError: there are no such samples in it.
+    """
+    array = _folder(path) if path.is_dir() else _npz(path)
+    own = np.empty(array.shape, array.dtype)  # strides of one channel decide a convolution's bits
+    own[:] = array
+    return own
+
+
+def is_folder_of_images(path: Path) -> bool:
+    """Return whether a folder contains images."""
+    return path.is_dir() and any(file.suffix.lower() in ENDINGS for file in path.iterdir())
+
+
+def _npz(path: Path) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = list(arrays)
+            known = [name for name in (PIXELS, SAMPLES) if name in names]
+            name = known[0] if known else names[0] if len(names) == 1 else None
+            if name is None:
+                raise ValueError(f"{path}: has no array arr_0 or samples (has {', '.join(names)})")
+            array = arrays[name]
+    except (zipfile.BadZipFile, EOFError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not an .npz file ({type(error).__name__})") from error
+    except ValueError as error:  # arrays of objects, or the message above
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    return _checked(array, f"{path}: {name}")
+
+
+def _checked(array: np.ndarray, where: str) -> np.ndarray:
+    if len(array) == 0 or array.ndim not in (2, 4):
+        expected = "(N, H, W, C) uint8, (N, C, H, W) or (N, d) float"
+        raise ValueError(f"{where}: has shape {array.shape}; should be {expected}")
+    if array.dtype == np.uint8 and array.ndim == 4:
+        return array.transpose(0, 3, 1, 2)
+    if array.dtype.kind != "f":
+        raise ValueError(f"{where}: is {array.dtype}; should be uint8 images or float")
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{where}: has values that are not finite")
+    if array.ndim == 4 and np.abs(array).max() > 1.001:  # 1.001: rounding
+        largest = np.abs(array).max()
+        raise ValueError(f"{where}: has values up to {largest:.3g}; should be in [-1, 1]")
+    return array
+
+
+def _folder(path: Path) -> np.ndarray:
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+    if not files:
+        raise ValueError(f"{path}: contains no images ({', '.join(ENDINGS)})")
+    images = []
+    for file in tqdm(files, f"images of {path.name}", leave=False, disable=None, delay=1):
+        try:
+            with Image.open(file) as image:
+                images.append(_pixels(image))
+        except _BAD as error:
+            raise ValueError(f"{file} is not readable as an image ({error})") from error
+        if images[-1].shape[1:] != images[0].shape[1:]:
+            sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (images[0], images[-1])]
+            unlike = f"{sizes[0]}, and {file.name} {sizes[1]}"
+            raise ValueError(f"{path}: images differ in size ({unlike})")
+    channels = max(len(image) for image in images)
+    return np.stack([np.broadcast_to(i, (channels, *i.shape[1:])) for i in images])
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """Return a grey or RGB image as (C, H, W) uint8."""
+    if image.mode not in ("1", "L", "RGB", "P"):
+        raise ValueError(f"mode {image.mode}; should be 8-bit grey or RGB")
+    grey = image.mode in ("1", "L")
+    pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)

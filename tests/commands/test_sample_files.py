@@ -1,0 +1,101 @@
+"""gan-sample's files for other programs, rows of interpolations, grids of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+from PIL import Image
+
+from gan_runner.builder import build
+from gan_runner.commands.sample import draw, draw_rows
+from gan_runner.runs.sample_files import as_pixels, read_samples, write_npz, write_pngs
+from gan_runner.training.loop import fit
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files_hold_the_pixels(tmp_path: Path, channels: int) -> None:
+    x = np.random.default_rng(0).uniform(-1.2, 1.2, (7, channels, 5, 4)).astype(np.float32)
+    pixels = as_pixels(x)
+    assert pixels.shape == (7, 5, 4, channels) and pixels.min() == 0 and pixels.max() == 255
+    write_npz(x, tmp_path / "x.npz")
+    write_pngs(x, tmp_path / "pngs")
+    assert (np.load(tmp_path / "x.npz")["samples"] == x).all()
+    for path in (tmp_path / "x.npz", tmp_path / "pngs"):
+        assert (read_samples(path) == pixels.transpose(0, 3, 1, 2)).all()
+    with Image.open(tmp_path / "pngs" / "000003.png") as image:
+        assert image.mode == ("L" if channels == 1 else "RGB") and image.size == (4, 5)
+    with pytest.raises(ValueError, match="already contains files"):
+        write_pngs(x, tmp_path / "pngs")
+    with pytest.raises(ValueError, match="not grey or RGB images"):
+        write_pngs(x[:, :, 0, 0], tmp_path / "points")
+
+
+def test_files_of_others_are_checked(tmp_path: Path) -> None:
+    def refused(words: str, **arrays: np.ndarray) -> None:
+        np.savez(tmp_path / "x.npz", **arrays)
+        with pytest.raises(ValueError, match=words):
+            read_samples(tmp_path / "x.npz")
+
+    refused("has no array arr_0 or samples", a=np.zeros(3), b=np.zeros(3))
+    refused(r"shape \(3,\)", samples=np.zeros(3))
+    refused("is int64", arr_0=np.zeros((2, 4, 4, 1), np.int64))
+    refused("not finite", samples=np.full((2, 2), np.nan))
+    refused("up to 9; should be in", samples=np.full((2, 1, 4, 4), 9.0))
+    refused("Object arrays", samples=np.array([{}], dtype=object))  # never unpickled
+    images = tmp_path / "images"
+    images.mkdir()
+    with pytest.raises(ValueError, match="contains no images"):
+        read_samples(images)
+    Image.new("L", (4, 4)).save(images / "a.png")
+    Image.new("L", (5, 4)).save(images / "b.png")
+    with pytest.raises(ValueError, match=r"differ in size .*4x4, and b\.png 5x4"):
+        read_samples(images)
+    (images / "b.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"b\.png is not readable"):
+        read_samples(images)
+
+
+def trained(config: Callable[..., DictConfig], folder: Path, *overrides: str) -> Path:
+    cfg = config("dataset=digits", "model=mlp", "model.width=8", "trainer.steps=1", "device=cpu",
+                 "metrics=none", "plots=none", "trainer.precision=fp32", *overrides)  # fmt: skip
+    fit(build(cfg), folder)
+    return folder
+
+
+def test_interpolations_begin_and_end_at_samples(
+    config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    run = trained(config, tmp_path / "run", "objective=gan")
+    rows, columns = draw_rows(run, 3, grid=False, seed=4, device="cpu")
+    samples = draw(run, 6, seed=4, device="cpu")
+    assert rows.shape == (30, 1, 8, 8) and columns == 10
+    np.testing.assert_allclose(rows[0::10], samples[0::2], atol=1e-5)
+    np.testing.assert_allclose(rows[9::10], samples[1::2], atol=1e-5)
+    with pytest.raises(ValueError, match="neither labels nor codes"):
+        draw_rows(run, 3, grid=True, device="cpu")
+
+
+def test_a_grid_has_a_column_for_each_class(
+    config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    run = trained(config, tmp_path / "run", "objective=cgan")
+    rows, columns = draw_rows(run, 2, grid=True, seed=4, device="cpu")
+    assert rows.shape == (20, 1, 8, 8) and columns == 10
+    for label in (0, 7):
+        first = draw(run, 1, seed=4, label=label, device="cpu")
+        np.testing.assert_allclose(rows[label], first[0], atol=1e-5)
+    assert np.abs(rows[0] - rows[1]).max() > 0
+
+
+def test_a_grid_has_a_column_for_each_code(
+    config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    run = trained(config, tmp_path / "run", "objective=infogan")
+    rows, columns = draw_rows(run, 2, grid=True, seed=4, device="cpu")
+    assert columns == 10 and len(rows) == 20
+    first = draw(run, 1, seed=4, code=3, device="cpu")
+    np.testing.assert_allclose(rows[3], first[0], atol=1e-5)
