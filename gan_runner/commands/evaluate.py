@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
+from gan_runner.runs.printable import echo
 
 _WHAT = """directory of a run or of a sweep, FILE.safetensors or the folder of a
 gan-export, FILE.npz, or a folder of images"""
@@ -45,8 +46,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "out": {"type": Path, "metavar": "FILE.json", "help": "write numbers and provenance as JSON"},
     "plots": {"type": Path, "metavar": "FOLDER", "help": "draw all plots that apply into a folder"},
     "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N"},
-    "allow": {"action": "append", "default": [], "metavar": "PREFIX", "help": "as in gan-sample"},
-}  # fmt: skip
+    }  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         if type(error) is RuntimeError and "memory" not in str(error):
             raise
         reason = str(error).partition(chr(10))[0] or "out of memory; choose a smaller --count"
-        print(f"gan-evaluate: {reason}", file=sys.stderr)
+        echo(f"gan-evaluate: {reason}", error=True)
         sys.exit(2)
     sys.exit(1 if failed else 0)
 
@@ -81,7 +81,7 @@ def _evaluate_all(options: argparse.Namespace) -> tuple[dict[str, dict[str, Any]
     results, failed = {}, 0
     for k, path in enumerate(paths):
         if len(paths) > 1:
-            print(f"gan-evaluate: run {k + 1} of {len(paths)}", file=sys.stderr)
+            echo(f"gan-evaluate: run {k + 1} of {len(paths)}", error=True)
         plots = options.plots if len(paths) == 1 or not options.plots else options.plots / path.name
         try:
             results[str(path)] = evaluate(path, request, plots=plots)
@@ -89,7 +89,7 @@ def _evaluate_all(options: argparse.Namespace) -> tuple[dict[str, dict[str, Any]
             if len(paths) == 1:
                 raise
             failed += 1
-            print(f"gan-evaluate: {path}: {error}", file=sys.stderr)
+            echo(f"gan-evaluate: {path}: {error}", error=True)
     return results, failed
 
 
@@ -125,11 +125,11 @@ def _print(results: dict[str, dict[str, Any]], out: Path | None) -> None:
     from gan_runner.evaluation.tables import markdown_row, terminal_text
 
     for result in results.values():
-        print(terminal_text(result))
-    print("\n".join(["", *(markdown_row(result) for result in results.values())]))
+        echo(terminal_text(result))
+    echo("\n".join(["", *(markdown_row(result) for result in results.values())]))
     if out is not None:
         write_results(out, results)
-        print(f"\nnumbers and their provenance in {os.fspath(out)}")
+        echo(f"\nnumbers and their provenance in {os.fspath(out)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     add("overrides", nargs="*", metavar="dataset=...", help=_DATA)
     for name, options in _OPTIONS.items():
         add(f"--{name}", **options)
+    add_allow(parser)
     return parser
 
 

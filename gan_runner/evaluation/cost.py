@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from gan_runner.core import EvalContext, Latent
 from gan_runner.evaluation.subjects import Subject
 from gan_runner.metrics.images.watched import WatchedFeatures
+from gan_runner.runs.printable import echo
 from gan_runner.training.sampling import generate
 
 _TRIED = 8  # images that the speed of a network is measured with, at least
@@ -26,10 +26,10 @@ def announce(
     rows = f"{reference['rows']:,} {reference['reference']} rows"
     network = f" in features of {features.name}" if features else ""
     seconds = _seconds(subject, context, features, has_fresh=has_fresh)
-    print(
+    echo(
         f"gan-evaluate: {subject.count:,} samples of {name} against {rows}{network}:"
         f" about {seconds:,.0f} s",
-        file=sys.stderr,
+        error=True,
     )
 
 

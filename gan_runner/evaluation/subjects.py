@@ -31,6 +31,7 @@ from gan_runner.objectives.priors import categories, code_dim
 from gan_runner.restore import load
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.exported import exported_file
+from gan_runner.runs.plain import plain
 from gan_runner.runs.read import POINTS, read_points, saved_config
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.training.device import resolve_device
@@ -119,13 +120,13 @@ def _run(run_dir: Path, request: Request) -> Subject:
     tables = Tables(resolve_device(request.device))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about training
-        engine = build(cfg, tables)
+        engine = build(cfg, tables, allow=request.allow)
     assert isinstance(engine, Engine), "a replica is saved as a run of its own"
     nets, (run,) = engine.nets, engine.runs
     nets.generator.load_state_dict(state["generator"])
     nets.critic.load_state_dict(state["critic"])
     nets.generator_ema.load_state_dict(state["average"])
-    dataset, _ = tables.of(validate(cfg)["dataset"])
+    dataset, _ = tables.of(validate(cfg, allow=request.allow)["dataset"])
     model = load(run_dir, checkpoint=request.checkpoint, device=request.device, allow=request.allow)
     prior = model.objective.prior
     count, noise = request.count or run.settings.num_eval_samples, run.noise
@@ -224,7 +225,7 @@ def _composed(overrides: Sequence[str]) -> ConfigTree:
     except (HydraException, OmegaConfBaseException) as error:
         message = explain(error, list(overrides), config_dir())
         raise ValueError(message or str(error).splitlines()[0]) from error
-    return {key: tree[key] for key in ("dataset", "metrics", "plots")}
+    return {key: plain(tree[key], key=key) for key in ("dataset", "metrics", "plots")}
 
 
 def _places(overrides: Sequence[str]) -> list[tuple[str, Any]]:

@@ -27,6 +27,8 @@ from gan_runner.commands.verify import verify
 from gan_runner.config.compose import compose
 from gan_runner.config.targets import PLACES, locate
 from gan_runner.config.validate import validate
+from gan_runner.evaluation.evaluate import evaluate
+from gan_runner.evaluation.request import Request
 from gan_runner.restore import load, rebuild_engine
 from gan_runner.runs.plain import MOST_VALUES, plain
 from gan_runner.training.loop import fit
@@ -102,6 +104,7 @@ COMMANDS: dict[str, Callable[[Path], Any]] = {
     "export": lambda run: export(run, run.parent / "generator.safetensors"),
     "verify": verify,
     "resume": lambda run: fit(rebuild_engine(run, steps=4), run),
+    "evaluate": lambda run: evaluate(run, Request(measures=("exact",), device="cpu")),
 }
 
 

@@ -90,7 +90,9 @@ def test_only_tags_with_a_direction_have_a_best() -> None:
 
 
 def test_defaults() -> None:
-    assert columns() == ("images/fid", "modes/found", "wasserstein/exact", "jsd/probe")
+    assert columns() == (
+        "images/fid", "images/frechet", "modes/found", "wasserstein/exact", "jsd/probe",
+    )  # fmt: skip
     assert deciding(["loss/critic"]) is None and deciding(["jsd/probe"]) == "jsd/probe"
     default = ["jsd/probe", "wasserstein/exact", "wasserstein/sliced", "wasserstein/critic"]
     assert deciding(default) == "wasserstein/sliced"
