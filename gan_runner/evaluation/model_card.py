@@ -73,16 +73,21 @@ def _rows_of_log(logged: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 
 def _rows_of(result: Mapping[str, Any]) -> list[Row]:
-    how = caption(result)
-    values = result["values"].items()
-    return [_row(tag, value, how) for tag, value in values if not is_detail(tag.removesuffix(RAW))]
+    how, of = caption(result), result["generator"]
+    return [
+        _row(tag, value, how)
+        for tag, value in result["values"].items()
+        if value.get("generator") == of and not is_detail(tag.removesuffix(RAW))
+        if not record_of(tag).is_training
+    ]
 
 
 def _row(tag: str, value: Mapping[str, Any], how: str) -> Row:
     rows, network = value.get("rows"), value.get("network")
     about = [f"{rows:,} {value['reference']} rows" if rows else "", f"features of {network}"]
     details = ", ".join(text for text in about if text and "None" not in text)
-    return name_of(tag, value), value["value"], value.get("real"), f"{how} ({details or tag})"
+    real = value.get("real") if tag.startswith("images/") else None
+    return name_of(tag, value), value["value"], real, f"{how} ({details or tag})"
 
 
 def _draw(model: TrainedModel, path: Path) -> bool:
