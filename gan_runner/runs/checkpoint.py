@@ -25,6 +25,7 @@ from gan_runner.runs.within import within
 _FORMAT = 2
 _ABSENT = object()
 _VOLATILE = ("seconds", "mode")  # may differ between two runs that are equal
+_LOGGED = ("health", "meter")  # parts of a state that only the log depends on
 _PARTS: Mapping[str, type | tuple[type, ...]] = {
     "step": int, "generator": Mapping, "critic": Mapping, "average": Mapping,
     "generator_optimizer": Mapping, "critic_optimizer": Mapping, "stream": Mapping,
@@ -148,9 +149,15 @@ def fingerprint(state: StateDict) -> str:
 
 
 def differences(ours: Any, theirs: Any, prefix: str = "") -> list[str]:
-    """Return the dotted names of the entries in which two states differ, bit for bit."""
+    """Return the dotted names of the entries in which two states differ, bit for bit.
+
+    Versions may differ in the tags that they log and in what health remembers: there, an entry that
+    only one state has is not a difference.
+    """
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         keys = [k for k in {**ours, **theirs} if not (prefix == "" and k in _VOLATILE)]
+        if prefix in _LOGGED:
+            keys = [key for key in keys if key in ours and key in theirs]
         nested = [
             differences(ours.get(k), theirs.get(k), f"{prefix}.{k}" if prefix else str(k))
             for k in keys
