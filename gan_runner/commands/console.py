@@ -50,7 +50,7 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
         from gan_runner.plots.samples import image_to_ansi
 
         if preview := image_to_ansi(images[-1], width=80, share=0.3):
-            print(preview)
+            sys.stdout.write(f"{preview}\n")  # colours are control characters of our own
     echo(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
     for place, text in enumerate(verdict(summary, run_dir)):
         echo(f"  {'result' if not place else '':<10}  {text}")

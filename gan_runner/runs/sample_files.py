@@ -6,12 +6,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
+
+from gan_runner.runs.images import UNREADABLE, open_image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 PIXELS, SAMPLES = "arr_0", "samples"
-_BAD = (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError)
 
 
 def as_pixels(samples: np.ndarray) -> np.ndarray:
@@ -109,9 +110,8 @@ def _folder(path: Path) -> np.ndarray:
     images = []
     for file in tqdm(files, f"images of {path.name}", leave=False, disable=None, delay=1):
         try:
-            with Image.open(file) as image:
-                images.append(_pixels(image))
-        except _BAD as error:
+            images.append(_pixels(open_image(file)))
+        except UNREADABLE as error:
             raise ValueError(f"{file} is not readable as an image ({error})") from error
         if images[-1].shape[1:] != images[0].shape[1:]:
             sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (images[0], images[-1])]
