@@ -80,6 +80,12 @@ def engine(config: Callable[..., DictConfig]) -> Callable[..., Engine]:
     return lambda *overrides: build(config(*TINY, *overrides))
 
 
+@pytest.fixture
+def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep grids of images in their size: a pixel of the picture is one of an image."""
+    monkeypatch.setattr("gan_runner.plots.samples._MIN_GRID", 1)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of the real MNIST and CIFAR-10, which GAN_RUNNER_DATA names."""

@@ -87,6 +87,7 @@ def test_the_held_out_estimate_uses_the_labels_of_either_side() -> None:
     assert values["wasserstein/critic_heldout"] == pytest.approx(6.0 - 2.5)
 
 
+@pytest.mark.usefixtures("small_grids")
 def test_a_column_of_the_picture_is_a_class() -> None:
     labels = torch.arange(10).repeat(12)[torch.randperm(120)]
     shade = labels / 9 * 2 - 1  # a sample is as bright as its label
@@ -102,6 +103,7 @@ def test_a_column_of_the_picture_is_a_class() -> None:
         assert shades == [round(255 * label / 9) for label in range(10)]
 
 
+@pytest.mark.usefixtures("small_grids")
 def test_a_class_that_is_rare_leaves_grey_cells() -> None:
     images = torch.ones(3, 1, 24, 24)
     snapshot = Snapshot(

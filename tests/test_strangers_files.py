@@ -32,7 +32,7 @@ ARGUMENTS = (
     "dataset=gaussians8", "dataset.n_samples=200", "model=mlp", "model.width=8", "model.depth=1",
     "trainer.batch_size=16", "trainer.steps=2", "trainer.log_every=1", "trainer.checkpoint_every=1",
     "trainer.num_eval_samples=16", "trainer.precision=fp32", "trainer.sample_every=1",
-    "trainer.evaluate_every=1", "trainer.checkpoint_metric=loss/critic", "device=cpu",
+    "trainer.evaluate_every=1", "trainer.checkpoint_metric=wasserstein/critic", "device=cpu",
     "metrics=none", "plots=none",
 )  # fmt: skip
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -144,6 +144,7 @@ def test_nearest_rows_are_those_that_were_copied() -> None:
     assert nearest_rows(x, table[:2], count=9).shape == (3, 2)
 
 
+@pytest.mark.usefixtures("small_grids")
 def test_neighbours_stand_in_the_order_of_their_distance() -> None:
     """Training images of five greys; a sample of the second has it, then the first, the third."""
     greys = torch.tensor([0, 50, 110, 180, 250], dtype=torch.uint8)
@@ -158,6 +159,7 @@ def test_neighbours_stand_in_the_order_of_their_distance() -> None:
     assert NearestNeighbours(flat)(snapshot_of(flat, torch.zeros(4, 2))) is None
 
 
+@pytest.mark.usefixtures("small_grids")
 def test_the_nearest_pairs_are_shown_for_samples_and_for_data() -> None:
     """Samples in pairs of one grey, data too, but other greys."""
     greys = torch.linspace(-1, 1, 8)

@@ -68,16 +68,21 @@ def test_every_model(engine: Callable[..., Engine], model: str) -> None:
     assert {value.device for value in logs.values()} == {META}
 
 
-@pytest.mark.parametrize("optimizer", options("optimizer"))
+AT_ONCE = {"extragradient", "extra_adam", "optimistic", "optimistic_adam"}  # both players
+UNSCHEDULED = {"sgd", "extragradient"}  # rehearsed without fused kernels, which take a tensor lr
+
+
+@pytest.mark.parametrize("optimizer", sorted({*options("optimizer")} - {"hessian_free"}))
 def test_every_optimizer_with_a_schedule_and_limits(
     engine: Callable[..., Engine], optimizer: str
 ) -> None:
+    more = [] if optimizer in AT_ONCE else ["+objective.n_generator=2"]
+    more += [] if optimizer in UNSCHEDULED else ["schedule=cosine"]
     logs = iterate_on_meta(
-        engine, "gan", "mlp", "dataset=gaussians8", f"optimizer={optimizer}", "schedule=cosine",
+        engine, "gan", "mlp", "dataset=gaussians8", f"optimizer={optimizer}", *more,
         "limits.radius=1", "limits.max_grad_norm=1", "limits.max_grad_value=1",
-        "+objective.n_generator=2",
     )  # fmt: skip
-    assert {"lr/critic", "lr/generator"} <= set(logs)
+    assert optimizer in UNSCHEDULED or {"lr/critic", "lr/generator"} <= set(logs)
     assert {value.device for value in logs.values()} == {META}
 
 
