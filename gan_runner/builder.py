@@ -39,6 +39,7 @@ from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.summary import Summary, summarise
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
+from gan_runner.optim.sghmc import SGHMC
 from gan_runner.runs.provenance import versions
 from gan_runner.training.accelerate import AutoStep, Mode, check_mode
 from gan_runner.training.device import device_name, resolve_device, set_deterministic, tune_malloc
@@ -106,6 +107,7 @@ def _engine(
     nets.generator_ema.train(not (settings.ema_decay or config["averages"]))  # copy: norm by batch
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
+    _note_data_size(len(table.x), objective, optimizers)
     check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)
     schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
     context = _context(dataset, objective, settings, device)
@@ -232,6 +234,14 @@ def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
             raise ValueError(f"optimizer.{player}: its node lacks _partial_: true")
         optimizers[player] = factory(getattr(nets, player).parameters())
     return optimizers
+
+
+def _note_data_size(rows: int, objective: Objective, optimizers: Mapping[str, Optimizer]) -> None:
+    """Tell priors and samplers of a posterior the number of training rows."""
+    objective.note_data_size(rows)
+    for optimizer in optimizers.values():
+        if isinstance(optimizer, SGHMC):
+            optimizer.set_data_size(rows)
 
 
 def _fixed_noise(

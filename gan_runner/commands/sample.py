@@ -17,7 +17,7 @@ from torch import Tensor
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.core import Latent, ensemble_mean
 from gan_runner.objectives.objective import Objective
-from gan_runner.objectives.priors import categories
+from gan_runner.objectives.priors import categories, negative_log_density
 from gan_runner.optim.langevin import langevin
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import CHUNK, TrainedModel, load
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             device=options.device,
             label=options.label,
             code=options.code,
-            chain=Chain(options.langevin, options.step_size) if options.langevin else None,
+            chain=_chain(options) if options.langevin else None,
             allow=options.allow,
         )
         _write(samples, options.out)
@@ -64,10 +64,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class Chain(NamedTuple):
-    """Number of steps and step size of a Langevin chain."""
+    """Langevin chain: number of steps, step size, and the prior of the noise in its target."""
 
     steps: int
     step_size: float
+    prior: bool = True
+
+
+def _chain(options: argparse.Namespace) -> Chain:
+    return Chain(options.langevin, options.step_size, prior=not options.no_prior)
 
 
 def draw(
@@ -96,7 +101,7 @@ def draw(
         device: auto, cpu, cuda or cuda:N.
         label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
         code: value of InfoGAN's categorical code in all samples; None: random.
-        chain: Langevin sampling of the noise in the energy -f(G(z)); None: noise from the prior.
+        chain: Langevin sampling of the noise see `_follow`; None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
 
     Returns:
@@ -136,14 +141,16 @@ def _with_code(
 def _follow(
     chain: Chain, players: TrainedModel, latent: Latent, *, seeds: tuple[int, ...]
 ) -> Latent:
-    """Return the noise at the end of Langevin chains in the energy -f(G(z)).
+    """Return the noise at the end of Langevin chains in the energy -f(G(z)) - log p(z).
 
-    See `optim.langevin`.
+    Without -log p(z), |z|^2 / 2 for Gaussian noise, the density of z need not be finite, and long
+    chains diffuse to noise that the generator was not trained on. See `optim.langevin`.
     """
 
     def energy(z: Tensor) -> Tensor:
         scores = players.critic(players.generator(z, latent.y), latent.y)
-        return -ensemble_mean(scores, len(z))
+        own = -ensemble_mean(scores, len(z))
+        return own + negative_log_density(players.objective.prior, z) if chain.prior else own
 
     own = np.random.SeedSequence(seeds).generate_state(1)  # differs from the seed of the noise
     random = torch.Generator().manual_seed(int(own[0]))
@@ -181,11 +188,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--langevin", type=int, default=0, metavar="STEPS",
-        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy -f(G(z))",
+        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy"
+        " -f(G(z)) - log p(z)",
     )  # fmt: skip
     parser.add_argument(
-        "--step-size", type=float, default=0.01, metavar="A", help="Langevin step (default: 0.01)"
-    )
+        "--step-size", type=float, default=0.01, metavar="A",
+        help="Langevin step, the variance of its noise: twice alpha of Kumar et al. 2019"
+        " (default: 0.01)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-prior", action="store_true",
+        help="leave the density p(z) of the noise out of the energy, as Kumar et al. 2019 do",
+    )  # fmt: skip
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
     parser.add_argument(
         "--average", metavar="NAME", default=None,

@@ -109,6 +109,15 @@ class Objective:
         terms[name] = partial(function, weight=weight)
         return weight
 
+    def note_data_size(self, rows: int) -> None:
+        """Tell the terms that are priors, which are divided by it, the number of training rows."""
+        for terms in (self.critic_terms, self.generator_terms):
+            for name, term in terms.items():
+                argument = signature(term).parameters.get("data_size")
+                if argument is not None and argument.default is None:
+                    function: Callable[..., Any] = term
+                    terms[name] = partial(function, data_size=rows)
+
     @property
     def estimates(self) -> dict[str, CriticLoss]:
         """Return the estimates of both players' distance by tag, that of the critic first."""
