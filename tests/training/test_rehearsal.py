@@ -150,3 +150,11 @@ def test_scalars_and_device_work_pass() -> None:
         y = X * FACTOR + torch.randn(3, device=META)
         y.mul_(2).clamp_(0, 1)
     assert y.device == META
+
+
+def test_augmented_dequantised_and_flipped_batches(engine: Callable[..., Engine]) -> None:
+    logs = iterate_on_meta(
+        engine, "wgan_gp", "dcgan", "+augmentation=diffaugment", "trainer.dequantize=true",
+        "trainer.horizontal_flips=true", "trainer.generator_batch_multiple=2",
+    )  # fmt: skip
+    assert {value.device for value in logs.values()} == {META}
