@@ -29,7 +29,7 @@ class Transform:
     horizontal_flips: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return float32 samples; x is (..., C, H, W) uint8 or float, with any leading dimensions."""
+        """Return float32 samples of uint8 or float ones, (..., C, H, W)."""
         if self.horizontal_flips:
             mirrored = torch.rand(x.shape[:-3], device=x.device) < 0.5
             x = torch.where(mirrored[..., None, None, None], x.flip(-1), x)

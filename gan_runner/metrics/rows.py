@@ -55,7 +55,7 @@ Norm = Literal["l1", "l2", "linf"]
 def distances(x: np.ndarray, y: np.ndarray, *, metric: Norm = "l2") -> np.ndarray:
     """Compute distances |a - b|_p (N, M) between rows of (N, d) and (M, d) float64.
 
-    In many dimensions the square of the Euclidean distance is computed as |a|^2 - 2 a.b + |b|^2. This is as fast as a matrix
+    In many dimensions |a - b|_2^2 is computed as |a|^2 - 2 a.b + |b|^2. This is as fast as a matrix
     product, and exact to about 1e-8 |a|, which limits the distances that can be resolved.
     """
     from scipy.spatial.distance import cdist

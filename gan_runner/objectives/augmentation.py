@@ -69,7 +69,7 @@ def translate(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def cut_out(x: Tensor, top: Tensor, left: Tensor) -> Tensor:
-    """Set a rectangle of half the sides of images (N, C, H, W) to 0, from (N,) row and column on."""
+    """Set a rectangle of half the sides of images (N, C, H, W) to 0, from a corner (N,) on."""
     height, width = x.shape[2:]
     rows = _range(height, x)[None] - top[:, None]
     columns = _range(width, x)[None] - left[:, None]
