@@ -20,8 +20,9 @@ class StackedModes:
 
     The classifier of the digits in single channels, trained once on the training data, reads a
     number of 0 to 999 in each sample. Touched are the numbers that occur; the divergence is
-    KL(shares of the numbers | equal shares) in nats. Both depend on the number of samples: Srivastava
-    et al. 2017 and Lin et al. 2018 take 26,000. `real` in the provenance is the value of held-out data.
+    KL(shares of the numbers | equal shares) in nats. Both depend on the number of samples, 26,000
+    in Srivastava et al. 2017 and Lin et al. 2018. `real` in the provenance is the value of held-out
+    data.
     """
 
     def __init__(self, context: EvalContext) -> None:
