@@ -105,8 +105,8 @@ def _repeated(game: Game, real: Batch) -> Batch:
     count = game.generator_batch_multiple
     if count == 1:
         return real
-    parts = (None if part is None else torch.cat([part] * count, game.batch_dim) for part in real)
-    return Batch(*parts)
+    x = torch.cat([real.x] * count, game.batch_dim)
+    return Batch(x, None if real.y is None else torch.cat([real.y] * count, game.batch_dim))
 
 
 def _noise(game: Game, real: Batch) -> Latent:
