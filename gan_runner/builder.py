@@ -7,6 +7,7 @@ instantiated in this order, each given the facts that the former established.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,10 +36,12 @@ from gan_runner.core import (
     is_per_sample,
 )
 from gan_runner.data.stream import Stream, held_out, place
+from gan_runner.data.transforms import Transform
 from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.summary import Summary, summarise
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
+from gan_runner.optim.sghmc import SGHMC
 from gan_runner.runs.provenance import versions
 from gan_runner.training.accelerate import AutoStep, Mode, check_mode
 from gan_runner.training.device import device_name, resolve_device, set_deterministic, tune_malloc
@@ -106,6 +109,7 @@ def _engine(
     nets.generator_ema.train(not (settings.ema_decay or config["averages"]))  # copy: norm by batch
     _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
     optimizers = _optimizers(config["optimizer"], nets)
+    _note_data(dataset, objective, optimizers)
     check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)
     schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
     context = _context(dataset, objective, settings, device)
@@ -113,7 +117,10 @@ def _engine(
     metrics = _metrics(config["metrics"], context)
     settings = compatibility.check(objective, nets, optimizers, settings, metrics)
     precision = resolve_precision(settings.precision, device, nets.generator, nets.critic)
-    stream = Stream(table, batch_size=settings.batch_size, seed=seeds["stream"], device=device)
+    stream = Stream(
+        table, batch_size=settings.batch_size, seed=seeds["stream"], device=device,
+        transform=Transform(settings.dequantize, settings.horizontal_flips),
+    )  # fmt: skip
     random = torch.Generator().manual_seed(seeds["noise"])
     noise = _fixed_noise(objective, nets.generator, context, random=random)
     dtype = use_precision(precision)
@@ -133,6 +140,7 @@ def _engine(
         config=saved, architecture=architecture, summary=short,
     )  # fmt: skip
     game = _game(nets, objective, optimizers, stream, inputs, dtype)
+    game = replace(game, generator_batch_multiple=settings.generator_batch_multiple)
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Engine(
         run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
@@ -232,6 +240,15 @@ def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
             raise ValueError(f"optimizer.{player}: its node lacks _partial_: true")
         optimizers[player] = factory(getattr(nets, player).parameters())
     return optimizers
+
+
+def _note_data(dataset: Dataset, objective: Objective, optimizers: Mapping[str, Optimizer]) -> None:
+    """Tell the objective, and samplers of a posterior, the facts about the data that they need."""
+    rows = len(dataset.train.x)
+    objective.note_data(dataset.spec, rows)
+    for optimizer in optimizers.values():
+        if isinstance(optimizer, SGHMC):
+            optimizer.set_data_size(rows)
 
 
 def _fixed_noise(

@@ -17,7 +17,7 @@ from torch import Tensor
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.core import Latent, ensemble_mean
 from gan_runner.objectives.objective import Objective
-from gan_runner.objectives.priors import categories, code_dim
+from gan_runner.objectives.priors import categories, code_dim, negative_log_density
 from gan_runner.optim.langevin import langevin
 from gan_runner.plots.noise_rows import STEPS, between_pairs, in_every_class
 from gan_runner.plots.samples import image_grid, scatter
@@ -76,16 +76,21 @@ def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
             advice = "omit --code, --langevin and, with --grid, --label"
             raise ValueError(f"--interpolate, --grid: {advice}")
         return draw_rows(options.run_dir, count or ROWS, grid=options.grid, label=label, **chosen)
-    chain = Chain(options.langevin, options.step_size) if options.langevin else None
+    chain = _chain(options) if options.langevin else None
     chosen |= {"label": options.label, "code": options.code, "chain": chain}
     return draw(options.run_dir, 100 if count is None else count, **chosen), None
 
 
 class Chain(NamedTuple):
-    """Number of steps and step size of a Langevin chain."""
+    """Langevin chain: number of steps, step size, and the prior of the noise in its target."""
 
     steps: int
     step_size: float
+    prior: bool = True
+
+
+def _chain(options: argparse.Namespace) -> Chain:
+    return Chain(options.langevin, options.step_size, prior=not options.no_prior)
 
 
 def draw(
@@ -115,7 +120,7 @@ def draw(
         device: auto, cpu, cuda or cuda:N.
         label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
         code: value of InfoGAN's categorical code in all samples; None: random.
-        chain: Langevin sampling of the noise in the energy -f(G(z)); None: noise from the prior.
+        chain: Langevin sampling of the noise, see `_follow`; None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
         checkpoint: "last", "best" or a step.
 
@@ -199,15 +204,17 @@ def _with_code(
 def _follow(
     chain: Chain, players: TrainedModel, latent: Latent, *, seeds: tuple[int, ...]
 ) -> Latent:
-    """Return the noise at the end of Langevin chains in the energy -f(G(z)).
+    """Return the noise at the end of Langevin chains in the energy -f(G(z)) - log p(z).
 
-    See `optim.langevin`.
+    Without -log p(z), |z|^2 / 2 for Gaussian noise, the density of z need not be finite, and long
+    chains diffuse to noise that the generator was not trained on. See `optim.langevin`.
     """
 
     def energy(z: Tensor) -> Tensor:
         assert players.critic is not None
         scores = players.critic(players.generator(z, latent.y), latent.y)
-        return -ensemble_mean(scores, len(z))
+        own = -ensemble_mean(scores, len(z))
+        return own + negative_log_density(players.objective.prior, z) if chain.prior else own
 
     own = np.random.SeedSequence(seeds).generate_state(1)  # differs from the seed of the noise
     random = torch.Generator().manual_seed(int(own[0]))
@@ -261,11 +268,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--langevin", type=int, default=0, metavar="STEPS",
-        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy -f(G(z))",
+        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy"
+        " -f(G(z)) - log p(z)",
     )  # fmt: skip
     parser.add_argument(
-        "--step-size", type=float, default=0.01, metavar="A", help="Langevin step (default: 0.01)"
-    )
+        "--step-size", type=float, default=0.01, metavar="A",
+        help="Langevin step, the variance of its noise: twice alpha of Kumar et al. 2019"
+        " (default: 0.01)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-prior", action="store_true",
+        help="leave the density p(z) of the noise out of the energy, as Kumar et al. 2019 do",
+    )  # fmt: skip
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
     parser.add_argument(
         "--average", metavar="NAME", default=None,

@@ -21,6 +21,8 @@ OmegaConf.register_new_resolver(
 )
 # In recipes: learning rates in a published ratio.
 OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b), replace=True)
+# In cards: a whole number of steps as a share of others.
+OmegaConf.register_new_resolver("share", lambda a, b: int(float(a) * float(b)), replace=True)
 
 
 def config_dir() -> Path:

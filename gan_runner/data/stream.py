@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_runner.core import Batch, RowIndices, StateDict, to_unit
+from gan_runner.data.transforms import Transform
 
 _SHARE_OF_MEMORY = 0.5  # largest share of the accelerator's free memory for the table
 _AHEAD = 8  # batches that are read and pinned ahead of time
@@ -37,18 +38,29 @@ class Stream:
         batch_size: rows of a batch.
         seed: seed of the permutations.
         device: device of the batches.
+        transform: maps stored samples to float32; None: pixels to [-1, 1].
 
     Raises:
-        ValueError: the batch is larger than the table.
+        ValueError: the batch is larger than the table, or the transform does not apply to it.
     """
 
-    def __init__(self, table: Batch, *, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        table: Batch,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        transform: Transform | None = None,
+    ) -> None:
         if batch_size > len(table.x):
             raise ValueError(
                 f"trainer.batch_size={batch_size}: the batch is larger than the training data"
                 f" ({len(table.x)} samples); set trainer.batch_size={len(table.x)} or less"
             )
         self.table, self.device, self.batch_size = table, device, batch_size
+        self.transform = transform or Transform()
+        self.transform.check(table)
         self.order = _Order(len(table.x), batch_size, seed, table.x.device)
         self.position = self.order.position
         self.ahead = None if _same(table.x.device, device) else _ReadAhead(self._read)
@@ -65,8 +77,8 @@ class Stream:
         """Return the batch on the device: float32 x (batch_size, *shape), and labels or None."""
         x, y = self.table.x, self.table.y
         if self.ahead is None:
-            return Batch(to_unit(x[first]), None if y is None else y[first])
-        return Batch(to_unit(first), *rest)
+            return Batch(self.transform(x[first]), None if y is None else y[first])
+        return Batch(self.transform(first), *rest)
 
     def state_dict(self) -> StateDict:
         """Return the position after the last batch that `next` returned."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -48,14 +48,20 @@ def floors_of(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return means | {f"{tag}_std": float(np.std(v, ddof=1)) for tag, v in columns.items()}
 
 
-def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Compute Euclidean distances (N, M) between rows of (N, d) and (M, d) float64.
+Norm = Literal["l1", "l2", "linf"]
+"""A norm |x|_p of rows, with p = 1, 2 or infinity."""
 
-    In many dimensions |a - b|^2 is computed as |a|^2 - 2 a.b + |b|^2. This is as fast as a matrix
+
+def distances(x: np.ndarray, y: np.ndarray, *, metric: Norm = "l2") -> np.ndarray:
+    """Compute distances |a - b|_p (N, M) between rows of (N, d) and (M, d) float64.
+
+    In many dimensions |a - b|_2^2 is computed as |a|^2 - 2 a.b + |b|^2. This is as fast as a matrix
     product, and exact to about 1e-8 |a|, which limits the distances that can be resolved.
     """
     from scipy.spatial.distance import cdist
 
+    if metric != "l2":
+        return cdist(x, y, {"l1": "cityblock", "linf": "chebyshev"}[metric])
     if x.shape[1] <= _FEW_DIMENSIONS:
         return cdist(x, y)
     mode = "use_mm_for_euclid_dist"

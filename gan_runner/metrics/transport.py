@@ -15,7 +15,7 @@ from annotated_types import Ge
 
 from gan_runner.core import EvalContext, Provenance, Snapshot
 from gan_runner.metrics.provenance import of_generators
-from gan_runner.metrics.rows import DRAWS, as_rows, distances, floors_of, real_halves
+from gan_runner.metrics.rows import DRAWS, Norm, as_rows, distances, floors_of, real_halves
 
 
 class Transport(NamedTuple):
@@ -34,12 +34,15 @@ class Transport(NamedTuple):
     psi: np.ndarray
 
 
-def assignment(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def assignment(
+    x: np.ndarray, y: np.ndarray, *, metric: Norm = "l2"
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute the cheapest one-to-one assignment of rows, an optimal plan for equal counts.
 
     Args:
         x: (n, d) float64.
         y: (n, d) float64.
+        metric: the ground metric.
 
     Returns:
         (n,) the row of y assigned to each row of x, and (n,) the distance between the two.
@@ -51,13 +54,14 @@ def assignment(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     if len(x) != len(y):
         raise ValueError(f"{len(x)} rows against {len(y)}: an assignment needs equal numbers")
-    _, partners = linear_sum_assignment(distances(x, y))
-    return partners, np.linalg.norm(x - y[partners], axis=1)
+    _, partners = linear_sum_assignment(distances(x, y, metric=metric))
+    order = {"l1": 1, "l2": None, "linf": np.inf}[metric]
+    return partners, np.linalg.norm(x - y[partners], ord=order, axis=1)
 
 
-def assignment_w1(x: np.ndarray, y: np.ndarray) -> float:
+def assignment_w1(x: np.ndarray, y: np.ndarray, *, metric: Norm = "l2") -> float:
     """Compute W1 between (n, d) rows of equal mass, in the data's units, in O(n^3) time."""
-    return float(assignment(x, y)[1].mean())
+    return float(assignment(x, y, metric=metric)[1].mean())
 
 
 def transport(
@@ -66,6 +70,7 @@ def transport(
     *,
     a: np.ndarray | None = None,
     b: np.ndarray | None = None,
+    metric: Norm = "l2",
 ) -> Transport:
     """Compute W1 between weighted rows by linear programming, primal and dual.
 
@@ -78,6 +83,7 @@ def transport(
         y: (m, d) float64.
         a: (n,) masses of x, at least 0; None: all 1/n.
         b: (m,) masses of y, with the same sum as a; None: all 1/m.
+        metric: the ground metric.
 
     Raises:
         ValueError: masses are negative, or the sums differ or are not positive and finite.
@@ -91,7 +97,7 @@ def transport(
         for count, masses in ((n, a), (m, b))
     )
     total = _total(a, b)
-    cost = distances(x, y)
+    cost = distances(x, y, metric=metric)
     leaving = sparse.kron(sparse.eye_array(n), np.ones((1, m)))
     arriving = sparse.kron(np.ones((1, n)), sparse.eye_array(m))
     solution = linprog(
@@ -164,18 +170,27 @@ def power_mean(gaps: np.ndarray, p: int) -> float:
 class ExactWasserstein:
     """`wasserstein/exact`: W1 between held-out data and samples, by the cheapest assignment.
 
-    The ground metric is Euclidean; for images, between pixels in [-1, 1]. Between finite samples W1
+    For images, the ground metric is between pixels in [-1, 1]. Between finite samples W1
     is not 0 even for one distribution. `wasserstein/exact_floor` is the value between equally many
     training rows and the same held-out rows: the expected value of a perfect generator. It is the
     mean of five draws, and `wasserstein/exact_floor_std` is their standard deviation.
 
     Args:
         samples: largest number of samples; the time grows with its cube.
+        metric: ground metric |x - y|_p: l1, l2 (Euclidean) or linf.
     """
 
-    def __init__(self, context: EvalContext, *, samples: Annotated[int, Ge(1)] = 400) -> None:
+    def __init__(
+        self,
+        context: EvalContext,
+        *,
+        samples: Annotated[int, Ge(1)] = 400,
+        metric: Norm = "l2",
+    ) -> None:
         self.context, self.samples = context, min(samples, len(context.heldout.x))
-        about = {"metric": "Euclidean", "samples": self.samples}
+        self.metric: Norm = metric
+        name = {"l1": "sum of differences", "l2": "Euclidean", "linf": "largest difference"}
+        about = {"metric": name[metric], "samples": self.samples}
         self.provenance = _provenances(context, {"wasserstein/exact": about}, rows=self.samples)
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
@@ -185,13 +200,16 @@ class ExactWasserstein:
         for which, samples in snapshot.samples_by_generator.items():
             fake = as_rows(samples[: self.samples])
             if np.isfinite(fake).all():
-                values[f"wasserstein/exact{which}"] = assignment_w1(fake, real[: len(fake)])
+                values[f"wasserstein/exact{which}"] = self._w1(fake, real[: len(fake)])
         return values
 
     @cached_property
     def _floors(self) -> dict[str, float]:
         halves = real_halves(self.context, self.samples)
-        return floors_of([{"wasserstein/exact_floor": assignment_w1(*half)} for half in halves])
+        return floors_of([{"wasserstein/exact_floor": self._w1(*half)} for half in halves])
+
+    def _w1(self, x: np.ndarray, y: np.ndarray) -> float:
+        return assignment_w1(x, y, metric=self.metric)
 
 
 class SlicedWasserstein:

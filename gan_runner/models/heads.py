@@ -40,6 +40,9 @@ class CodePosterior(nn.Module):
         categorical: K, the number of values of the categorical code.
         continuous: n, the number of uniform codes.
         width: width of the hidden layer.
+        fixed_std: give all Gaussians the standard deviation 1, as the authors' MNIST run does
+            (`fix_std=True`). A learned one lets the bound on the information grow without limit
+            when the generator is deterministic.
     """
 
     def __init__(
@@ -51,17 +54,19 @@ class CodePosterior(nn.Module):
         categorical: PositiveInt = 10,
         continuous: Annotated[int, Ge(0)] = 2,
         width: PositiveInt = 128,
+        fixed_std: bool = False,
     ) -> None:
         super().__init__()
-        self.sizes = [categorical, continuous, continuous]
+        self.fixed_std = fixed_std
+        self.sizes = [categorical, continuous, *([] if fixed_std else [continuous])]
         self.layers = nn.Sequential(
             nn.Linear(features, width), nn.LeakyReLU(0.1), nn.Linear(width, sum(self.sizes))
         )
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (N, d) to logits (N, K), means (N, n) and log standard deviations (N, n)."""
-        logits, mean, log_std = self.layers(h).split(self.sizes, dim=1)
-        return logits, mean, log_std
+        logits, mean, *log_std = self.layers(h).split(self.sizes, dim=1)
+        return logits, mean, torch.zeros_like(mean) if self.fixed_std else log_std[0]
 
 
 class StatisticsNetwork(nn.Module):

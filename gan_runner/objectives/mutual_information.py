@@ -1,7 +1,7 @@
 """Terms that tie a sample to what it was made of: its label, its code, its noise.
 
 Like all terms they are called as `term(critic, real, fake)`. They look at small networks beside the
-critic's score, `critic.part(NAME, ...)`, which the objective's `heads` have hung there.
+critic's score, `critic.submodule(NAME, ...)`, which the objective's `heads` have added.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def code_information(
     fake: Batch,
     *,
     categorical: Weight = 1.0,
-    continuous: Weight = 0.1,
+    continuous: Weight = 1.0,
 ) -> Loss:
     """-lam L_I of both codes: the bound L_I = H(c) + E log Q(c|G(z)) <= I(c; G(z)), in nats.
 

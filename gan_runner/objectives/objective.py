@@ -11,7 +11,17 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_runner.core import CRITIC_GAP, CRITIC_W, Batch, Critic, HasParameters, Latent, Loss
+from gan_runner.core import (
+    CRITIC_GAP,
+    CRITIC_W,
+    Batch,
+    Critic,
+    DataSpec,
+    HasParameters,
+    Latent,
+    Loss,
+)
+from gan_runner.objectives.augmentation import DiffAugment
 from gan_runner.objectives.instance_noise import InstanceNoise
 from gan_runner.objectives.losses import wasserstein_estimate
 from gan_runner.objectives.priors import gaussian
@@ -42,6 +52,7 @@ class Objective:
         n_critic: critic updates of an iteration.
         n_generator: generator updates of an iteration, after those of the critic.
         input_noise: on the critic's input, data and samples; see `instance_noise`.
+        augmentation: of the critic's input, data and samples; see `augmentation`.
         prior: of the latent variable; see `priors`.
         heads: networks that the builder adds to the critic, by name; see `models.heads`.
 
@@ -67,6 +78,7 @@ class Objective:
         n_critic: PositiveInt = 1,
         n_generator: PositiveInt = 1,
         input_noise: InstanceNoise | None = None,
+        augmentation: DiffAugment | None = None,
         prior: Callable[..., Latent] = gaussian,
         heads: Mapping[str, Callable[..., nn.Module]] | None = None,
     ) -> None:
@@ -86,6 +98,7 @@ class Objective:
         self.n_critic, self.n_generator = n_critic, n_generator
         self.prior, self.heads = prior, dict(heads or {})
         self._compares = requirements_of(generator_loss).real_scores
+        self.augmentation = augmentation
         self.input_noise = input_noise if input_noise is not None and input_noise.std else None
 
     def set_step(self, step: int) -> None:
@@ -108,6 +121,21 @@ class Objective:
         function: Callable[..., Any] = terms[name]
         terms[name] = partial(function, weight=weight)
         return weight
+
+    def note_data(self, spec: DataSpec, rows: int) -> None:
+        """Tell the terms that are priors, which are divided by it, the number of training rows.
+
+        Raises:
+            ValueError: an augmentation of images for data without images.
+        """
+        if self.augmentation is not None and not spec.is_image:
+            raise ValueError(f"objective.augmentation: needs images, but the data is {spec}")
+        for terms in (self.critic_terms, self.generator_terms):
+            for name, term in terms.items():
+                argument = signature(term).parameters.get("data_size")
+                if argument is not None and argument.default is None:
+                    function: Callable[..., Any] = term
+                    terms[name] = partial(function, data_size=rows)
 
     @property
     def estimates(self) -> dict[str, CriticLoss]:
@@ -147,7 +175,7 @@ class Objective:
 
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:
         """Return the critic's loss on a batch of data and one of detached generated samples."""
-        real, fake = self._add_noise(real), self._add_noise(fake)
+        real, fake = self._perturb(real), self._perturb(fake)
         r, f = _scores(critic, real, fake)
         terms, logs = _evaluate(self.critic_terms, "loss", critic, real, fake, own=critic)
         total = sum(terms, start=self.critic_loss_fn(r, f))
@@ -163,7 +191,7 @@ class Objective:
 
         `generator` is for terms of its own weights.
         """
-        real, fake = self._add_noise(real), self._add_noise(fake)
+        real, fake = self._perturb(real), self._perturb(fake)
         scores = self._generator_scores(critic, real, fake)
         terms, logs = _evaluate(
             self.generator_terms, "loss/generator", critic, real, fake, own=generator
@@ -171,7 +199,10 @@ class Objective:
         total = torch.stack([*scores, *terms]).sum()
         return Loss(total, {"loss/generator": total, **logs})
 
-    def _add_noise(self, batch: Batch) -> Batch:
+    def _perturb(self, batch: Batch) -> Batch:
+        """Augment and blur what the critic sees, which the generator is differentiated through."""
+        if self.augmentation is not None:
+            batch = self.augmentation(batch)
         return batch if self.input_noise is None else self.input_noise(batch)
 
     def _generator_scores(self, critic: Critic, real: Batch, fake: Batch) -> list[Tensor]:

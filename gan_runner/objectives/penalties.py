@@ -7,10 +7,10 @@ to score each sample by itself: the builder then refuses a critic with batch nor
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.func import grad
 from torch.nn.functional import relu
@@ -60,15 +60,30 @@ def dragan_penalty(
     fake: Batch,
     *,
     weight: NonNegative = 10.0,
-    noise: NonNegative = 0.25,
+    noise: NonNegative = 0.5,
+    distribution: Literal["uniform", "normal"] = "uniform",
 ) -> Tensor:
     """Two-sided gradient penalty around the data: weight * E (|grad f(x + delta)|_2 - 1)^2.
 
-    Kodali et al. 2017 (DRAGAN), Algorithm 1: delta ~ N(0, noise^2 I), drawn anew for each sample,
-    in the units of the data. The authors' code perturbs by up to half the standard deviation of the
-    batch, which is about 0.25 for images in [-1, 1]; a constant keeps samples independent.
+    Kodali et al. 2017 (DRAGAN), Algorithm 1, with s the standard deviation of all numbers in the
+    batch. The authors' code has delta = a u noise s with noise = 0.5, one a ~ U[0, 1] a sample and
+    one u ~ U[0, 1] a coordinate, so delta is not negative and has the root mean square 0.17 s. The
+    alternative is delta ~ N(0, (noise s)^2 I).
+
+    Args:
+        critic: scores samples one by one.
+        real: data, (N, *shape).
+        fake: not used.
+        weight: lambda.
+        noise: size of delta as a share of s.
+        distribution: "uniform", the authors', or "normal".
     """
-    x_hat = real.x + noise * torch.randn_like(real.x)
+    size = noise * real.x.std(correction=0)
+    if distribution == "normal":
+        x_hat = real.x + size * torch.randn_like(real.x)
+    else:
+        alpha = torch.rand(len(real.x), *[1] * (real.x.ndim - 1), device=real.x.device)
+        x_hat = real.x + alpha * size * torch.rand_like(real.x)
     norms = gradient_norm(input_gradient(critic, x_hat, real.y))
     return weight * (norms - 1).square().mean()
 
@@ -102,8 +117,6 @@ def weight_decay(
 ) -> Tensor:
     """Sum of the squared Frobenius norms of the layers: weight * sum_l |W_l|_F^2.
 
-    As a prior: -log N(W; 0, s^2 I) / N is this with weight = 1 / (2 s^2 N), but for a constant.
-
     |W|_F is at least the spectral norm of W, so that it bounds a dense layer's Lipschitz constant.
     Matrices and kernels alone: biases and the scales of norms are left out. Unlike an optimizer's
     `weight_decay`, it is part of the loss that is logged.
@@ -122,6 +135,31 @@ def weight_decay(
     if normalised_only and not has_scales:
         return matrices[0].new_zeros(())
     return weight * torch.stack([w.square().sum() for w in matrices]).sum()
+
+
+@requires(own_weights=True)
+def gaussian_prior(
+    player: HasParameters,
+    real: Batch,
+    fake: Batch,
+    *,
+    std: Annotated[float, Gt(0)] = 1.0,
+    data_size: Annotated[int, Gt(0)] | None = None,
+) -> Tensor:
+    """Negative log density of a Gaussian prior of the weights per row of data, up to a constant.
+
+    -log N(W; 0, std^2 I) / N = sum_l |W_l|_F^2 / (2 std^2 N): Saatci & Wilson 2017, section 2.1,
+    beside a loss that is a mean over the data. Matrices and kernels alone, as in `weight_decay`.
+
+    Args:
+        player: whose weights they are.
+        real: not looked at.
+        fake: not looked at.
+        std: standard deviation of each weight.
+        data_size: N; None: the builder sets the number of training rows.
+    """
+    assert data_size is not None, "the builder sets it"
+    return weight_decay(player, real, fake, weight=1 / (2 * std**2 * data_size))
 
 
 def _between(real: Batch, fake: Batch) -> Tensor:

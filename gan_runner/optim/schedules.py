@@ -157,7 +157,9 @@ class SecondMomentSchedule:
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule) -> None:
         if any("betas" not in group for group in optimizer.param_groups):
-            raise ValueError(f"{type(optimizer).__name__} has no betas; set optimizer=adam")
+            raise ValueError(
+                f"{type(optimizer).__name__} has no betas; set optimizer=adam or schedule=constant"
+            )
         self.optimizer, self.schedule = optimizer, schedule
         self.numbers = [_Number(torch.float64) for _ in optimizer.param_groups]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import sqrt
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -13,6 +13,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from gan_runner.optim.standard import LearningRate
+
+_BETAS, _EPS = (0.5, 0.999), 1e-8  # of Adam in the warm-up; the authors' code sets beta1 alone
 
 
 class SGHMC(Optimizer):
@@ -24,11 +26,16 @@ class SGHMC(Optimizer):
     For a posterior, L is the mean over the data of -log likelihood, plus -log prior / N, and
     T = 1 / N for N data. With T = 0 this is SGD with momentum 1 - a.
 
+    The first steps may be Adam's, as in the code of Saatci & Wilson 2017: a chain that starts from
+    random weights takes long to find any mode. The chain then starts without momentum.
+
     Args:
         params: weights to sample.
         lr: step size, eta in the paper.
         friction: a, alpha in the paper, in (0, 1].
-        temperature: T.
+        temperature: T; "auto": 1 / N, see `set_data_size`.
+        warm_up: steps of Adam before the first of the chain.
+        warm_up_lr: learning rate of Adam; the betas are 0.5 and 0.999.
     """
 
     def __init__(
@@ -37,14 +44,27 @@ class SGHMC(Optimizer):
         *,
         lr: LearningRate = 1e-3,
         friction: Annotated[float, Gt(0), Le(1)] = 0.1,
-        temperature: Annotated[float, Ge(0)] = 1e-4,
+        temperature: Annotated[float, Ge(0)] | Literal["auto"] = 1e-4,
+        warm_up: Annotated[int, Ge(0)] = 0,
+        warm_up_lr: Annotated[float, Gt(0)] = 2e-4,
     ) -> None:
-        super().__init__(params, {"lr": lr, "friction": friction, "temperature": temperature})
+        defaults = {
+            "lr": lr, "friction": friction, "temperature": temperature, "warm_up": warm_up,
+            "warm_up_lr": warm_up_lr,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def set_data_size(self, rows: int) -> None:
+        """Set every temperature "auto" to 1 / rows, that of the posterior given so many data."""
+        for group in self.param_groups:
+            if group["temperature"] == "auto":
+                group["temperature"] = 1 / rows
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Make one step with the gradients in `grad` of the parameters; `closure` is ignored."""
         for group in self.param_groups:
+            assert group["temperature"] != "auto", "`set_data_size` comes first"
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group)
@@ -62,4 +82,26 @@ class SGHMC(Optimizer):
             velocity.sub_(gradient, alpha=lr)
             if variance:
                 velocity.add_(torch.randn_like(velocity), alpha=sqrt(variance))
+        if group.get("warm_up"):  # an older checkpoint has no such key
+            self._replace_by_adam(parameter, gradient, group)
         parameter.add_(velocity)
+
+    def _replace_by_adam(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Move by Adam and clear the momentum while the warm-up lasts.
+
+        The choice is made on the device, so that a captured graph makes it in every step.
+        """
+        state: dict[str, Any] = self.state[parameter]
+        if "step" not in state:
+            state["step"] = torch.zeros((), device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        (first, second), step = _BETAS, state["step"].add_(1)
+        mean = state["exp_avg"].lerp_(gradient, 1 - first)
+        square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        root = (square / (1 - second**step)).sqrt() + _EPS
+        is_warm_up = step <= group["warm_up"]
+        move = group["warm_up_lr"] * (mean / (1 - first**step)) / root
+        parameter.sub_(torch.where(is_warm_up, move, torch.zeros_like(move)))
+        momentum: Tensor = state["momentum"]
+        momentum.copy_(torch.where(is_warm_up, torch.zeros_like(momentum), momentum))

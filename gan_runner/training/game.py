@@ -206,6 +206,7 @@ class Game:
         batch_size: samples of a batch.
         differentiate: computes the gradients of a loss.
         batch_dim: the dimension of a batch that counts samples; 1 where replicas are stacked.
+        generator_batch_multiple: samples of the generator's update, in batches.
     """
 
     critic: PlayerLike
@@ -218,6 +219,7 @@ class Game:
     batch_size: int
     differentiate: Differentiate = differentiate
     batch_dim: int = 0
+    generator_batch_multiple: int = 1
 
     def with_players(self, critic: PlayerLike, generator: PlayerLike) -> Game:
         """Return the same game between other players."""

@@ -108,6 +108,7 @@ class StackedEngine:
             batch_size=first.game.batch_size,
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
+            generator_batch_multiple=first.game.generator_batch_multiple,
         )
         own = [*generator.parameters, *generator.buffers]
         self.emas = [

@@ -18,6 +18,9 @@ class Settings:
     Attributes:
         steps: generator iterations.
         batch_size: samples of a batch.
+        generator_batch_multiple: generator's batches of samples, as a multiple of `batch_size`.
+        dequantize: add noise within one grey level to training images; see `data.transforms`.
+        horizontal_flips: mirror half of the training images.
         precision: of convolutions and matrix products; see `precision.resolve_precision`.
         accelerate: how an iteration is executed; see `accelerate`.
         replicas: number of runs, with seeds seed, seed + 1, ..., that train as one; see `replicas`.
@@ -39,6 +42,9 @@ class Settings:
 
     steps: Annotated[int, Ge(0)] = 2500
     batch_size: Annotated[int, Gt(0)] = 64
+    generator_batch_multiple: Annotated[int, Ge(1)] = 1
+    dequantize: bool = False
+    horizontal_flips: bool = False
     precision: Precision = "auto"
     accelerate: Accelerate = "auto"
     replicas: Annotated[int, Ge(1)] = 1

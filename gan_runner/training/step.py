@@ -94,10 +94,25 @@ def _update_critic(game: Game, real: Batch, fake: Batch) -> dict[str, Tensor]:
 
 def _update_generator(game: Game, real: Batch, loss: LossFunction) -> dict[str, Tensor]:
     """Take `n_generator` steps of the generator, each with new noise; return the last logs."""
+    real = _repeated(game, real)
     for _ in range(game.objective.n_generator):
-        latent = game.prior(game.batch_size)._replace(y=real.y)
-        logs = update(loss, game, "generator", real, latent)
+        logs = update(loss, game, "generator", real, _noise(game, real))
     return logs
+
+
+def _repeated(game: Game, real: Batch) -> Batch:
+    """Repeat a batch of data to the size of the generator's batch: a label for each sample."""
+    count = game.generator_batch_multiple
+    if count == 1:
+        return real
+    x = torch.cat([real.x] * count, game.batch_dim)
+    return Batch(x, None if real.y is None else torch.cat([real.y] * count, game.batch_dim))
+
+
+def _noise(game: Game, real: Batch) -> Latent:
+    """Draw noise for the generator's update, with the labels of the (repeated) batch of data."""
+    count = game.batch_size * game.generator_batch_multiple
+    return game.prior(count)._replace(y=real.y)
 
 
 def _last_batch(game: Game, batches: Iterable[RowIndices]) -> tuple[Batch, Batch, Latent]:
@@ -109,13 +124,14 @@ def _last_batch(game: Game, batches: Iterable[RowIndices]) -> tuple[Batch, Batch
     *early, last = zip(reals, _fakes(game, reals), strict=True)
     for real, fake in early:
         _update_critic(game, real, fake)
-    return *last, game.prior(game.batch_size)._replace(y=reals[-1].y)
+    return *last, _noise(game, _repeated(game, last[0]))
 
 
 def _assign_both(game: Game, real: Batch, fake: Batch, latent: Latent) -> dict[str, Tensor]:
     """Assign the gradients of both players at the present point; return their logs."""
     critic_logs, critic_gradients = game.differentiate(critic_loss, game, "critic", real, fake)
-    logs, gradients = game.differentiate(generator_loss, game, "generator", real, latent)
+    inputs = _repeated(game, real), latent
+    logs, gradients = game.differentiate(generator_loss, game, "generator", *inputs)
     game.critic.assign(critic_gradients)
     game.generator.assign(gradients)
     return {**critic_logs, **logs}

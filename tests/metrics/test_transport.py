@@ -279,3 +279,32 @@ def test_images_are_shown_beside_where_they_go() -> None:
     left = picture[2 + 24 :: side, 2 + 24 :: 3 * side, 0]
     right = picture[2 + 24 :: side, 2 + 24 + side :: 3 * side, 0]
     assert (left == right).all() and left[0, 0] == 255 and left[1, -1] == 0
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("l1", 7.0), ("l2", 5.0), ("linf", 4.0)])
+def test_ground_metrics(metric: str, expected: float) -> None:
+    """All points move by (3, -4), whose norms are 7, 5 and 4."""
+    x = RNG.normal(size=(30, 2))
+    y = RNG.permutation(x + np.array([3.0, -4.0]))
+    assert assignment_w1(x, y, metric=metric) == pytest.approx(expected)
+    assert transport.transport(x, y, metric=metric).value == pytest.approx(expected)
+
+
+def test_the_plan_depends_on_the_ground_metric() -> None:
+    """From 0 it is nearer to (2, 2) in the largest difference, to (3, 0) in the sum of both."""
+    zero, ends = np.zeros((1, 2)), np.array([[2.0, 2.0], [3.0, 0.0]])
+    for metric, nearest in (("l1", 1), ("l2", 0), ("linf", 0)):
+        plan = transport.transport(np.repeat(zero, 2, 0), ends, metric=metric)
+        costs = rows.distances(zero, ends, metric=metric)[0]
+        assert costs.argmin() == nearest and plan.value == pytest.approx(costs.mean())
+
+
+def test_the_metric_of_exact_is_configured() -> None:
+    context = context_of(torch.randn(64, 2))
+    values = {}
+    for metric in ("l1", "l2", "linf"):
+        exact = ExactWasserstein(context, samples=50, metric=metric)
+        values[metric] = exact(snapshot_of(context, torch.zeros(64, 2)))["wasserstein/exact"]
+    assert values["linf"] < values["l2"] < values["l1"]
+    points = context.heldout.x[:50]
+    assert values["l1"] == pytest.approx(points.abs().sum(1).mean().item(), rel=1e-6)

@@ -75,7 +75,7 @@ def test_a_bayesian_run_has_members_with_priors_and_mixes_them(
         built.game.critic, real, type(real)(built.nets.generator(latent.z), None, latent.z), built.game.generator
     )  # fmt: skip
     matrices = [p for p in built.nets.generator.parameters() if p.ndim > 1]
-    expected = 5e-5 * sum(p.square().sum() for p in matrices)
+    expected = 1 / (2 * 100_000) * sum(p.square().sum() for p in matrices)
     torch.testing.assert_close(
         logs["loss/generator/prior"], expected
     )  # of the generator, not the critic
@@ -131,19 +131,24 @@ class Well(nn.Module):
 
 
 def test_langevin_in_the_energy_of_a_run() -> None:
-    """G(z) = z + 3 and f(x) = -((x - 4) / 0.5)^2 / 2: the noise ends as N(1, 0.5^2)."""
+    """G(z) = z + 3 and f(x) = -((x - 4) / 0.5)^2 / 2: the noise ends as N(1, 0.5^2).
+
+    With its prior N(0, 1) the precision is 4 + 1 and the mean 4 / 5.
+    """
     objective = Objective(
         critic_loss=losses.wasserstein_critic, generator_loss=losses.wasserstein_generator
     )
     players = TrainedModel(Plus(), Well(), objective, DataSpec("points", (1,)), torch.device("cpu"))
-    ends = [
-        _follow(Chain(150, 0.2), players, Latent(torch.zeros(500, 1)), seeds=(0, chunk, 1)).z
-        for chunk in range(20)
-    ]
-    assert not torch.equal(ends[0], ends[1])
-    z = torch.cat(ends)
-    assert z.mean().item() == pytest.approx(1.0, abs=0.02)
-    assert z.std().item() == pytest.approx(0.5, rel=0.03)
+    for prior, mean, std in ((False, 1.0, 0.5), (True, 0.8, 0.2**0.5)):
+        chain = Chain(150, 0.2, prior)
+        ends = [
+            _follow(chain, players, Latent(torch.zeros(500, 1)), seeds=(0, chunk, 1)).z
+            for chunk in range(20)
+        ]
+        assert not torch.equal(ends[0], ends[1])
+        z = torch.cat(ends)
+        assert z.mean().item() == pytest.approx(mean, abs=0.02)
+        assert z.std().item() == pytest.approx(std, rel=0.03)
 
 
 def test_langevin_from_the_command(engine: Callable[..., Engine], tmp_path: Path) -> None:

@@ -124,13 +124,16 @@ def test_relativistic_cards(config) -> None:
 
 def test_f_gan_card(config) -> None:
     # one choice of the divergence is enough: the others follow it
-    cfg = config("objective=fgan_kl", "objective.critic_loss.divergence=pearson")
-    objective = instantiate(cfg.objective)
+    command = ("objective=fgan_kl", "objective.critic_loss.divergence=pearson")
+    objective = instantiate(config(*command).objective)
     total, logs = objective.critic_loss(critic, REAL, FAKE)
     # E f = 9 on data, f^2 / 4 + f = 21/4 on samples
     assert total.item() == pytest.approx(21 / 4 - 9)
     assert logs["divergence/critic"].item() == pytest.approx(9 - 21 / 4)
-    assert objective.generator_loss(critic, REAL, FAKE).total.item() == pytest.approx(-21 / 4)
+    assert objective.generator_loss(critic, REAL, FAKE).total.item() == pytest.approx(-3)
+    saturating = config(*command, "objective.generator_loss.nonsaturating=false").objective
+    loss = instantiate(saturating).generator_loss(critic, REAL, FAKE).total
+    assert loss.item() == pytest.approx(-21 / 4)
 
 
 def test_only_classifying_discriminators_estimate_a_divergence(config) -> None:

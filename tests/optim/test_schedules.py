@@ -269,9 +269,10 @@ def test_a_rate_of_0_before_the_end_is_warned_about(engine: Callable[..., Any]) 
 
 def test_every_card_of_the_group_builds(engine: Callable[..., Any]) -> None:
     names = sorted(path.stem for path in (config_dir() / "schedule").glob("*.yaml"))
-    assert names == ["constant", "cosine", "linear", "robbins_monro", "warmup"]
+    assert names == ["constant", "cosine", "linear", "r3gan", "robbins_monro", "warmup"]
     for name in names:
-        (logs,) = engine(*TOY, f"schedule={name}").train_step()
+        command = (*TOY, f"schedule={name}", *(["objective=r3gan"] if name == "r3gan" else []))
+        (logs,) = engine(*command).train_step()
         assert ("lr/critic" in logs) == (name != "constant")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from gan_runner.config.compose import config_dir
 from gan_runner.core import Batch, Critic, Loss
 from gan_runner.objectives.objective import Objective
+from gan_runner.optim.schedules import WeightSchedule
 from gan_runner.training.ema import ema_of
 from gan_runner.training.engine import Engine
 from gan_runner.training.orders import ORDERS
@@ -40,6 +41,9 @@ def iterate_on_meta(
     move_to_meta(
         [nets.generator, nets.critic, nets.generator_ema, *heads], built.optimizers.values()
     )
+    for part in built.schedules.parts.values() if built.schedules else ():
+        if isinstance(part, WeightSchedule):  # the term reads the same tensor
+            torch.utils.swap_tensors(part.weight, torch.zeros((), device=META))
     stream.device = stream.order.device = META
     stream.table = Batch(*(part.to(META) for part in stream.table if part is not None))
     stream.order.rows = stream.order.rows.to(META)
@@ -155,3 +159,11 @@ def test_scalars_and_device_work_pass() -> None:
         y = X * FACTOR + torch.randn(3, device=META)
         y.mul_(2).clamp_(0, 1)
     assert y.device == META
+
+
+def test_augmented_dequantised_and_flipped_batches(engine: Callable[..., Engine]) -> None:
+    logs = iterate_on_meta(
+        engine, "wgan_gp", "dcgan", "+augmentation=diffaugment", "trainer.dequantize=true",
+        "trainer.horizontal_flips=true", "trainer.generator_batch_multiple=2",
+    )  # fmt: skip
+    assert {value.device for value in logs.values()} == {META}

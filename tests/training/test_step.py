@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from gan_runner.core import Batch, Latent, Loss
 from gan_runner.objectives.constraints import clip_weights
 from gan_runner.objectives.losses import wasserstein_critic, wasserstein_generator
 from gan_runner.objectives.objective import Objective
+from gan_runner.training.engine import Engine
 from gan_runner.training.game import (
     Game,
     Player,
@@ -207,3 +210,27 @@ def test_one_pass_over_real_and_fake_scores_them_alike() -> None:
     ]
     assert seen == [8, 4, 4]
     assert losses[0].total.item() == pytest.approx(losses[1].total.item())
+
+
+@pytest.mark.parametrize("order", ["alternating", "generator_first", "simultaneous"])
+@pytest.mark.parametrize("objective", ["wgan_gp", "rpgan", "acgan"])
+def test_the_generators_batch_is_a_multiple(
+    engine: Callable[..., Engine], objective: str, order: str
+) -> None:
+    """The critic sees 16 samples, the generator's loss 48, each with a label of the data."""
+    built = engine(
+        "dataset=digits", "model.filters=2", f"objective={objective}",
+        "trainer.generator_batch_multiple=3", f"optimizer.order={order}",
+    )  # fmt: skip
+    task, sizes = built.game.objective, {}
+    for player in ("critic", "generator"):
+        function = getattr(task, f"{player}_loss")
+
+        def counted(critic: Any, real: Any, fake: Any, *rest: Any, of=player, call=function) -> Any:
+            sizes[of] = (len(real.x), len(fake.x))
+            assert of == "critic" or torch.equal(real.y, real.y[:16].repeat(3))
+            return call(critic, real, fake, *rest)
+
+        setattr(task, f"{player}_loss", counted)
+    built.train_step()
+    assert sizes == {"critic": (16, 16), "generator": (48, 48)}
