@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, inf, sqrt
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.terminal import terminal
 from gan_runner.core import Latent, ensemble_mean
+from gan_runner.data.class_names import Labels
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories
 from gan_runner.optim.langevin import langevin
@@ -25,13 +27,15 @@ from gan_runner.runs.printable import echo
 from gan_runner.training.sampling import generate
 
 
+@terminal("gan-sample")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-sample` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
     plain_warnings("gan-sample")
     try:
-        if options.out.suffix not in {".png", ".npz"}:
-            raise ValueError(f"--out {options.out}: should end in .png (a grid) or .npz (arrays)")
+        if options.out.suffix.lower() not in {*_PICTURES, *_ARRAYS}:
+            endings = f"{', '.join(_PICTURES)} (a grid) or {', '.join(_ARRAYS)} (arrays)"
+            raise ValueError(f"--out {options.out}: should end in {endings}")
         if options.langevin < 0 or not 0 < options.step_size < inf:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if not 0 <= options.seed < 2**63:
@@ -63,6 +67,13 @@ def main(arguments: list[str] | None = None) -> None:
     echo(f"{options.count:,} samples in {options.out}")
 
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_ARRAYS: dict[str, Callable[[Any, np.ndarray], None]] = {
+    ".npz": lambda file, samples: np.savez(file, samples=samples),
+    ".npy": np.save,
+}
+
+
 class Chain(NamedTuple):
     """Number of steps and step size of a Langevin chain."""
 
@@ -78,7 +89,7 @@ def draw(
     raw: bool = False,
     average: str | None = None,
     device: str = "auto",
-    label: int | None = None,
+    label: Labels = None,
     code: int | None = None,
     chain: Chain | None = None,
     allow: Sequence[str] = (),
@@ -94,7 +105,8 @@ def draw(
         raw: draw from the generator's last weights instead of their running average.
         average: name of the average to draw from; None: the first.
         device: auto, cpu, cuda or cuda:N.
-        label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
+        label: class of all samples, or several in turn, for a generator that takes labels; numbers
+            or names: 3, "3,4", "cat". None: all in turn.
         code: value of InfoGAN's categorical code in all samples; None: random.
         chain: Langevin sampling of the noise in the energy -f(G(z)); None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
@@ -153,8 +165,9 @@ def _follow(
 
 def _write(samples: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(path, samples=samples)
+    if path.suffix.lower() in _ARRAYS:
+        with path.open("wb") as file:  # numpy would append the ending to FILE.NPZ
+            _ARRAYS[path.suffix.lower()](file, samples)
     elif samples.ndim == 4:
         columns = ceil(sqrt(len(samples)))
         Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
@@ -168,12 +181,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=100, help="samples (default: 100)")
     parser.add_argument(
         "--out", type=Path, default=Path("samples.png"),
-        help="FILE.png: an image; FILE.npz: the array `samples` in [-1, 1] (default: samples.png)",
+        help="FILE.png: an image; FILE.npz, FILE.npy: the array, in [-1, 1] (default: samples.png)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     parser.add_argument(
-        "--label", type=int, default=None,
-        help="class of the samples, for a run with labels (default: all in turn)",
+        "--label", default=None, metavar="CLASS,CLASS",
+        help="class of the samples, or several, by number or name (default: all in turn)",
     )  # fmt: skip
     parser.add_argument(
         "--code", type=int, default=None,
