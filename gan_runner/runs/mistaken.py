@@ -76,7 +76,7 @@ def _near(path: Path) -> str:
     if os.path.lexists(path) or not path.parent.is_dir():
         return ""
     names = [entry.name for entry in islice(path.parent.iterdir(), _LOOKED_AT) if entry.is_dir()]
-    near = get_close_matches(path.name, names, n=1, cutoff=0.75)
+    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
     return f"; did you mean {quoted(path.parent / near[0])}?" if near else ""
 
 
