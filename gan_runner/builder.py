@@ -35,6 +35,7 @@ from gan_runner.core import (
     Nets,
     is_per_sample,
 )
+from gan_runner.data.content import content_of
 from gan_runner.data.stream import Stream, held_out, place
 from gan_runner.data.transforms import Transform
 from gan_runner.models.critic_output import has_batch_statistics
@@ -127,6 +128,7 @@ def _engine(
     if dataset.spec.is_image:
         set_memory_format(nets, device, dtype)
     inputs = _probes(noise, dataset.spec, random=random)
+    compatibility.check_batch(nets, inputs, settings.batch_size)
     summaries = {
         name: summarise(getattr(nets, name), *example, batch_size=settings.batch_size)
         for name, example in inputs.items()
@@ -137,7 +139,7 @@ def _engine(
         plots={name: instantiate(node, context) for name, node in config["plots"].items()},
         health=instantiate(config["health"]),
         facts=_facts(config["seed"], device, dataset.spec, precision, summaries),
-        config=saved, architecture=architecture, summary=short,
+        config=saved, architecture=architecture, summary=short, data=content_of(dataset),
     )  # fmt: skip
     game = _game(nets, objective, optimizers, stream, inputs, dtype)
     game = replace(game, generator_batch_multiple=settings.generator_batch_multiple)

@@ -58,7 +58,7 @@ class DataSpec:
     Attributes:
         name: as the user knows it.
         shape: of one sample: (C, H, W) with pixels in [-1, 1], or (d,).
-        n_classes: 0 where the data has no labels.
+        n_classes: 0 where the data has no labels; class_names: theirs, where they have any.
         modes: centres (K, d) of a mixture, where they are known.
         mode_std: standard deviation of each component, in the data's units.
     """
@@ -68,6 +68,7 @@ class DataSpec:
     n_classes: int = 0
     modes: np.ndarray | None = None
     mode_std: float | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def is_image(self) -> bool:
@@ -223,7 +224,6 @@ class Snapshot:
 
 Provenance = Mapping[str, Any]
 """The settings that a number depends on; numbers of unlike settings do not compare.
-
 For display: `better` ("higher", "lower", "neither") and `beside`, the tag whose chart shows it.
 """
 

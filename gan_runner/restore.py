@@ -25,12 +25,13 @@ from gan_runner.config.instantiate import (
 )
 from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Latent, StateDict
+from gan_runner.data.class_names import Labels, labels_of
 from gan_runner.objectives.objective import Objective
 from gan_runner.runs.checkpoint import load_latest
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.comparison import holds_replicas
 from gan_runner.runs.exported import exported_file, read_exported
-from gan_runner.runs.read import read_summary, saved_config
+from gan_runner.runs.read import read_data, read_summary, saved_config
 from gan_runner.training.device import resolve_device
 from gan_runner.training.engine import Engine, EngineLike
 from gan_runner.training.replicas import StackedEngine
@@ -63,8 +64,15 @@ def rebuild_engine(
         config["trainer"]["steps"] = steps
     cfg = OmegaConf.create(config)
     for key, place in (places or {}).items():
+        if key not in _keys(config):
+            raise ValueError(f"{key}={place}: the data set of {run_dir} does not have this key")
         OmegaConf.update(cfg, key, place)
     return build(cfg, allow=allow)
+
+
+def _keys(config: Mapping[str, Any]) -> set[str]:
+    """Return the keys about the machine that a configuration has."""
+    return {"device", *(f"dataset.{key}" for key in config.get("dataset", {}))}
 
 
 def resume_states(run_dir: Path, engine: EngineLike) -> list[StateDict]:
@@ -77,12 +85,29 @@ def resume_states(run_dir: Path, engine: EngineLike) -> list[StateDict]:
             which go on together.
     """
     states = load_latest([run_dir / run.folder for run in engine.runs])
+    check_data(run_dir, engine)
     step, steps = states[0]["step"], engine.runs[0].settings.steps
     check_complete(run_dir, states, what="resume")
     done = read_summary(run_dir).get("status") == "completed"
     if step > steps or (done and step == steps):
         raise ValueError(f"{run_dir} has {step} steps; to continue, ask for more: trainer.steps=N")
     return states
+
+
+def check_data(run_dir: Path, engine: EngineLike) -> None:
+    """Check that a rebuilt engine trains on the data that the run was trained on.
+
+    Raises:
+        ValueError: the training set has other contents; the message has both hashes.
+    """
+    for run in engine.runs:
+        before, now = read_data(run_dir / run.folder).get("sha256"), run.data["sha256"]
+        if before not in (None, now):
+            raise ValueError(
+                f"{run_dir}: its training data have changed: sha256 {before[:12]} when it started,"
+                f" {now[:12]} now ({run.data['rows']:,} rows); set dataset.path or dataset.root"
+                " to the data that it was trained on"
+            )
 
 
 def check_complete(run_dir: Path, states: Sequence[StateDict], *, what: str) -> None:
@@ -110,13 +135,14 @@ class TrainedModel(NamedTuple):
     device: torch.device
     facts: Mapping[str, Any] = {}
 
-    def sample(self, count: int, *, seed: int = 0, label: int | None = None) -> Tensor:
+    def sample(self, count: int, *, seed: int = 0, label: Labels = None) -> Tensor:
         """Draw samples; the k-th depends on the seed and k alone, not on how many are drawn.
 
         Args:
             count: number of samples.
             seed: of the noise.
-            label: class of all samples; None: 0, 1, 2 ... in turn. For a generator with labels.
+            label: class of all samples, or several in turn, as numbers or names: 3, "3,4", "cat";
+                None: all in turn. For a generator with labels.
 
         Returns:
             (count, C, H, W) images in [-1, 1] or (count, d) points, on the model's device.
@@ -130,7 +156,7 @@ class TrainedModel(NamedTuple):
         ]
         return torch.cat(chunks)[:count]
 
-    def latents(self, seed: int, label: int | None = None) -> Iterator[Latent]:
+    def latents(self, seed: int, label: Labels = None) -> Iterator[Latent]:
         """Yield the noise of `sample`, `CHUNK` rows at a time, without end."""
         labels = self._labels(label)
         random = torch.Generator().manual_seed(seed)
@@ -141,22 +167,19 @@ class TrainedModel(NamedTuple):
             y = None if turn is None else torch.tensor(list(islice(turn, CHUNK)))
             yield Latent(z.to(self.device), None if y is None else y.to(self.device))
 
-    def noise(self, count: int, *, seed: int = 0, label: int | None = None) -> Latent:
+    def noise(self, count: int, *, seed: int = 0, label: Labels = None) -> Latent:
         """Return the first `count` rows of `latents`."""
         pairs = zip(range(0, count, CHUNK), self.latents(seed, label), strict=False)
         z, y = zip(*(latent for _, latent in pairs), strict=True)
         labels = None if y[0] is None else torch.cat(y)[:count]
         return Latent(torch.cat(z)[:count], labels)
 
-    def _labels(self, label: int | None) -> list[int] | None:
+    def _labels(self, label: Labels) -> list[int] | None:
         """Return the labels of samples in turn; None for a generator without labels."""
         n_classes = int(getattr(self.generator, "n_classes", 0))
         if label is None:
             return list(range(n_classes)) or None
-        if not 0 <= label < n_classes:
-            choices = f"0 to {n_classes - 1}" if n_classes else "none: it was trained without them"
-            raise ValueError(f"--label {label}: the labels of this generator are {choices}")
-        return [label]
+        return labels_of(label, n_classes, self.spec.class_names)
 
 
 def load(
@@ -223,7 +246,8 @@ def _average(state: StateDict, averages: Mapping[str, Any], name: str | None) ->
 def _load(
     checked: ConfigTree, state: StateDict, name: str, *, device: torch.device
 ) -> TrainedModel:
-    spec = DataSpec(name, tuple(state["shape"]), n_classes=state["n_classes"])
+    n, names = state["n_classes"], tuple(read_data(Path(name)).get("classes", ()))
+    spec = DataSpec(name, tuple(state["shape"]), n, class_names=names if len(names) == n else ())
     objective: Objective = instantiate(checked["objective"])
     generator = generator_of(checked["model"]["generator"], objective, spec)
     generator.load_state_dict(state["weights"])

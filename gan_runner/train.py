@@ -6,6 +6,7 @@ answer at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -15,12 +16,14 @@ from omegaconf import DictConfig
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.exits import leave, one_line_errors
+from gan_runner.commands.terminal import terminal
 from gan_runner.commands.usage import asks_for_help, check_flags, usage
 from gan_runner.config.compose import application, guard
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.runs.layout import note_folders
 
 
+@terminal("gan-run")
 def main() -> None:
     """Run the command line: resume or repeat a run, print help, sweep, or train one run."""
     arguments = sys.argv[1:]
@@ -49,7 +52,11 @@ def main() -> None:
 
 
 def job(cfg: DictConfig) -> Any:
-    """Train one run for Hydra; in a sweep, record a failed job and let the others go on."""
+    """Train one run for Hydra; in a sweep, record a failed job and let the others go on.
+
+    Relative paths mean the folder where the command was started, also with hydra.job.chdir.
+    """
+    os.chdir(HydraConfig.get().runtime.cwd)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from gan_runner.commands.sweep import run_job
 

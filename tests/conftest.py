@@ -149,4 +149,4 @@ def zygote() -> Iterator[Zygote]:
     zygote = Zygote()
     yield zygote
     zygote.process.stdin.close()
-    zygote.process.wait(timeout=10)
+    zygote.process.wait(timeout=60)

@@ -244,7 +244,7 @@ def test_sampling(run_dir: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("nowhere",), "nowhere is not a run directory"),
-        (("{run}", "--out", "x.jpg"), r"--out x\.jpg: should end in \.png .* or \.npz"),
+        (("{run}", "--out", "x.gif"), r"--out x\.gif: should end in \.png .* or \.npz"),
         (("{run}", "--count", "0"), "--count 0: should be 1 or more"),
         (("{run}", "--seed", "-1"), "--seed -1: should be 0 to"),
         (("{run}", "--langevin", "2", "--step-size", "nan"), "--step-size positive"),

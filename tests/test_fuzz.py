@@ -6,6 +6,7 @@ import contextlib
 import io
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -14,10 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gan_runner import train
+from gan_runner.commands import compare, export, report, sample, table, verify
+from gan_runner.sweeps.jobs import write_note
 
 GROUPS = {
     "dataset": ["digits", "gaussians8", "swiss_roll", "mnist", "image_folder", "nonsense"],
@@ -80,6 +83,98 @@ def test_a_run_or_a_clear_message(scratch: Path) -> None:
 @pytest.mark.slow
 def test_a_run_or_a_clear_message_of_320_command_lines(scratch: Path) -> None:
     fuzz(320, scratch)
+
+
+# The other commands
+
+
+WORDS = [
+    "run", "run/config.yaml", "run/checkpoints", "run/checkpoints/step_00000001.pt", "sweep",
+    "sweep/job", "nowhere", ".", "", "/", "a, b $(x) [1]", "~", "-", "run/summary.json", "\u0444",
+]  # fmt: skip
+FLAGS = {
+    "--count": ["1", "0", "-1", "3", "x", "1e3"],
+    "--out": [
+        "s.png",
+        "s.PNG",
+        "s.npy",
+        "s.npz",
+        "s.jpg",
+        "s.gif",
+        "g.safetensors",
+        "g.pt",
+        "/",
+        "",
+    ],
+    "--seed": ["0", "-1", "9" * 30, "nan"],
+    "--label": ["0", "3,4", "cat", "-1", "", "\u00b2"],
+    "--code": ["0", "-1", "x"],
+    "--langevin": ["1", "-1", "x"],
+    "--step-size": ["0", "inf", "nan"],
+    "--average": ["ema", "nowhere", ""],
+    "--device": ["cpu", "cuda:7", "meta", "nonsense"],
+    "--allow": ["os.", "os", "", "a b."],
+    "--tags": ["*", "jsd/*", "nowhere", "[", ","],
+    "--over": ["seed", "nowhere", "", "seed=1"],
+    "--at": ["step=1", "step=0", "seconds=nan", "x", "step=1e9"],
+    "--csv": ["t.csv", ".", "nowhere/t.csv"],
+    "--json": ["t.json", "."],
+    "--markdown": ["t.md", "."],
+}
+ALONE = ["--raw", "--unlike", "--best", "--final", "--latex", "--help", "--nonsense"]
+COMMANDS = {
+    "gan-sample": sample, "gan-verify": verify, "gan-export": export, "gan-compare": compare,
+    "gan-table": table, "gan-report": report,
+}  # fmt: skip
+options = st.one_of(
+    st.sampled_from(ALONE).map(lambda flag: [flag]),
+    *(
+        st.sampled_from(values).map(lambda value, flag=flag: [flag, value])
+        for flag, values in FLAGS.items()
+    ),
+)
+others = st.tuples(
+    st.sampled_from(sorted(COMMANDS)),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=2),
+    st.lists(options, max_size=3).map(lambda parts: [word for part in parts for word in part]),
+)
+
+
+@pytest.fixture(scope="module")
+def place(scratch: Path) -> Path:
+    """A folder with a run, and a sweep of the same run."""
+    place = scratch / "place"
+    code, errors = call([*SMALL[:3], "dataset=gaussians8", "model=mlp", "model.width=8",
+                         "metrics=none", "plots=none", f"hydra.run.dir={place}/run"])  # fmt: skip
+    assert code == 0, errors
+    shutil.copytree(place / "run", place / "sweep" / "job")
+    note = {"overrides": ["seed=0"], "number": 0, "status": "completed", "config": {}}
+    write_note(place / "sweep" / "job", {**note, "error": ""})
+    return place
+
+
+@pytest.mark.slow
+def test_the_other_commands_end_in_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+
+    @settings(max_examples=300, deadline=None, derandomize=True, database=None,
+              suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
+    @given(line=others)
+    def each(line: tuple[str, list[str], list[str]]) -> None:
+        command, paths, flags = line
+        assume(command != "gan-verify" or not flags)
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(out):
+            try:
+                COMMANDS[command].main([*flags, *paths])
+                code = 0
+            except SystemExit as stop:
+                code = int(stop.code or 0)
+        assert code in (0, 1, 2), line
+        assert code == 0 or command in errors.getvalue(), (line, errors.getvalue())
+        assert "Traceback" not in errors.getvalue(), line
+
+    each()
 
 
 def run_or_clear_message(overrides: list[str], scratch: Path) -> None:

@@ -185,7 +185,7 @@ REFUSED = {
     "seed=3": "seed=3: a resumed run keeps its configuration; only trainer.steps may grow",
     "objective=gan": "a resumed run keeps its configuration",
     "optimizer.lr=1": "a resumed run keeps its configuration",
-    "-m": "a resumed run keeps its configuration",
+    "-m": "resume= continues one run; leave the flag out",
     "trainer.steps=10": r"has 60 steps; to continue, ask for more: trainer.steps=N",
     "trainer.steps=x": "trainer.steps=x: should be a whole number",
     "trainer.steps=": "trainer.steps=: should be a whole number",

@@ -1,7 +1,7 @@
 """A process that has imported everything and forks for each command: gan-run without the wait.
 
 Reads jobs as JSON lines: {"argv", "cwd", "out"}, and maybe "errors" (a file of its own for
-standard error), "module" (another command than train), "env", "kill_in_save". It answers each with
+standard error), "module" (another command than train), "env", "ignored" (signals), "kill_in_save". It answers each with
 `process NUMBER` and, when that child has ended, `exit CODE` (minus the signal's number if one
 killed it).
 """
@@ -44,6 +44,8 @@ def run(job: dict[str, Any]) -> int:
     os.dup2(os.open(job["errors"], os.O_WRONLY | os.O_CREAT) if job.get("errors") else out, 2)
     module = import_module(job.get("module", "gan_runner.train"))
     sys.argv = ["gan-run", *job["argv"]]
+    for number in job.get("ignored", ()):  # as nohup does
+        signal.signal(number, signal.SIG_IGN)
     if job.get("kill_in_save"):
         die_in_save(job["kill_in_save"])
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from typing import Any
 from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_budget, add_over
+from gan_runner.commands.terminal import terminal
 from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs, records_of
 from gan_runner.runs.groups import SEED, grouped
 from gan_runner.runs.printable import echo
@@ -28,6 +28,7 @@ from gan_runner.runs.text_tables import aligned, csv_text
 WHICH = ("final", "best")
 
 
+@terminal("gan-compare")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-compare` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
@@ -46,10 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         echo(f"gan-compare: {error}", error=True)
         sys.exit(2)
-    try:
-        echo(shown, flush=True)
-    except BrokenPipeError:  # the reader closed the pipe, as in gan-compare ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    echo(shown)
 
 
 def _side_by_side(

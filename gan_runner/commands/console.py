@@ -11,7 +11,7 @@ from typing import Any
 
 from gan_runner.commands.verdict import verdict
 from gan_runner.config.targets import checked_prefix
-from gan_runner.runs.printable import echo
+from gan_runner.runs.printable import echo, quoted
 
 
 def plain_warnings(program: str) -> None:
@@ -62,8 +62,8 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
 
         moving = f", all of them {first / NAME}" if (first / NAME).is_file() else ""
         echo(f"  samples     {images[-1]}{moving}")
-    echo(f"  TensorBoard tensorboard --logdir {run_dir}")
-    echo(f"  more        gan-sample {first} --count 100 --out samples.png")
+    echo(f"  TensorBoard tensorboard --logdir {quoted(run_dir)}")
+    echo(f"  more        gan-sample {quoted(first)} --count 100 --out samples.png")
 
 
 def _mode(mode: Mapping[str, Any]) -> str:

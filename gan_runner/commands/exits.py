@@ -24,8 +24,6 @@ def one_line_errors() -> Iterator[None]:
         leave(str(stop), stop.exit_status)
     except KeyboardInterrupt:
         leave("interrupted", 128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader has seen enough: gan-run --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         message = explain(error, sys.argv[1:], config_dir())
         if message is None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.model_card import write_folder
 from gan_runner.restore import load
 from gan_runner.runs.exported import WEIGHTS
@@ -18,6 +19,7 @@ from gan_runner.runs.read import saved_config
 from gan_runner.runs.tensors import save_safetensors
 
 
+@terminal("gan-export")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-export` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(prog="gan-export", description=__doc__)

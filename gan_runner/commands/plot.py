@@ -9,6 +9,7 @@ from typing import get_args
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_over, add_tags
+from gan_runner.commands.terminal import terminal
 from gan_runner.runs.groups import SEED, grouped, matching_tags
 from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import UNITS, Band, RunRecord, read_records
@@ -16,6 +17,7 @@ from gan_runner.sweeps.jobs import read_jobs
 from gan_runner.sweeps.means import default_tags
 
 
+@terminal("gan-plot")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-plot` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)

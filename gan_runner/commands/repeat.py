@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gan_runner.commands.exits import leave
 from gan_runner.config.command_line import allowed_targets, task_words, with_choices
@@ -57,10 +57,21 @@ def _merged(cfg: DictConfig, base: DictConfig, saved: dict[str, Any]) -> DictCon
 
     try:
         allow = allowed_targets(task_words())
+        for one in (base, cfg):
+            _fill(one, saved)
         trees = [with_names(validate(one, allow=allow)) for one in (base, cfg)]
     except ValueError as error:
         leave(str(error), USAGE_ERROR)
     return with_choices(OmegaConf.create({**merged(saved, *trees), "allow_targets": allow}))
+
+
+def _fill(cfg: DictConfig, saved: dict[str, Any]) -> None:
+    """Set the keys that a card leaves to the user, such as dataset.path, to the saved values."""
+    values = OmegaConf.create(saved)
+    with read_write(cfg), open_dict(cfg):
+        for key in OmegaConf.missing_keys(cfg):
+            if (value := OmegaConf.select(values, key)) is not None:
+                OmegaConf.update(cfg, key, value)
 
 
 def _checked(choices: Any, run_dir: str) -> dict[str, str | list[str]]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.terminal import terminal
 from gan_runner.reports.page import render
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.printable import echo
@@ -15,6 +16,7 @@ from gan_runner.studies.conclude import conclude
 from gan_runner.sweeps.jobs import read_jobs
 
 
+@terminal("gan-report")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-report` command; exit with status 2 on an error of the user."""
     parser = argparse.ArgumentParser(prog="gan-report", description=__doc__)

@@ -18,19 +18,27 @@ from omegaconf import DictConfig
 
 from gan_runner.builder import build
 from gan_runner.commands.console import health, print_result
-from gan_runner.config.command_line import allowed_targets, group_choices, task_words, with_choices
+from gan_runner.config.command_line import (
+    allowed_targets,
+    group_choices,
+    places_of,
+    task_words,
+    with_choices,
+)
 from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError, first_line
+from gan_runner.config.paths import anchored
 from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_new, remove_if_empty
-from gan_runner.runs.printable import echo
+from gan_runner.runs.printable import echo, quoted
 from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")
+_PLACES = ("device", "dataset.path", "dataset.root", "dataset.cache", "dataset.download")
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -47,7 +55,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
             advice = "add -m to run all of its jobs"
             warnings.warn(f"this experiment defines a sweep; {advice}", stacklevel=1)
+        engine.config = anchored(engine.config, Path.cwd())
         for one in engine.runs:
+            one.config = anchored(one.config, Path.cwd())
             one.hyperparameters = {**hyperparameters(cfg), "seed": one.facts["seed"]}
         check_new(run_dir)
     except (ValueError, OSError) as error:
@@ -71,17 +81,24 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
     """Continue a run from its last valid checkpoint, to the same result as without the stop.
 
     Besides `resume=RUN_DIR`, `trainer.steps=N` may raise the number of steps, and
-    `allow_targets=[...]` must repeat the prefixes that the run needs. Any other override would
-    change the run and is rejected.
+    `allow_targets=[...]` must repeat the prefixes that the run needs. On another machine,
+    `dataset.path=NEW`, `dataset.root=NEW` or `device=cpu` may replace the values of the run; the
+    training data must have the same contents. Any other override would change the run and is
+    rejected.
 
     Raises:
         UsageError: an override is not allowed or invalid, or as in `run`.
     """
+    if flags := [a for a in arguments if a.startswith("-")]:
+        problem = f"{flags[0]}: resume= continues one run; leave the flag out"
+        advice = "the command of a sweep, typed again, continues the sweep"
+        raise UsageError(f"{problem}; {advice}", USAGE_ERROR)
     values = {key: value for key, _, value in (a.partition("=") for a in arguments)}
-    allowed = {"resume", "trainer.steps", "allow_targets"}
+    allowed = {"resume", "trainer.steps", "allow_targets", *_PLACES}
     if others := [a for a in arguments if a.partition("=")[0] not in allowed]:
         raise UsageError(
-            f"{others[0]}: a resumed run keeps its configuration; only trainer.steps may grow",
+            f"{others[0]}: a resumed run keeps its configuration; only trainer.steps may grow,"
+            f" and {', '.join(_PLACES)} may follow the machine",
             USAGE_ERROR,
         )
     if not values["resume"]:
@@ -91,9 +108,11 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
     try:
         allow = allowed_targets(arguments)
+        places = places_of(arguments, _PLACES)
     except (ValueError, HydraException) as error:
         raise UsageError(first_line(error), USAGE_ERROR) from error
-    return resume_run(Path(values["resume"]), allow, steps=None if steps is None else int(steps))
+    number = None if steps is None else int(steps)
+    return resume_run(Path(values["resume"]), allow, steps=number, places=places)
 
 
 def resume_run(
@@ -109,14 +128,15 @@ def resume_run(
         run_dir: directory of the run.
         allow: prefixes of targets that the command line allows.
         steps: new number of steps; None keeps that of the run.
-        places: values of `MACHINE_KEYS`, such as the device, that replace those of the run.
+        places: values of keys about the machine, such as the device, that replace those of the
+            run.
     """
     try:
         engine = rebuild_engine(run_dir, steps=steps, allow=allow, places=places)
         states = resume_states(run_dir, engine)
     except (ValueError, OSError) as error:
         raise UsageError(str(error), USAGE_ERROR) from error
-    _print_header(f"resume={run_dir} from step {states[0]['step']:,}", engine, run_dir)
+    _print_header(f"resume={quoted(run_dir)} from step {states[0]['step']:,}", engine, run_dir)
     return _fit(engine, run_dir, resume_from=states)
 
 
@@ -135,13 +155,13 @@ def _fit(
     try:
         summary = fit(engine, run_dir, resume_from=resume_from)
     except OSError as error:
-        advice = f"free some space, then run gan-run resume={run_dir}"
+        advice = f"free some space, then run gan-run resume={quoted(run_dir)}"
         raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
     except ValueError as error:
         raise UsageError(str(error), USAGE_ERROR) from error
     print_result(summary, run_dir)
     if summary["status"] == "interrupted":
-        raise Interrupted(summary["signal"], f"continue with gan-run resume={run_dir}")
+        raise Interrupted(summary["signal"], f"continue with gan-run resume={quoted(run_dir)}")
     if summary["status"] == "diverged":
         advice = "set trainer.on_diverged=continue to train on regardless"
         raise UsageError(f"{health(summary, run_dir)}; {advice}", FAILURE)

@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.terminal import terminal
 from gan_runner.core import Latent, ensemble_mean
+from gan_runner.data.class_names import Labels
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim, negative_log_density
 from gan_runner.optim.langevin import langevin
@@ -29,6 +31,7 @@ from gan_runner.training.sampling import generate
 ROWS = 10  # of --interpolate and --grid
 
 
+@terminal("gan-sample")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-sample` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
@@ -36,10 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         out = Path(options.out)
         folder = options.out.endswith("/") or not out.suffix
-        if not folder and out.suffix not in {".png", ".npz"}:
-            raise ValueError(
-                f"--out {out}: should end in .png (a grid) or .npz (arrays), or be FOLDER/ (PNGs)"
-            )
+        if not folder and out.suffix.lower() not in {*_PICTURES, *_ARRAYS}:
+            endings = f"{', '.join(_PICTURES)} (a grid), {', '.join(_ARRAYS)} (arrays)"
+            raise ValueError(f"--out {out}: should end in {endings}, or be FOLDER/ (PNGs)")
         if options.langevin < 0 or not 0 < options.step_size < inf:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if not 0 <= options.seed < 2**63:
@@ -81,6 +83,10 @@ def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
     return draw(options.run_dir, 100 if count is None else count, **chosen), None
 
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_ARRAYS = {".npz": write_npz, ".npy": lambda samples, file: np.save(file, samples)}
+
+
 class Chain(NamedTuple):
     """Langevin chain: number of steps, step size, and the prior of the noise in its target."""
 
@@ -101,7 +107,7 @@ def draw(
     raw: bool = False,
     average: str | None = None,
     device: str = "auto",
-    label: int | None = None,
+    label: Labels = None,
     code: int | None = None,
     chain: Chain | None = None,
     allow: Sequence[str] = (),
@@ -118,7 +124,8 @@ def draw(
         raw: draw from the generator's last weights instead of their running average.
         average: name of the average to draw from; None: the first.
         device: auto, cpu, cuda or cuda:N.
-        label: class of all samples, for a generator that takes labels; None: 0, 1, 2 ... in turn.
+        label: class of all samples, or several in turn, for a generator that takes labels; numbers
+            or names: 3, "3,4", "cat". None: all in turn.
         code: value of InfoGAN's categorical code in all samples; None: random.
         chain: Langevin sampling of the noise, see `_follow`; None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
@@ -224,8 +231,9 @@ def _follow(
 
 def _write(samples: np.ndarray, path: Path, *, columns: int | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        write_npz(samples, path)
+    if path.suffix.lower() in _ARRAYS:
+        with path.open("wb") as file:  # numpy would append the ending to FILE.NPZ
+            _ARRAYS[path.suffix.lower()](samples, file)
     elif samples.ndim == 4:
         columns = columns or ceil(sqrt(len(samples)))
         Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
@@ -242,8 +250,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=None, help="samples (default: 100)")
     parser.add_argument(
         "--out", default="samples.png",
-        help="FILE.png: one image; FOLDER/: a PNG of each sample; FILE.npz: the array `samples` in"
-        " [-1, 1] and, of images, `arr_0`, uint8 (N, H, W, C) (default: samples.png)",
+        help="FILE.png: one image; FOLDER/: a PNG of each sample; FILE.npy: an array; FILE.npz:"
+        " `samples` in [-1, 1] and, of images, `arr_0`, uint8 (N, H, W, C) (default: samples.png)",
     )  # fmt: skip
     parser.add_argument(
         "--checkpoint", default="last", metavar="WHICH", help="last, best or a step (default: last)"
@@ -259,8 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     parser.add_argument(
-        "--label", type=int, default=None,
-        help="class of the samples, for a run with labels (default: all in turn)",
+        "--label", default=None, metavar="CLASS,CLASS",
+        help="class of the samples, or several, by number or name (default: all in turn)",
     )  # fmt: skip
     parser.add_argument(
         "--code", type=int, default=None,

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.config.paths import absolute
 from gan_runner.studies import conclude
 from gan_runner.sweeps import multirun
 from gan_runner.sweeps.jobs import MACHINE_KEYS
@@ -54,6 +55,6 @@ def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:
     """Continue a job of a sweep with the `MACHINE_KEYS` of `cfg`, such as the device."""
     from gan_runner.commands.run import resume_run
 
-    places = {key: OmegaConf.select(cfg, key) for key in MACHINE_KEYS}
+    places = {key: absolute(key, OmegaConf.select(cfg, key), Path.cwd()) for key in MACHINE_KEYS}
     places = {key: place for key, place in places.items() if place is not None}
     return resume_run(run_dir, allowed_targets(task_words()), places=places)

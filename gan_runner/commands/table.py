@@ -8,9 +8,11 @@ from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_budget, add_over, add_tags
+from gan_runner.commands.terminal import terminal
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, matching_tags, text_rows
 from gan_runner.runs.latex import latex_table
+from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import Budget, read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
@@ -21,6 +23,7 @@ from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import terminal_table, write_table
 
 
+@terminal("gan-table")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-table` command; exit with status 2 on an error of the user."""
     options = _parser().parse_args(arguments)
@@ -40,7 +43,7 @@ def _print_jobs(folder: Path) -> None:
     """Print and write the table of all jobs, the means over seeds, and the study's table."""
     jobs = read_jobs(folder)
     if not jobs and not (folder / FILE).is_file():
-        raise ValueError(f"{folder} is not the directory of a sweep (it contains no job)")
+        raise ValueError(not_a_sweep(folder))
     if jobs:
         groups = seed_groups(folder, jobs)
         write_table(folder, jobs, means=mean_lines(jobs, groups))

@@ -56,6 +56,10 @@ def check_flags(arguments: Sequence[str]) -> None:
     if not any(argument.startswith("-") for argument in arguments):
         return
     flags = command_line_flags([a for a in arguments if a != "--dry-run"])
+    for argument in arguments:
+        word = argument.removeprefix("--").partition("=")[0]
+        if argument.startswith("--") and word.isidentifier() and (config_dir() / word).is_dir():
+            raise UsageError(f"{argument}: is not a flag; write {word}=OPTION", USAGE_ERROR)
     for name, advice in _REFUSED.items():
         if flags[name] is not None:
             raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}", USAGE_ERROR)

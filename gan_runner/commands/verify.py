@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
-from gan_runner.restore import check_complete, rebuild_engine
+from gan_runner.commands.terminal import terminal
+from gan_runner.restore import check_complete, check_data, rebuild_engine
 from gan_runner.runs.checkpoint import (
     CorruptCheckpoint,
     checkpoint_path,
@@ -27,6 +28,7 @@ from gan_runner.runs.read import saved_config
 from gan_runner.training.loop import fit
 
 
+@terminal("gan-verify")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-verify` command; exit with 1 if the states differ, with 2 on a user's error."""
     parser = argparse.ArgumentParser(prog="gan-verify", description=__doc__.partition("\n")[0])
@@ -61,6 +63,7 @@ def verify(run_dir: Path, *, allow: Sequence[str] = ()) -> tuple[int, int, list[
         saved_config(run_dir)  # raises if this is not a run directory
         raise ValueError(f"{run_dir} has fewer than two checkpoints; see trainer.checkpoint_every")
     again = rebuild_engine(run_dir, steps=steps[1], allow=allow)
+    check_data(run_dir, again)
     names = [run.folder for run in again.runs]
     first, last = (
         [load_state(checkpoint_path(run_dir / name, step)) for name in names] for step in steps

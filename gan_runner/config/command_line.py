@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from gan_runner.config.paths import absolute
 from gan_runner.config.targets import checked_prefix
 from gan_runner.private_hydra import parse_overrides
 from gan_runner.runs.read import CHOICES
@@ -34,6 +36,28 @@ def allowed_targets(words: Sequence[str]) -> list[str]:
         return [checked_prefix(str(prefix)) for prefix in prefixes]
     except ValueError as error:
         raise ValueError(f"allow_targets={error}") from error
+
+
+def places_of(words: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the values that a command line gives to keys about the machine; paths are absolute.
+
+    Raises:
+        ValueError: a value is a list of alternatives, or is not a text.
+        hydra.errors.OverrideParseException: a value cannot be parsed.
+    """
+    places: dict[str, Any] = {}
+    for word in words:
+        key = word.partition("=")[0]
+        if key not in keys:
+            continue
+        override = parse_overrides([word])[0]
+        value = None if override.is_sweep_override() else override.value()
+        if override.is_sweep_override() or isinstance(value, list | dict):
+            raise ValueError(
+                f"{word}: should be one value; put quotes around it: '{key}=\"VALUE\"'"
+            )
+        places[key] = absolute(key, value, Path.cwd())
+    return places
 
 
 def task_words() -> list[str]:

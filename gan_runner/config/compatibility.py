@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_runner.config.closures import check_closures
-from gan_runner.core import Metric, Nets
+from gan_runner.core import Metric, Nets, forward_without_buffer_updates
 from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.norms import has_batch_norm, has_feature_norm, has_spectral_norm
 from gan_runner.objectives.constraints import clip_weights
@@ -25,6 +25,7 @@ from gan_runner.runs.tags import deciding, record_of
 from gan_runner.training.settings import Settings
 from gan_runner.training.update import takes_closure
 
+Inputs = tuple[torch.Tensor, torch.Tensor | None]
 _ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
 
 
@@ -64,6 +65,31 @@ def check(
         tag for tag, provenance in provenances if record_of(tag, provenance).better != "neither"
     }
     return _with_best(settings, measured, objective)
+
+
+def check_batch(nets: Nets, inputs: Mapping[str, Inputs], batch_size: int) -> None:
+    """Check that batch norm can train on batches of one; it needs several values per channel.
+
+    Args:
+        nets: generator and critic.
+        inputs: by player, rows to try it with: noise or samples, and labels or None.
+        batch_size: rows of a training batch.
+
+    Raises:
+        ValueError: a network with batch norm does not accept one row.
+    """
+    for player in ("generator", "critic") if batch_size == 1 else ():
+        network, (x, y) = getattr(nets, player), inputs[player]
+        if not has_batch_norm(network):
+            continue
+        try:
+            with torch.no_grad():
+                forward_without_buffer_updates(network, x[:1], None if y is None else y[:1])
+        except ValueError as error:  # torch: expected more than 1 value per channel
+            raise ValueError(
+                f"trainer.batch_size=1: batch norm of the {player} needs at least two samples; set"
+                f" trainer.batch_size=2 or model.{player}.norm=layer"
+            ) from error
 
 
 def check_replicas(nets: Sequence[Nets], precision: str) -> None:

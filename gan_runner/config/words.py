@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
+
+_CLOSE = 0.6  # smallest similarity of a word that may have been meant
 
 
 def suggestion(word: str, valid: Mapping[str, Any] | Sequence[str], prefix: str = "") -> str:
-    """Return `; did you mean X?` with the nearest valid word, else the list of valid words."""
-    near = get_close_matches(word, list(valid), n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {f'{prefix}.' if prefix else ''}{near[0]}?"
+    """Return `; did you mean X or Y?` with the nearest valid words, else the list of valid words.
+
+    Several words are named where they are equally near.
+    """
+    if near := nearest(word, list(valid)):
+        names = [f"{prefix}.{name}" if prefix else name for name in near]
+        return f"; did you mean {' or '.join(names)}?"
     return f"; choose one of: {', '.join(valid)}" if valid else ""
+
+
+def nearest(word: str, valid: Sequence[str]) -> list[str]:
+    """Return the valid words of the greatest similarity to a word; [] where none is close."""
+    near = get_close_matches(word, valid, n=len(valid) or 1, cutoff=_CLOSE)
+    alike = {name: _similarity(word, name) for name in near}
+    return [name for name in near if alike[name] == max(alike.values())]
+
+
+def _similarity(word: str, other: str) -> float:
+    return round(SequenceMatcher(None, other, word).ratio(), 9)

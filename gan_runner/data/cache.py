@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gan_runner.runs.files import writable
 from gan_runner.runs.tensors import read_tensors, write_tensors
 
 _HASH = "sha256"  # key of the hash among the facts of a file
@@ -31,7 +32,8 @@ def cached(
     """Return the table in a file; make and write it first if the file is missing or not usable.
 
     The file name must identify everything that the table depends on. Concurrent processes are safe:
-    each writes a temporary file and renames it. A folder that is not writable causes a warning.
+    each writes a temporary file and renames it. Where the folder is not writable, the file is in
+    `files.temporary_folder` instead, with a warning.
 
     A file is usable if it holds the SHA-256 of its own contents, which detects damage, and fits. A
     table that someone forged passes; see `files.cache_folder`.
@@ -46,6 +48,8 @@ def cached(
         return table
     if path.exists():
         warnings.warn(f"{path} is not a usable table of images; it is made anew", stacklevel=2)
+    if (folder := writable(path.parent)) != path.parent:
+        return cached(folder / path.name, make, fits=fits)
     table = make()
     try:
         _write(path, table)

@@ -23,7 +23,8 @@ def digits(*, heldout: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Dataset:
     pixels = np.round(images * (255 / 16)).astype(np.uint8)
     x = torch.from_numpy(pixels)[:, None]
     train, rest = hold_out(x, torch.from_numpy(labels.astype(np.int64)), heldout)
-    return Dataset(DataSpec("digits", (1, 8, 8), n_classes=10), train, rest)
+    names = tuple(map(str, range(10)))
+    return Dataset(DataSpec("digits", (1, 8, 8), n_classes=10, class_names=names), train, rest)
 
 
 def _table() -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,8 +20,9 @@ from PIL import Image, ImageOps
 
 from gan_runner.core import Batch, Dataset, DataSpec
 from gan_runner.data.cache import Table, cached
-from gan_runner.data.image_files import Reader, open_files
+from gan_runner.data.image_files import Reader, UnusableFile, open_files
 from gan_runner.data.split import hold_out
+from gan_runner.runs.files import expanded
 from gan_runner.runs.images import UNREADABLE, check_pixels, decoders, open_image
 
 _BAD_NAMED = 5  # bad files that a message lists by name; the others are counted
@@ -71,16 +72,16 @@ def image_folder(
         table = decode()
     else:
         key = _content_hash(names, read, [image_size, channels, on_bad_file, heldout])
-        file = Path(cache).expanduser() / "images" / f"{key}.safetensors"
+        file = expanded(cache) / "images" / f"{key}.safetensors"
         fits = partial(_fits, image_size=image_size, channels=channels)
         table = cached(file, decode, fits=fits)
     if table.facts["bad"]:
         warnings.warn(f"{table.facts['bad']}; skipped", stacklevel=2)
     x, y, facts = table
-    _warn_of_splits(path, facts["classes"])
+    _warn_of_splits(path, classes := tuple(facts["classes"]))
     parts = slice(0, facts["n_train"]), slice(facts["n_train"], None)
     train, rest = (Batch(x[rows], None if y is None else y[rows]) for rows in parts)
-    spec = DataSpec("image_folder", tuple(x.shape[1:]), n_classes=len(facts["classes"]))
+    spec = DataSpec("image_folder", tuple(x.shape[1:]), len(classes), class_names=classes)
     return Dataset(spec, train, rest)
 
 
@@ -173,7 +174,8 @@ def _decode(
                 raise UnknownRange
             return _fit(ImageOps.exif_transpose(image), size)
         except _UNREADABLE as error:
-            return f"{name} ({type(error).__name__})"
+            reason = str(error) if isinstance(error, UnusableFile) else type(error).__name__
+            return f"{name} ({reason})"
 
     with decoders() as pool:  # PIL releases the GIL while it decodes
         results = list(pool.map(decode, names))

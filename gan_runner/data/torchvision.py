@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -12,6 +11,7 @@ from torchvision import datasets
 from torchvision.transforms.v2.functional import resize
 
 from gan_runner.core import Batch, Dataset, DataSpec
+from gan_runner.runs.files import expanded, writable
 
 ImageSize = Annotated[int, Ge(1)] | None
 
@@ -41,7 +41,10 @@ def cifar10(*, root: str, download: bool = True, image_size: ImageSize = None) -
 
 
 def _load(kind: type, name: str, root: str, download: bool, image_size: int | None) -> Dataset:
-    folder = Path(root).expanduser()
+    folder = expanded(root)
+    present = (kind.__name__, getattr(kind, "base_folder", kind.__name__))
+    if download and not any((folder / name).exists() for name in present):
+        folder = writable(folder)
     places = (folder / kind.__name__ / "raw", folder / kind.__name__, folder, *folder.parents)
     missing = [place for place in places if not place.exists()]  # torchvision creates them
     try:
@@ -61,7 +64,9 @@ def _load(kind: type, name: str, root: str, download: bool, image_size: int | No
             f"dataset={name}: no usable files in dataset.root={root}; {fix}"
         ) from error
     batches = [_as_batch(part, image_size) for part in (train, test)]
-    spec = DataSpec(name, tuple(batches[0].x.shape[1:]), n_classes=len(train.classes))
+    names = tuple(map(str, train.classes))
+    shape = tuple(batches[0].x.shape[1:])
+    spec = DataSpec(name, shape, n_classes=len(names), class_names=names)
     return Dataset(spec, train=batches[0], heldout=batches[1])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.groups import together
 from gan_runner.reports.runs import Budget, show
+from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.runs.read import SUMMARY, try_summary
 from gan_runner.runs.tags import columns as default_columns
 from gan_runner.runs.tags import record_of
@@ -40,10 +41,9 @@ def content(folder: Path) -> dict[str, Any]:
     """
     lines = [_spread(line) for line in read_rows(folder / "sweep.csv")] or list(_found(folder))
     if not lines:
-        raise ValueError(
-            f"{folder} contains neither study.json nor sweep.csv nor runs; choose the directory of"
-            " a sweep or a study"
-        )
+        problem = f"{folder} contains neither study.json nor sweep.csv nor runs"
+        advice = "choose the directory of a sweep or a study"
+        raise ValueError(f"{problem}; {advice}; {not_a_sweep(folder)}")
     overrides = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
     shared = {key: lines[0].get(key, "") for key in overrides if len(_values(lines, key)) == 1}
     columns = _columns(lines, [k for k in overrides if k not in shared], _first_tags(folder))

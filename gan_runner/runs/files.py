@@ -6,6 +6,9 @@ No write follows a link: a run directory may come from a stranger, with links in
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,4 +103,43 @@ def cache_folder() -> Path:
     write to a shared folder can replace decoded images and classifiers, and so decides the numbers.
     The files are readable by their owner alone, so that each user has a cache by default.
     """
-    return Path(os.environ.get("GAN_RUNNER_CACHE") or "~/.cache/gan_runner").expanduser()
+    return expanded(os.environ.get("GAN_RUNNER_CACHE") or "~/.cache/gan_runner")
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` replaced by the home folder, or by `temporary_folder` without one.
+
+    A container may give a process a user number without a name, and no HOME.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        warnings.warn(f"HOME is not set; {path} is {temporary_folder()} instead", stacklevel=2)
+        return temporary_folder()
+
+
+def writable(folder: Path) -> Path:
+    """Return a folder; where it cannot be written, warn and return `temporary_folder`."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or os.access(existing, os.W_OK | os.X_OK):
+        return folder
+    warnings.warn(
+        f"{existing} cannot be written; files are cached in {temporary_folder()} instead",
+        stacklevel=2,
+    )
+    return temporary_folder()
+
+
+def temporary_folder() -> Path:
+    """Return a folder below the system's temporary one that this user alone can write into.
+
+    Raises:
+        OSError: a folder of that name belongs to another user, or is a link.
+    """
+    folder = Path(tempfile.gettempdir()) / f"gan_runner-{getattr(os, 'getuid', int)()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    own = getattr(os, "getuid", lambda: found.st_uid)() == found.st_uid
+    if not (stat.S_ISDIR(found.st_mode) and own) or found.st_mode & 0o022:
+        raise OSError(f"{folder} belongs to another user; set GAN_RUNNER_CACHE to another folder")
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 
 # C0 except tab and newline, delete, C1, marks and overrides of direction, lone surrogates.
@@ -19,6 +20,11 @@ def printable(text: object) -> str:
 def printable_cell(text: object) -> str:
     r"""Return text on one line: tabs and newlines are escaped too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def quoted(path: object) -> str:
+    """Return a path as a word of a shell's command, in quotes where it needs them."""
+    return shlex.quote(str(path))
 
 
 def echo(text: object, *, error: bool = False, end: str = "\n", flush: bool = False) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from gan_runner.runs.layout import check_layout
+from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
 from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
 from gan_runner.runs.plain import plain
@@ -19,6 +20,7 @@ from gan_runner.runs.within import Folder
 
 CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
 SUMMARY, JOB = "summary.json", "job.json"
+DATA = "data.json"  # rows, hash and classes of the training set
 CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat=RUN_DIR`
 
 Point = Mapping[str, Any]
@@ -41,6 +43,7 @@ SUMMARY_SHAPE: Shape = {
     "settings": {"checkpoint_metric": (str, type(None))},
     "replicas": {"*": {**_RUN, "status!": str, "seed!": int}},
 }
+_DATA_SHAPE: Shape = {"rows": int, "sha256": str, "classes": [str]}
 _CARDS_SHAPE: Shape = {"*": {"better": str, "beside": str}}
 _NOTE_SHAPE: Shape = {
     "status!": str,
@@ -97,7 +100,7 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
     path = run_dir / CONFIG
     text = read_text(path)
     if text is None:
-        raise ValueError(f"{run_dir} is not a run directory (it has no config.yaml)")
+        raise ValueError(not_a_run(run_dir))
     try:
         config = parse_yaml(text)
     except ValueError as error:
@@ -133,6 +136,15 @@ def _written_cards(run_dir: Path) -> dict[str, Any]:
     folder = run_dir if (run_dir / CARDS).is_file() else run_dir / "replica_0"
     cards = try_json(folder / CARDS) or {}
     return {tag: card for tag, card in cards.items() if isinstance(card, dict)}
+
+
+def read_data(run_dir: Path) -> dict[str, Any]:
+    """Return rows, hash and class names of the training set; empty for a run of an older version.
+
+    Raises:
+        ValueError: the file is malformed.
+    """
+    return read_json(run_dir / DATA, _DATA_SHAPE)
 
 
 def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.read import (
     CHOICES,
     CONFIG,
@@ -148,7 +149,8 @@ def read_records(folder: Path) -> list[RunRecord]:
     """
     paths = run_dirs(folder)
     if not paths:
-        raise ValueError(f"{folder} contains no run; choose the directory of a run or of a sweep")
+        advice = "choose the directory of a run or of a sweep"
+        raise ValueError(f"{folder} contains no run; {advice}; {not_a_run(folder)}")
     return [read_record(path, folder) for path in paths]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -24,12 +25,12 @@ def as_pixels(samples: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def write_npz(samples: np.ndarray, path: Path) -> None:
+def write_npz(samples: np.ndarray, file: Path | BinaryIO) -> None:
     """Write the array `samples` and, for images, also `arr_0`: uint8 pixels (N, H, W, C)."""
     if samples.ndim == 4:
-        np.savez(path, samples=samples, arr_0=as_pixels(samples))
+        np.savez(file, samples=samples, arr_0=as_pixels(samples))
     else:
-        np.savez(path, samples=samples)
+        np.savez(file, samples=samples)
 
 
 def write_pngs(samples: np.ndarray, folder: Path) -> None:

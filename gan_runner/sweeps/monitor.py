@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import Group
-from gan_runner.runs.printable import printable
+from gan_runner.runs.printable import printable, quoted
 from gan_runner.sweeps.jobs import (
     LOCK,
     NOTE,
@@ -81,7 +81,7 @@ class SweepMonitor(threading.Thread):
         self._print(
             f"\n{terminal_table(jobs)}{means}\n  table       {self.folder}/sweep.md, sweep.csv"
         )
-        self._print(f"  TensorBoard tensorboard --logdir {self.folder}")
+        self._print(f"  TensorBoard tensorboard --logdir {quoted(self.folder)}")
         if best := best_trial(jobs, self.plan):
             self._print(best)
         return jobs

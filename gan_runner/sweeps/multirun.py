@@ -37,7 +37,7 @@ from gan_runner.sweeps.jobs import (
     sweep_name,
 )
 from gan_runner.sweeps.monitor import SweepMonitor
-from gan_runner.training.signals import STOPPING
+from gan_runner.training.signals import stopping
 
 FAILURE, USAGE_ERROR = 1, 2
 AGAIN = "the same command again resumes what was cut"
@@ -166,7 +166,7 @@ class SweepCallback(Callback):
         if _before is not None:
             with suppress(HydraException):  # likewise; what it leaves is taken back
                 _before(config, plan, read_jobs(folder), partial(_composed_job, config))
-        for number in STOPPING:
+        for number in stopping():
             signal.signal(number, stopped)
         _watch = SweepMonitor(folder, plan)
         _watch.start()
@@ -220,7 +220,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def stopped(number: int, _: FrameType | None) -> None:
     """Handle a signal: let the workers of this process save their state."""
     if _watch is not None and is_launcher():
-        for each in STOPPING:  # a second one is not waited for
+        for each in stopping():  # a second one is not waited for
             signal.signal(each, signal.default_int_handler)
         _watch.stop_workers()
     raise Interrupted(signal.Signals(number).name, AGAIN)

@@ -17,6 +17,7 @@ from gan_runner.core import Nets, Snapshot, StateDict
 from gan_runner.runs.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.log import Meter, RunLog, write_json
+from gan_runner.runs.read import DATA
 from gan_runner.runs.within import within
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.sampling import generate
@@ -60,6 +61,7 @@ class Recorder:
             self._load_state(state)
         atomic_write(run_dir / "config.yaml", run.config.encode())
         atomic_write(run_dir / "architecture.txt", run.architecture.encode())
+        write_json(run_dir / DATA, run.data)
         provenances = {
             tag: provenance
             for metric in run.metrics

@@ -26,6 +26,7 @@ class RunSpec:
         health: judges the run from the points of its log.
         facts: for the summary: seed, versions, parameters ...
         config: the configuration as YAML text.
+        data: rows, hash and class names of the training set; see `data.content`.
         architecture: every layer of both networks as text.
         summary: the architecture in short, for the terminal.
         folder: of this run inside the directory that is trained into; "" is that directory itself.
@@ -50,6 +51,7 @@ class RunSpec:
     folder: str = ""
     replicas: int = 1
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.plots:

@@ -1,6 +1,7 @@
-"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 end a run at the next step, not in the middle of one.
+"""SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 end a run at the next step, not in the middle.
 
-Ctrl-C sends the first; schedulers that preempt send the others before they kill.
+Ctrl-C sends the first; schedulers that preempt send the others before they kill. A terminal that is
+closed sends SIGHUP, which `nohup` has ignored.
 """
 
 from __future__ import annotations
@@ -10,9 +11,16 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_HANG_UP = getattr(signal, "SIGHUP", None)  # Windows does not have it
+_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 _deaf_to: set[int] = set()
+
+
+def stopping() -> list[signal.Signals]:
+    """Return the signals that stop a run: without SIGHUP where the process ignores it."""
+    hears = _HANG_UP is not None and signal.getsignal(_HANG_UP) != signal.SIG_IGN
+    return [*_OTHERS, *([_HANG_UP] if hears and _HANG_UP is not None else [])]
 
 
 def ignore(number: int) -> None:
@@ -30,7 +38,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
-            for number in STOPPING:
+            for number in stopping():
                 if number not in _deaf_to:
                     self._previous[number] = signal.signal(number, self._handle)
         return self

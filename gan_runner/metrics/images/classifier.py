@@ -18,7 +18,7 @@ from tqdm import tqdm
 from gan_runner.core import Batch, Dataset, to_unit
 from gan_runner.metrics.fork_rng import fork_rng
 from gan_runner.metrics.images.residual import augmented, convolution, residual_layers
-from gan_runner.runs.files import cache_folder
+from gan_runner.runs.files import cache_folder, writable
 from gan_runner.runs.tensors import read_tensors, write_tensors
 
 LARGEST = 32  # largest side in pixels; larger images are downsampled
@@ -126,6 +126,8 @@ def classifier_network(
     folder = (cache or cache_folder()) / "classifiers"
     residual = device.type == "cuda"  # on a CPU it would take hours
     path = folder / f"{_content_hash(dataset)}{'_residual' * residual}.safetensors"
+    if not path.exists():
+        path = writable(folder) / path.name
     network = seeded_net(spec.shape, spec.n_classes, seed=_SEED, residual=residual).to(device)
     accuracy = _load(network, path, dataset.heldout)
     if accuracy is None:

@@ -1,0 +1,97 @@
+"""Standard output and error of a command, which may be full, closed, or gone with a terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+_TRAINS = "gan-run"  # its result is a run directory; that of the other commands is their output
+
+
+@contextmanager
+def terminal(program: str) -> Iterator[None]:
+    """Let a command end well whatever becomes of its output; a decorator of its `main`.
+
+    An output that cannot be written is named on the other one, and discarded from then on. A run
+    continues. Other commands end with exit status 1, except where the reader closed the pipe.
+    Plots go to files: a notebook's MPLBACKEND, which matplotlib may not find, is not used.
+    """
+    os.environ["MPLBACKEND"] = "Agg"
+    _open_standard_descriptors()
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        out = _Output(before[0] or nowhere, f"{program}: standard output")
+        err = _Output(before[1] or nowhere, f"{program}: standard error")
+        sys.stdout, sys.stderr = out, err
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
+            sys.stdout, sys.stderr = before
+    if out.is_full and program != _TRAINS:
+        sys.exit(1)
+
+
+def _open_standard_descriptors() -> None:
+    """Open the closed ones of 0, 1 and 2 on the null device.
+
+    Otherwise the next file that is opened, such as a log, would be standard output for libraries.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+
+
+class _Output:
+    """A text stream that is replaced by the null device once it cannot be written.
+
+    Args:
+        stream: standard output or error.
+        name: of the command and the stream, for the message.
+
+    Attributes:
+        is_full: True after an error other than that of a closed pipe.
+    """
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name, self.is_full = stream, name, False
+
+    def write(self, text: str) -> int:
+        """Write text, or discard it."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream; nothing where it was closed."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+        except ValueError:  # closed by someone else
+            return
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _give_up(self, error: OSError) -> None:
+        """Send the rest, and all that is buffered, to the null device; name the cause once."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+        with suppress(OSError):
+            self._stream.flush()
+        if self.is_full or error.errno == errno.EPIPE:
+            return
+        self.is_full = True
+        other = sys.stdout if sys.stderr is self else sys.stderr
+        print(f"{self._name}: {error.strerror}; the rest of it is discarded", file=other)

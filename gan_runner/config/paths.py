@@ -1,0 +1,49 @@
+"""Relative paths of a configuration, which mean the folder where the run was started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_GROUPS = ("dataset", "metrics")
+_KEYS = ("path", "root", "cache", "weights")
+"""Keys of this package's data sets and metrics that name a file or a folder."""
+
+
+def anchored(text: str, start: str | Path) -> str:
+    """Return a configuration to be saved, with absolute paths that outlive the command's folder.
+
+    A path that begins with `~` stays as it is. In a node of another package, a key is a path only
+    if it names an existing file or folder.
+
+    Args:
+        text: the configuration as YAML.
+        start: folder where the command was started.
+    """
+    tree = yaml.safe_load(text)
+    moved = {key: _moved(tree[key], Path(start), own=True) for key in _GROUPS if key in tree}
+    changed = any(moved[key] != tree[key] for key in moved)
+    return yaml.safe_dump({**tree, **moved}, sort_keys=False) if changed else text
+
+
+def absolute(key: str, value: Any, start: str | Path) -> Any:
+    """Return the value of a dotted key; that of a path is absolute."""
+    if key.rpartition(".")[2] not in _KEYS or not isinstance(value, str) or not value:
+        return value
+    whole = os.path.normpath(Path(start) / value)
+    return value if value.startswith("~") or "${" in whole else whole
+
+
+def _moved(tree: Any, start: Path, *, own: bool) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    own = str(tree.get("_target_", "gan_runner." if own else "")).startswith("gan_runner.")
+    moved = {}
+    for key, child in tree.items():
+        path = absolute(str(key), child, start)
+        is_path = own or (isinstance(path, str) and os.path.exists(path))
+        moved[key] = path if path != child and is_path else _moved(child, start, own=own)
+    return moved
