@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.config.user_code import keep_traceback
 from gan_runner.restore import load
 from gan_runner.runs.printable import echo
 from gan_runner.runs.read import saved_config
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         export(options.run_dir, options.out, raw=options.raw, allow=options.allow)
     except (ValueError, OSError) as error:
+        keep_traceback(error, options.allow)
         echo(f"gan-export: {error}", error=True)
         sys.exit(2)
     echo(f"weights in {options.out}")

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
 from gan_runner.config.command_line import named_variables
+from gan_runner.config.errors import quoted_path
 from gan_runner.config.outside import check_file
 from gan_runner.private_hydra import on_config_load
 
@@ -92,7 +93,7 @@ def compose_choices(
     Raises:
         hydra.errors.HydraException: a group or an option does not exist.
     """
-    search = [] if folder is None else [f"hydra.searchpath=['file://{_escaped(folder)}']"]
+    search = [] if folder is None else [f"hydra.searchpath=['file://{quoted_path(folder)}']"]
     words: list[str] = []
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -120,8 +121,3 @@ def _rank(group: str) -> int:
 
 def _option(option: str | list[str]) -> str:
     return option if isinstance(option, str) else f"[{','.join(option)}]"
-
-
-def _escaped(folder: str) -> str:
-    path = str(Path(folder).absolute())
-    return path.replace("\\", "\\\\").replace("'", "\\'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -11,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_runner.config import signature
-from gan_runner.config.command_line import group_choices, task_words
+from gan_runner.config.command_line import group_choices, hydras_tree, task_words
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.targets import locate
+from gan_runner.config.unread import helper_groups, unread_keys
 from gan_runner.objectives.requires import Requirements, requirements_of
 from gan_runner.runs.plain import plain
 from gan_runner.runs.read import CHOICES
@@ -46,6 +48,11 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     tree.pop("penalty", None)  # by now in the terms of the objective
     tree.pop("study", None)  # describes all jobs together, not a single run
     choices = {CHOICES: tree.pop(CHOICES)} if CHOICES in tree else {}
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    raw.pop(CHOICES, None)
+    elsewhere = hydras_tree()
+    for name in helper_groups(raw, _TOP, elsewhere):
+        tree.pop(name, None)
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)
     groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
@@ -57,10 +64,18 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
         _order, {"order": tree["optimizer"].get("order", "alternating")}, prefix="optimizer"
     )
     problems += issues
-    if problems:
-        sources = sources_of(OmegaConf.to_container(cfg, resolve=False))
+    seen = {where.partition("=")[0] for where, _ in problems}
+    unread = unread_keys(raw, _TOP, elsewhere)
+    unread = [(key, what) for key, what in unread if not {key, key.partition(".")[0]} & seen]
+    if problems or unread:
+        sources = sources_of(raw)
         raise ValueError(
-            "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
+            "\n".join(
+                dict.fromkeys(
+                    [_message(where, what, sources) for where, what in problems]
+                    + [f"{key}: {what}" for key, what in unread]
+                )
+            )
         )
     checked = {key: _without_helpers(value) for key, value in top.items()}
     # a run directory of an earlier version lacks the groups that change updates
@@ -124,6 +139,9 @@ def _top_level(
     averages: dict[str, Any] | None = None,
 ) -> None:
     """Declare the keys of conf/config.yaml as a signature to check against."""
+
+
+_TOP = list(inspect.signature(_top_level).parameters)
 
 
 def _order(*, order: Order) -> None:
