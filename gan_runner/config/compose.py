@@ -14,7 +14,8 @@ from omegaconf.resolvers import oc
 from gan_runner.config.command_line import named_variables
 from gan_runner.config.errors import quoted_path
 from gan_runner.config.outside import check_file
-from gan_runner.private_hydra import on_config_load
+from gan_runner.config.own_files import unreadable
+from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(
@@ -48,7 +49,8 @@ def guard() -> None:
 
     For the entry points alone: another application of Hydra's keeps its own rules.
     """
-    on_config_load(lambda file: check_file(file, str(config_dir())))
+    leave_keys_to_jobs()
+    on_config_load(lambda file: check_file(file, str(config_dir())), unreadable)
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -27,8 +26,8 @@ from gan_runner.private_hydra import compose_job
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
 from gan_runner.sweeps.faults import fault_of, twice
-from gan_runner.sweeps.grid import grid_or_design
 from gan_runner.sweeps.folders import folder_name, plain_words
+from gan_runner.sweeps.grid import grid_or_design
 from gan_runner.sweeps.jobs import (
     Job,
     Plan,
@@ -145,6 +144,9 @@ class SweepCallback(Callback):
         """Look at what is there, refuse it if it was made from another base, and begin to watch."""
         try:
             self._begin(config)
+        except UsageError as error:
+            echo(f"gan-run: {error}", error=True)
+            raise SystemExit(error.exit_status) from error
         except OSError as error:
             echo(f"gan-run: hydra.sweep.dir: {error}; name another folder", error=True)
             raise SystemExit(USAGE_ERROR) from error
