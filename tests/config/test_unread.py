@@ -65,7 +65,7 @@ NAMED = {
     "top level": ("+size=8", "model.filters=${size}"),
     "a group of one's own": ("+mine={size: 8}", "model.filters=${mine.size}"),
     "by another helper": ("+size=8", "+model.other=${size}", "model.filters=${model.other}"),
-    "nested": ("+which=size", "+model.size=8", "model.filters=${model.${which}}"),
+    "nested": ("+which=size", "+model.size=8", "model.filters='${model.${which}}'"),
 }
 
 
