@@ -35,7 +35,7 @@ def package(folder: Path, line: str) -> Path:
 def test_an_error_in_a_package_of_ones_own(zygote: Zygote, tmp_path: Path, name: str) -> None:
     line, words = LOSSES[name]
     file = package(tmp_path, line)
-    target = ("objective=ns_gan", "objective.critic_loss._target_=mine_gan.losses.critic")
+    target = ("objective.critic_loss._target_=mine_gan.losses.critic",)
     arguments = (*QUICK, *target, "allow_targets=[mine_gan.]", "trainer.steps=2")
     code, out = gan_run(zygote, tmp_path, *arguments)
     assert code == 1 and f'File "{file}", line 4' in out and words in out, out
