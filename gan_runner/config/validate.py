@@ -64,23 +64,28 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
         _order, {"order": tree["optimizer"].get("order", "alternating")}, prefix="optimizer"
     )
     problems += issues
-    seen = {where.partition("=")[0] for where, _ in problems}
-    unread = unread_keys(raw, _TOP, elsewhere)
-    unread = [(key, what) for key, what in unread if not {key, key.partition(".")[0]} & seen]
-    if problems or unread:
-        sources = sources_of(raw)
-        raise ValueError(
-            "\n".join(
-                dict.fromkeys(
-                    [_message(where, what, sources) for where, what in problems]
-                    + [f"{key}: {what}" for key, what in unread]
-                )
-            )
-        )
+    _refuse(problems, raw, unread_keys(raw, _TOP, elsewhere))
     checked = {key: _without_helpers(value) for key, value in top.items()}
     # a run directory of an earlier version lacks the groups that change updates
     optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
     return {**choices, **optional, **checked, "optimizer": {**order, **checked["optimizer"]}}
+
+
+def _refuse(
+    problems: list[signature.Problem], raw: ConfigTree, unread: list[signature.Problem]
+) -> None:
+    """Raise the problems, one per line, if there are any.
+
+    Raises:
+        ValueError: a signature has a problem, or nothing reads a key.
+    """
+    seen = {where.partition("=")[0] for where, _ in problems}
+    unread = [(key, what) for key, what in unread if not {key, key.partition(".")[0]} & seen]
+    if problems or unread:
+        sources = sources_of(raw)
+        lines = [_message(where, what, sources) for where, what in problems]
+        lines += [f"{key}: {what}" for key, what in unread]
+        raise ValueError("\n".join(dict.fromkeys(lines)))
 
 
 def _check_allowed(named: Any, allow: Sequence[str]) -> None:
