@@ -27,6 +27,7 @@ from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_new, remove_if_empty
 from gan_runner.runs.printable import echo
+from gan_runner.runs.read import CHOICES
 from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
@@ -71,7 +72,7 @@ def _check_single(cfg: DictConfig) -> None:
         ValueError: with the words for all jobs, and for one run.
     """
     hydra = HydraConfig.get()
-    if hydra.mode != RunMode.RUN:
+    if hydra.mode != RunMode.RUN or CHOICES in cfg:  # a job, or a run that is repeated
         return
     params = "hydra.sweeper.params" if hydra.sweeper.get("params") else ""
     key = "study" if cfg.get("study") is not None else params if "study" not in cfg else ""
