@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -50,6 +51,57 @@ def _config_loader() -> Any:
     return GlobalHydra.instance().config_loader()
 
 
+_UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
+
+
+def leave_keys_to_jobs() -> None:
+    """Compose from now on a sweep's own configuration without keys that only its jobs may have.
+
+    Hydra composes it with the default option of each group that is swept. A key that the default
+    lacks is kept among the overrides, and each job is composed with it.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.errors import ConfigCompositionException
+    from hydra.types import RunMode
+
+    load = ConfigLoaderImpl.load_configuration
+    original = getattr(load, "__wrapped__", load)
+
+    @wraps(original)
+    def load_configuration(
+        self: Any,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: Any,
+        *rest: Any,
+        **more: Any,
+    ) -> Any:
+        kept, sweeps = list(overrides), run_mode == RunMode.MULTIRUN and _sweeps_groups(overrides)
+        while True:
+            try:
+                cfg = original(self, config_name, kept, run_mode, *rest, **more)
+                break
+            except ConfigCompositionException as error:
+                match = _UNKNOWN_KEY.search(str(error))
+                left = [w for w in kept if not match or w.partition("=")[0] != match[1]]
+                if not sweeps or len(left) == len(kept):
+                    raise
+                kept = left
+        if len(kept) < len(overrides):
+            present = {*kept, *cfg.hydra.overrides.hydra}
+            task = [*cfg.hydra.overrides.task, *(w for w in overrides if w not in present)]
+            cfg.hydra.overrides.task = sorted(task, key=overrides.index)
+        return cfg
+
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
+
+
+def _sweeps_groups(overrides: Sequence[str]) -> bool:
+    """Return whether a command line lists several options of a group."""
+    parsed = parse_overrides(overrides)
+    return any(word.is_sweep_override() and "." not in word.key_or_group for word in parsed)
+
+
 class LoadedFile(NamedTuple):
     """A configuration file that Hydra has loaded and not yet composed.
 
@@ -68,20 +120,51 @@ class LoadedFile(NamedTuple):
     defaults: Sequence[str]
 
 
-def on_config_load(check: Callable[[LoadedFile], None]) -> None:
-    """Call a function with each configuration file that Hydra loads from now on."""
+def on_config_load(
+    check: Callable[[LoadedFile], None], explain: Callable[[str, Exception], str] | None = None
+) -> None:
+    """Call a function with each configuration file that Hydra loads from now on.
+
+    Args:
+        check: called with each file; raises an error of Hydra's where it refuses the file.
+        explain: returns the message for a file that cannot be read, given its path and the error.
+    """
     from hydra._internal.config_repository import ConfigRepository
+    from hydra.core.object_type import ObjectType
+    from hydra.errors import ConfigCompositionException, HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     original = getattr(ConfigRepository.load_config, "__wrapped__", ConfigRepository.load_config)
 
     @wraps(original)
     def load_config(self: Any, config_path: str) -> Any:
-        result = original(self, config_path)
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        file = f"{getattr(source, 'path', '')}/{config_path.removesuffix('.yaml')}.yaml"
+        try:
+            result = original(self, config_path)
+        except (YAMLError, ValueError, OSError, OmegaConfBaseException) as error:
+            if explain is None or isinstance(error, HydraException):
+                raise
+            raise ConfigCompositionException(explain(file, error)) from None
         if result is not None:
+            _read_header_behind_mark(result, file)
             check(_loaded(config_path, result))
         return result
 
     ConfigRepository.load_config = load_config  # type: ignore[method-assign]
+
+
+def _read_header_behind_mark(result: Any, file: str) -> None:
+    """Read the `# @package` line of a file that begins with a byte-order mark."""
+    from hydra.plugins.config_source import ConfigSource
+
+    if not result.path.startswith("file://"):
+        return
+    with open(file, encoding="utf-8") as stream:
+        head = stream.read(512)
+    if head.startswith("\ufeff"):
+        result.header = ConfigSource._get_header_dict(head[1:])
 
 
 def _loaded(path: str, result: Any) -> LoadedFile:

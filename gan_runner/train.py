@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.exits import leave, one_line_errors
 from gan_runner.commands.terminal import terminal
-from gan_runner.commands.usage import asks_for_help, check_flags, usage
+from gan_runner.commands.usage import TRACEBACK, asks_for_help, check_flags, plain_words, usage
 from gan_runner.config.compose import application, guard
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.runs.layout import note_folders
@@ -26,9 +26,10 @@ from gan_runner.runs.layout import note_folders
 @terminal("gan-run")
 def main() -> None:
     """Run the command line: resume or repeat a run, print help, sweep, or train one run."""
-    arguments = sys.argv[1:]
+    whole = TRACEBACK in sys.argv
+    sys.argv[1:] = arguments = plain_words(sys.argv[1:])
     plain_warnings("gan-run")
-    with one_line_errors():
+    with one_line_errors(whole=whole):
         check_flags(arguments)
         if any(argument.startswith("resume=") for argument in arguments):
             from gan_runner.commands.run import resume
@@ -66,7 +67,7 @@ def job(cfg: DictConfig) -> Any:
     try:
         return run(cfg)
     except UsageError as error:  # Hydra would announce a raised error by itself
-        leave(str(error), error.exit_status)
+        leave(str(error), error.exit_status, error)
 
 
 guard()  # also in the workers of a sweep, which import this module

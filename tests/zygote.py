@@ -1,9 +1,9 @@
 """A process that has imported everything and forks for each command: gan-run without the wait.
 
 Reads jobs as JSON lines: {"argv", "cwd", "out"}, and maybe "errors" (a file of its own for
-standard error), "module" (another command than train), "env", "ignored" (signals), "kill_in_save". It answers each with
-`process NUMBER` and, when that child has ended, `exit CODE` (minus the signal's number if one
-killed it).
+standard error), "module" (another command than train), "env", "path" (folders of modules),
+"ignored" (signals), "kill_in_save". It answers each with `process NUMBER` and, when that child has
+ended, `exit CODE` (minus the signal's number if one killed it).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def main() -> None:
 def run(job: dict[str, Any]) -> int:
     os.chdir(job["cwd"])
     os.environ.update(job.get("env", {}))
+    sys.path[:0] = job.get("path", [])
     out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(os.open(job["errors"], os.O_WRONLY | os.O_CREAT) if job.get("errors") else out, 2)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.commands.terminal import terminal
+from gan_runner.config.user_code import keep_traceback
 from gan_runner.evaluation.model_card import write_folder
 from gan_runner.restore import load
 from gan_runner.runs.exported import WEIGHTS
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             export_folder(options.run_dir, options.out, **chosen)
     except (ValueError, OSError) as error:
+        keep_traceback(error, options.allow)
         echo(f"gan-export: {error}", error=True)
         sys.exit(2)
     echo(f"weights in {options.out}")

@@ -27,12 +27,14 @@ from gan_runner.config.command_line import (
 )
 from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError, first_line
 from gan_runner.config.paths import anchored
+from gan_runner.config.user_code import in_user_code
 from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_new, remove_if_empty
 from gan_runner.runs.printable import echo, quoted
+from gan_runner.runs.read import CHOICES
 from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
@@ -51,10 +53,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     try:
+        _check_single(cfg)
         engine = build(with_choices(cfg), allow=allowed_targets(task_words()))
-        if "study" in cfg and HydraConfig.get().mode == RunMode.RUN:
-            advice = "add -m to run all of its jobs"
-            warnings.warn(f"this experiment defines a sweep; {advice}", stacklevel=1)
+        _warn_of_checkpoints(engine)
         engine.config = anchored(engine.config, Path.cwd())
         for one in engine.runs:
             one.config = anchored(one.config, Path.cwd())
@@ -62,6 +63,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         check_new(run_dir)
     except (ValueError, OSError) as error:
         remove_if_empty(run_dir)
+        if in_user_code(error, allowed_targets(task_words())):
+            raise
         raise UsageError(str(error), USAGE_ERROR) from error
     except BaseException:
         remove_if_empty(run_dir)
@@ -69,7 +72,38 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     _save_command(run_dir)
     chosen = group_choices()
     _print_header(" ".join(f"{g}={chosen[g]}" for g in _GROUPS if g in chosen), engine, run_dir)
-    return _fit(engine, run_dir)
+    return _fit(engine, run_dir, allowed_targets(task_words()))
+
+
+def _check_single(cfg: DictConfig) -> None:
+    """Check that a recipe of a sweep is not trained as one run by mistake.
+
+    Raises:
+        ValueError: with the words for all jobs, and for one run.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.RUN or CHOICES in cfg:  # a job, or a run that is repeated
+        return
+    params = "hydra.sweeper.params" if hydra.sweeper.get("params") else ""
+    key = "study" if cfg.get("study") is not None else params if "study" not in cfg else ""
+    if key:
+        name = group_choices().get("experiment", "")
+        raise ValueError(
+            f"experiment={name}: defines a sweep; add -m to run all of its jobs, or {key}=null to"
+            " train one run of it"
+        )
+
+
+def _warn_of_checkpoints(engine: EngineLike) -> None:
+    """Warn of an interval of checkpoints that is typed and longer than the run."""
+    settings = engine.runs[0].settings
+    typed = {word.lstrip("+").partition("=")[0] for word in task_words()}
+    if "trainer.checkpoint_every" in typed and settings.checkpoint_every > settings.steps > 0:
+        warnings.warn(
+            f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="
+            f"{settings.steps}: only the first and the last step are saved",
+            stacklevel=2,
+        )
 
 
 def _save_command(run_dir: Path) -> None:
@@ -135,9 +169,11 @@ def resume_run(
         engine = rebuild_engine(run_dir, steps=steps, allow=allow, places=places)
         states = resume_states(run_dir, engine)
     except (ValueError, OSError) as error:
+        if in_user_code(error, allow):
+            raise
         raise UsageError(str(error), USAGE_ERROR) from error
     _print_header(f"resume={quoted(run_dir)} from step {states[0]['step']:,}", engine, run_dir)
-    return _fit(engine, run_dir, resume_from=states)
+    return _fit(engine, run_dir, allow, resume_from=states)
 
 
 def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
@@ -150,15 +186,21 @@ def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
 
 
 def _fit(
-    engine: EngineLike, run_dir: Path, *, resume_from: Sequence[StateDict] | None = None
+    engine: EngineLike,
+    run_dir: Path,
+    allow: Sequence[str],
+    *,
+    resume_from: Sequence[StateDict] | None = None,
 ) -> dict[str, Any]:
     try:
         summary = fit(engine, run_dir, resume_from=resume_from)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        if in_user_code(error, allow):
+            raise
+        if not isinstance(error, OSError):
+            raise UsageError(str(error), USAGE_ERROR) from error
         advice = f"free some space, then run gan-run resume={quoted(run_dir)}"
         raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
-    except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
     print_result(summary, run_dir)
     if summary["status"] == "interrupted":
         raise Interrupted(summary["signal"], f"continue with gan-run resume={quoted(run_dir)}")

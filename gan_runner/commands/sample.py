@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.commands.terminal import terminal
+from gan_runner.config.user_code import keep_traceback
 from gan_runner.core import Latent, ensemble_mean
 from gan_runner.data.class_names import Labels
 from gan_runner.objectives.objective import Objective
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         echo(f"gan-sample: --count {options.count}: {problem}", error=True)
         sys.exit(2)
     except (ValueError, OSError) as error:
+        keep_traceback(error, options.allow)
         echo(f"gan-sample: {error}", error=True)
         sys.exit(2)
     echo(f"{len(samples):,} samples in {options.out}")

@@ -45,7 +45,7 @@ def run_job(cfg: DictConfig) -> float:
 
 
 def _announce(config: DictConfig, *rest: Any, dry: bool) -> None:
-    if dry or "study" in config:  # other sweeps run without torch in the main process
+    if dry or config.get("study"):  # other sweeps run without torch in the main process
         from gan_runner.studies import cost
 
         cost.announce(config, *rest, dry=dry)

@@ -13,6 +13,18 @@ from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.private_hydra import command_line_flags
 
+TRACEBACK = "--traceback"
+"""Flag of `gan-run` that asks for the whole traceback of every error."""
+
+
+def plain_words(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
+
+    The configuration has the group `experiment` already, so that Hydra would refuse the plus.
+    """
+    words = [word for word in arguments if word != TRACEBACK]
+    return [word[1:] if word.startswith("+experiment=") else word for word in words]
+
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
     """Return whether --help is given without other flags, which Hydra would have to parse."""

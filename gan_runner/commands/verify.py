@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.commands.terminal import terminal
+from gan_runner.config.user_code import keep_traceback
 from gan_runner.restore import check_complete, check_data, rebuild_engine
 from gan_runner.runs.checkpoint import (
     CorruptCheckpoint,
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         first, last, different = verify(options.run_dir, allow=options.allow)
     except (ValueError, OSError, CorruptCheckpoint) as error:
+        keep_traceback(error, options.allow)
         echo(f"gan-verify: {error}", error=True)
         sys.exit(2)
     if different:

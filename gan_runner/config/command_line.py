@@ -75,6 +75,16 @@ def group_choices() -> dict[str, Any]:
     }
 
 
+def hydras_tree() -> list[Any]:
+    """Return Hydra's own configuration as plain values, unresolved; [] where Hydra is not running.
+
+    Its interpolations name keys of the run, as `hydra.run.dir` does.
+    """
+    if not HydraConfig.initialized():
+        return []
+    return [OmegaConf.to_container(HydraConfig.instance().cfg, resolve=False)]
+
+
 def with_choices(cfg: DictConfig) -> DictConfig:
     """Return a configuration with the options of its groups, to be saved for `repeat=RUN_DIR`."""
     named = cfg.copy()

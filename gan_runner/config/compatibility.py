@@ -54,12 +54,6 @@ def check(
     for player, optimizer in optimizers.items():
         _check_order(player, optimizer)
     settings = check_closures(optimizers, objective, settings)
-    if settings.checkpoint_every > settings.steps > 0:
-        warnings.warn(
-            f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="
-            f"{settings.steps}: only the first and the last step are saved",
-            stacklevel=2,
-        )
     provenances = [entry for metric in metrics for entry in metric.provenance.items()]
     measured = {
         tag for tag, provenance in provenances if record_of(tag, provenance).better != "neither"

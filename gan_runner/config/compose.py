@@ -12,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
 from gan_runner.config.command_line import named_variables
+from gan_runner.config.errors import quoted_path
 from gan_runner.config.outside import check_file
-from gan_runner.private_hydra import on_config_load
+from gan_runner.config.own_files import unreadable
+from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(
@@ -49,7 +51,8 @@ def guard() -> None:
 
     For the entry points alone: another application of Hydra's keeps its own rules.
     """
-    on_config_load(lambda file: check_file(file, str(config_dir())))
+    leave_keys_to_jobs()
+    on_config_load(lambda file: check_file(file, str(config_dir())), unreadable)
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
 
 
@@ -94,7 +97,7 @@ def compose_choices(
     Raises:
         hydra.errors.HydraException: a group or an option does not exist.
     """
-    search = [] if folder is None else [f"hydra.searchpath=['file://{_escaped(folder)}']"]
+    search = [] if folder is None else [f"hydra.searchpath=['file://{quoted_path(folder)}']"]
     words: list[str] = []
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -122,8 +125,3 @@ def _rank(group: str) -> int:
 
 def _option(option: str | list[str]) -> str:
     return option if isinstance(option, str) else f"[{','.join(option)}]"
-
-
-def _escaped(folder: str) -> str:
-    path = str(Path(folder).absolute())
-    return path.replace("\\", "\\\\").replace("'", "\\'")

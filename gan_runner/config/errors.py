@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.words import suggestion
+from gan_runner.private_hydra import command_line_flags
 
 FAILURE, USAGE_ERROR = 1, 2  # exit statuses
 
@@ -59,6 +60,7 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
         arguments: arguments of the command line.
         config_dir: folder of the configuration groups, for suggestions of valid names.
     """
+    folders = [config_dir, *own_folders(arguments)]
     if isinstance(error, UsageError):
         return str(error)
     if isinstance(error, OverrideParseException):
@@ -67,15 +69,15 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
             " characters needs quotes inside the shell's: 'KEY=\"VALUE\"'"
         )
     if isinstance(error, MissingConfigException):
-        return _missing_option(error)
+        return _missing_option(error, folders)
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
-        return _bad_override(error, arguments, config_dir)
+        return _bad_override(error, arguments, folders)
     if isinstance(error, OSError):
         problem = f"cannot write {error.filename} ({error.strerror})"
         return f"{problem}; set hydra.run.dir to another folder"
     if isinstance(error, HydraException):
         return first_line(error)
-    return _bad_group(error, arguments, config_dir)
+    return _bad_group(error, arguments, folders)
 
 
 _EXTRAS = {
@@ -84,8 +86,18 @@ _EXTRAS = {
 }  # fmt: skip
 
 
-def _missing_option(error: MissingConfigException) -> str:
+def own_folders(arguments: Sequence[str]) -> list[Path]:
+    """Return the folder of groups that the command line adds with --config-dir, if it exists."""
+    folder = command_line_flags(arguments)["config_dir"]
+    return [Path(folder)] if folder and Path(folder).is_dir() else []
+
+
+def _missing_option(error: MissingConfigException, folders: Sequence[Path]) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    for file in (folder / group / f"{option.removesuffix('.yml')}.yml" for folder in folders):
+        if file.is_file():
+            new = file.with_suffix(".yaml").name
+            return f"{file}: only files that end in .yaml are read; rename it to {new}"
     if not error.options:
         return first_line(error)
     hint = suggestion(option, sorted(error.options)).replace(
@@ -97,7 +109,7 @@ def _missing_option(error: MissingConfigException) -> str:
     return f"{group}={option}: no such option{hint}{options}"
 
 
-def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) -> str:
+def _bad_override(error: BaseException, arguments: list[str], folders: Sequence[Path]) -> str:
     if "Ambiguous value" in str(error):
         return f"{first_line(error)}; add -m to run one job for each value"
     match = re.search(r"Could not override '([^']+)'", str(error))
@@ -109,17 +121,19 @@ def _bad_override(error: BaseException, arguments: list[str], config_dir: Path) 
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
         return f"{key}: {first_line(error.__cause__)}"  # the key exists, but its value is invalid
-    return f"{key}: no such key{_hint(key, arguments, config_dir)}"
+    return f"{key}: no such key{_hint(key, arguments, folders)}"
 
 
-def _hint(key: str, arguments: list[str], config_dir: Path) -> str:
+def _hint(key: str, arguments: list[str], folders: Sequence[Path]) -> str:
     """Suggest a key: nearest sibling, same leaf name elsewhere, else all valid keys."""
-    top = _groups_and_keys(config_dir)
-    if _options(config_dir, key):  # a group that the defaults list leaves out
+    top = _groups_and_keys(folders)
+    if _options(folders, key):  # a group that the defaults list leaves out
         return f" to override; add an option with +{key}=OPTION"
     if "." not in key and (near := _near(key, top)):  # without composing a configuration
         return near
-    keys = _known_keys(arguments, config_dir)
+    keys = _known_keys(arguments, folders)
+    if key in keys:
+        return " in the configuration that it is set in"
     parent, _, leaf = key.rpartition(".")
     if parent and (near := _near(leaf, _below(parent, keys), parent)):
         return near
@@ -129,7 +143,7 @@ def _hint(key: str, arguments: list[str], config_dir: Path) -> str:
         parent, _, leaf = parent.rpartition(".")
     if not parent:
         return f"; choose one of: {', '.join(top)}"
-    having = [o for o in _options(config_dir, parent) if leaf in _keys_of(config_dir, parent, o)]
+    having = [o for o in _options(folders, parent) if leaf in _keys_of(folders, parent, o)]
     others = f", but {parent}={' and '.join(having)} {_HAVE[len(having) > 1]} {leaf}"
     return f"; {parent} has {', '.join(_below(parent, keys))}{others if having else ''}"
 
@@ -149,44 +163,52 @@ def _below(parent: str, keys: list[str]) -> list[str]:
     return [leaf for above, _, leaf in pairs if above == parent and not leaf.startswith("_")]
 
 
-def _keys_of(config_dir: Path, group: str, option: str) -> set[str]:
+def _keys_of(folders: Sequence[Path], group: str, option: str) -> set[str]:
     """Return the top-level keys of an option's file."""
-    return set(map(str, OmegaConf.load(config_dir / group / f"{option}.yaml")))
+    files = (folder / group / f"{option}.yaml" for folder in folders)
+    return set(map(str, OmegaConf.load(next(file for file in files if file.is_file()))))
 
 
-def _groups_and_keys(config_dir: Path) -> list[str]:
+def _groups_and_keys(folders: Sequence[Path]) -> list[str]:
     """Return the top-level groups and keys of a configuration, without composing one."""
-    groups = [path.name for path in config_dir.iterdir() if path.is_dir()]
-    keys = [str(key) for key in OmegaConf.load(config_dir / "config.yaml")]
+    groups = [path.name for folder in folders for path in folder.iterdir() if path.is_dir()]
+    keys = [str(key) for key in OmegaConf.load(folders[0] / "config.yaml")]
     return sorted({*groups, *keys} - {"defaults", "hydra"})
 
 
-def _known_keys(arguments: list[str], config_dir: Path) -> list[str]:
+def _known_keys(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     """Return all keys of the configuration that the command line's group choices compose."""
     pairs = [argument.partition("=") for argument in arguments]
-    choices = [f"{g}={o}" for g, _, o in pairs if o in _options(config_dir, g)]
+    choices = [f"{g}={o}" for g, _, o in pairs if o in _options(folders, g)]
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir), version_base="1.3"):
-        cfg = compose("config", overrides=choices)
+    search = [f"hydra.searchpath=['file://{quoted_path(folder)}']" for folder in folders[1:]]
+    with initialize_config_dir(str(folders[0]), version_base="1.3"):
+        cfg = compose("config", overrides=[*search, *choices])
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
     tree.pop("penalty", None)
     tree.pop("paper_defaults", None)  # defaults that other files interpolate
     return _flatten(tree)
 
 
-def _options(config_dir: Path, group: str) -> list[str]:
+def _options(folders: Sequence[Path], group: str) -> list[str]:
     """Return the options of a group; empty if the group does not exist."""
-    folder = config_dir / group
-    return sorted(p.stem for p in folder.glob("*.yaml")) if group.isidentifier() else []
+    if not group.isidentifier():
+        return []
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
-def _bad_group(error: BaseException, arguments: list[str], config_dir: Path) -> str | None:
+def quoted_path(folder: str | Path) -> str:
+    """Return the absolute path of a folder for single quotes in an override."""
+    return str(Path(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _bad_group(error: BaseException, arguments: list[str], folders: Sequence[Path]) -> str | None:
     """Explain an internal error of Hydra, which `trainer=3` causes; None for other errors."""
     if raised_in(error, ("hydra",)) is None:
         return None
     for argument in arguments:
         group, _, option = argument.lstrip("+~").partition("=")
-        options = _options(config_dir, group)
+        options = _options(folders, group)
         if options and option not in options:
             return f"{group}={option}: no such option; choose one of: {', '.join(options)}"
     return f"the configuration cannot be composed ({first_line(error)})"

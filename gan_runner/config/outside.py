@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from gan_runner.config.own_files import own_faults
 from gan_runner.private_hydra import LoadedFile
 
 _TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
@@ -21,7 +23,7 @@ _NOT_FROM_FILES = ("hydra", "allow_targets")
 
 
 def check_file(file: LoadedFile, home: str) -> None:
-    """Refuse a file outside of this package that sets a key of Hydra's.
+    """Refuse a file outside of this package that sets a key of Hydra's, or has a fault.
 
     Keys for `hydra.sweeper.params` may stay, because they only list values of the keys of a run.
 
@@ -35,8 +37,20 @@ def check_file(file: LoadedFile, home: str) -> None:
     folder = file.source.removeprefix("file://")
     if folder == home or file.source.startswith(_TRUSTED):
         return
+    path = f"{folder}/{file.path.removesuffix('.yaml')}.yaml"
     for key, advice in _faults(file):
-        raise ConfigCompositionException(f"{folder}/{file.path}.yaml: {key} {advice}")
+        raise ConfigCompositionException(f"{path}: {key} {advice}")
+    if not Path(path).is_file():  # in a package
+        return
+    groups = [each.name for each in Path(home).iterdir() if each.is_dir()]
+    for fault in own_faults(
+        Path(path),
+        file.content,
+        group=file.path.rpartition("/")[0],
+        package=file.package,
+        groups=[*groups, "paper_defaults"],
+    ):
+        raise ConfigCompositionException(fault)
 
 
 def is_own_key(key: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from gan_runner.config.user_code import place_in_user_code
 from gan_runner.config.words import suggestion
 
 PLACES: Mapping[str, tuple[str, ...]] = {
@@ -108,14 +109,13 @@ def _refusal(name: str, place: str) -> str:
 def _import(module_name: str, attribute: str) -> Any:
     try:
         module = import_module(module_name)
-        return getattr(module, attribute)
     except ImportError as error:
-        raise ValueError(f"cannot be imported ({error})") from error
-    except AttributeError as error:
-        names = [n for n in vars(module) if not n.startswith("_")]
-        raise ValueError(
-            f"{module_name} has no {attribute}{suggestion(attribute, names)}"
-        ) from error
+        place = place_in_user_code(error, [f"{module_name.partition('.')[0]}."])
+        raise ValueError(f"cannot be imported ({error}){place}") from error
+    if hasattr(module, attribute):
+        return getattr(module, attribute)
+    names = [n for n in vars(module) if not n.startswith("_")]
+    raise ValueError(f"{module_name} has no {attribute}{suggestion(attribute, names)}")
 
 
 def _belongs(found: Any, module_name: str) -> bool:

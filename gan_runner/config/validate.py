@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -11,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_runner.config import signature
-from gan_runner.config.command_line import group_choices, task_words
+from gan_runner.config.command_line import group_choices, hydras_tree, task_words
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.targets import locate
+from gan_runner.config.unread import helper_groups, unread_keys
 from gan_runner.objectives.requires import Requirements, requirements_of
 from gan_runner.runs.plain import plain
 from gan_runner.runs.read import CHOICES
@@ -46,6 +48,11 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     tree.pop("penalty", None)  # by now in the terms of the objective
     tree.pop("study", None)  # describes all jobs together, not a single run
     choices = {CHOICES: tree.pop(CHOICES)} if CHOICES in tree else {}
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    raw.pop(CHOICES, None)
+    elsewhere = hydras_tree()
+    for name in helper_groups(raw, _TOP, elsewhere):
+        tree.pop(name, None)
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)
     groups = {key: value for key, value in tree.items() if isinstance(value, dict)}
@@ -57,15 +64,28 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
         _order, {"order": tree["optimizer"].get("order", "alternating")}, prefix="optimizer"
     )
     problems += issues
-    if problems:
-        sources = sources_of(OmegaConf.to_container(cfg, resolve=False))
-        raise ValueError(
-            "\n".join(dict.fromkeys(_message(where, what, sources) for where, what in problems))
-        )
+    _refuse(problems, raw, unread_keys(raw, _TOP, elsewhere))
     checked = {key: _without_helpers(value) for key, value in top.items()}
     # a run directory of an earlier version lacks the groups that change updates
     optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
     return {**choices, **optional, **checked, "optimizer": {**order, **checked["optimizer"]}}
+
+
+def _refuse(
+    problems: list[signature.Problem], raw: ConfigTree, unread: list[signature.Problem]
+) -> None:
+    """Raise the problems, one per line, if there are any.
+
+    Raises:
+        ValueError: a signature has a problem, or nothing reads a key.
+    """
+    seen = {where.partition("=")[0] for where, _ in problems}
+    unread = [(key, what) for key, what in unread if not {key, key.partition(".")[0]} & seen]
+    if problems or unread:
+        sources = sources_of(raw)
+        lines = [_message(where, what, sources) for where, what in problems]
+        lines += [f"{key}: {what}" for key, what in unread]
+        raise ValueError("\n".join(dict.fromkeys(lines)))
 
 
 def _check_allowed(named: Any, allow: Sequence[str]) -> None:
@@ -124,6 +144,9 @@ def _top_level(
     averages: dict[str, Any] | None = None,
 ) -> None:
     """Declare the keys of conf/config.yaml as a signature to check against."""
+
+
+_TOP = list(inspect.signature(_top_level).parameters)
 
 
 def _order(*, order: Order) -> None:

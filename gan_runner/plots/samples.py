@@ -18,6 +18,7 @@ GRID = 10  # images per side
 _MIN_GRID = 400  # pixels of a grid's longer side; smaller grids are enlarged, to be readable
 _PADDING = 2  # pixels between images
 _POINTS = 1000
+_BINS = 50  # of points with one coordinate
 _CONTOURS = 100  # points per side at which the critic is evaluated
 
 
@@ -86,14 +87,17 @@ def paint_points(snapshot: Snapshot) -> np.ndarray:
 
 
 def points_of(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray]:
-    """Return the data and the samples, (N, 2) each, that a plot shows: at most 1,000 of each."""
+    """Return the data and the samples, (N, d) each, that a plot shows: at most 1,000 of each."""
     return snapshot.heldout.x[:_POINTS].cpu().numpy(), snapshot.samples_ema[:_POINTS].cpu().numpy()
 
 
 def scatter(
     real: np.ndarray | None, fake: np.ndarray, *, title: str, snapshot: Snapshot | None = None
 ) -> np.ndarray:
-    """Draw points (N, 2) of the generator over real points and a snapshot's critic, if given."""
+    """Draw points (N, d) of the generator over real points; for d = 2, over a snapshot's critic.
+
+    Points of more than two coordinates are projected; those of one are counted.
+    """
     figure = new_figure(5, 5)
     draw_points(figure.subplots(), real, fake, title=title, snapshot=snapshot)
     return rendered(figure)
@@ -108,6 +112,13 @@ def draw_points(
     snapshot: Snapshot | None = None,
 ) -> None:
     """Draw the plot of `scatter` on given axes."""
+    if fake.shape[1] == 1:
+        _draw_counts(axes, real, fake, title=title)
+        return
+    if fake.shape[1] > 2:
+        real, fake = _projected(real, fake)
+        axes.set(xlabel="principal component 1", ylabel="principal component 2")
+        snapshot = None
     half = half_width(fake if real is None else real)
     if snapshot is not None:
         axis = np.linspace(-half, half, _CONTOURS, dtype=np.float32)
@@ -119,6 +130,32 @@ def draw_points(
     axes.scatter(fake[:, 0], fake[:, 1], s=6, c=OF_SAMPLES, label="generator", linewidths=0)
     axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=title)
     axes.legend(loc="upper right", markerscale=2)
+
+
+def _draw_counts(axes: Axes, real: np.ndarray | None, fake: np.ndarray, *, title: str) -> None:
+    """Draw histograms of points (N, 1), in bins that data and samples share."""
+    shown = [points for points in (real, fake) if points is not None]
+    finite = [points[np.isfinite(points)] for points in shown]
+    bins = np.histogram_bin_edges(np.concatenate(finite), bins=_BINS)
+    names = [(OF_DATA, "data"), (OF_SAMPLES, "generator")][-len(finite) :]
+    for points, (colour, name) in zip(finite, names, strict=True):
+        axes.hist(points, bins=bins, color=colour, label=name, alpha=0.6)
+    axes.set(title=title, xlabel="coordinate", ylabel="points")
+    axes.legend(loc="upper right")
+
+
+def _projected(real: np.ndarray | None, fake: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Project points (N, d) onto the first two principal components of the data.
+
+    Without data, the components are those of the finite samples.
+    """
+    base = fake[np.isfinite(fake).all(axis=1)] if real is None else real
+    mean = base.mean(axis=0) if len(base) else np.zeros(fake.shape[1])
+    covariance = (base - mean).T @ (base - mean)
+    plane = np.linalg.eigh(covariance)[1][
+        :, :-3:-1
+    ]  # eigenvalues grow: the last two, largest first
+    return None if real is None else (real - mean) @ plane, (fake - mean) @ plane
 
 
 def half_width(points: np.ndarray) -> float:

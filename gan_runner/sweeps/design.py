@@ -30,7 +30,7 @@ def design_jobs(config: DictConfig, typed: Sequence[str]) -> list[list[str]]:
     Raises:
         ValueError: an arm is unknown, or the typed values select no job.
     """
-    study = OmegaConf.to_container(config.study, resolve=True) if "study" in config else {}
+    study = OmegaConf.to_container(config.study, resolve=True) if config.get("study") else {}
     assert isinstance(study, dict)
     blocks, arms = study.get("design") or (), study.get("arms") or {}
     jobs = [job for block in blocks for job in _block(block, arms)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -23,11 +22,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
-from gan_runner.private_hydra import combinations, compose_job, launching, parse_overrides
+from gan_runner.private_hydra import compose_job
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
-from gan_runner.sweeps.design import design_jobs
-from gan_runner.sweeps.folders import folder_name
+from gan_runner.sweeps.faults import fault_of, twice
+from gan_runner.sweeps.folders import folder_name, plain_words
+from gan_runner.sweeps.grid import grid_or_design
 from gan_runner.sweeps.jobs import (
     Job,
     Plan,
@@ -49,7 +49,7 @@ _VALUED = {
 _LAUNCHERS = ("joblib", "submitit", "ray")
 
 OmegaConf.register_new_resolver(
-    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), list(overrides))
+    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), plain_words(overrides))
 )
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -71,6 +71,8 @@ def sweep_arguments(arguments: Sequence[str]) -> list[str]:
     The directory's name follows from the command, so that the same command finds it again.
     """
     flags, overrides = _split(arguments)
+    if fault := twice(overrides):
+        raise UsageError(fault, USAGE_ERROR)
     ours = {
         "hydra.sweep.dir": f"outputs/sweeps/{sweep_name([*flags, *overrides])}",
         "hydra.sweep.subdir": "'${job_folder:${hydra.sweep.dir},${hydra.overrides.task}}'",
@@ -142,6 +144,9 @@ class SweepCallback(Callback):
         """Look at what is there, refuse it if it was made from another base, and begin to watch."""
         try:
             self._begin(config)
+        except UsageError as error:
+            echo(f"gan-run: {error}", error=True)
+            raise SystemExit(error.exit_status) from error
         except OSError as error:
             echo(f"gan-run: hydra.sweep.dir: {error}; name another folder", error=True)
             raise SystemExit(USAGE_ERROR) from error
@@ -153,13 +158,13 @@ class SweepCallback(Callback):
     def _begin(config: DictConfig) -> None:
         global _watch
         folder = display_path(config.hydra.sweep.dir)
-        plan = Plan(sources=fingerprint(config), command=list(config.hydra.overrides.task))
+        plan = Plan(sources=fingerprint(config), command=plain_words(config.hydra.overrides.task))
         try:
-            plan.jobs = _design(config) or _grid(config)
+            plan.jobs = grid_or_design(config, _launching)
             reason = changed(folder, plan, config)
         except HydraException:
             return  # the sweeper will meet the same error and end with its message
-        reason = reason or _linked(folder) or _ill_directed(config)
+        reason = reason or fault_of(config, plan, folder)
         if reason:
             echo(f"gan-run: {reason}", error=True)
             raise SystemExit(USAGE_ERROR)  # an Exception would only make Hydra warn
@@ -178,30 +183,6 @@ def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
-
-
-def _linked(folder: Path) -> str | None:
-    """Return the first link among the files that Hydra and its launchers write; None without."""
-    links = [folder / name for name in ("multirun.yaml", ".submitit")]
-    return next((f"{path}: is a link; remove it" for path in links if path.is_symlink()), None)
-
-
-def _ill_directed(config: DictConfig) -> str | None:
-    """Return the fault in the settings of a search, None without one."""
-    sweeper = config.hydra.sweeper
-    if "direction" not in sweeper:
-        return None
-    if not str(sweeper.direction).endswith("minimize"):
-        return (
-            f"hydra.sweeper.direction={sweeper.direction}: a search minimises here; of a measure of"
-            " which more is better it is given the negative; leave the key out"
-        )
-    if "seed" in sweeper.sampler and sweeper.sampler.seed is None:
-        warnings.warn(
-            "hydra.sweeper.sampler.seed is not set: the same command again will try other values",
-            stacklevel=2,
-        )
-    return None
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -224,27 +205,3 @@ def stopped(number: int, _: FrameType | None) -> None:
             signal.signal(each, signal.default_int_handler)
         _watch.stop_workers()
     raise Interrupted(signal.Signals(number).name, AGAIN)
-
-
-def _grid(config: DictConfig) -> list[list[str]]:
-    """Return the jobs of a sweep over lists; none for a search, which draws them as it goes."""
-    sweeper = config.hydra.sweeper
-    if not str(sweeper._target_).endswith(".BasicSweeper"):
-        return []
-    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    words = [*params, *config.hydra.overrides.task]
-    return combinations(parse_overrides(words))
-
-
-def _design(config: DictConfig) -> list[list[str]]:
-    """Return the jobs of a recipe with a design, which Hydra's sweeper then launches; else []."""
-    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
-        return []
-    try:
-        jobs = design_jobs(config, list(config.hydra.overrides.task))
-    except ValueError as error:
-        echo(f"gan-run: {error}", error=True)
-        raise SystemExit(USAGE_ERROR) from error
-    if jobs:
-        _launching.enter_context(launching(jobs))
-    return jobs

@@ -23,7 +23,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import Interrupted, UsageError
+from gan_runner.config.user_code import place_in_user_code
 from gan_runner.runs.files import append_text
 from gan_runner.runs.layout import has_checkpoints
 from gan_runner.runs.printable import printable
@@ -180,6 +182,7 @@ def _failure(
         trained: whether the attempt got as far as training.
     """
     message = str(error).strip() or type(error).__name__
+    message += place_in_user_code(error, allowed_targets(task_words()))
     if has_checkpoints(folder):
         if resumed is not None and not (resumed.status == "failed" and trained):
             return {"status": "interrupted", "error": f"{message}; or remove {folder}"}

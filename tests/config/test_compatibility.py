@@ -106,10 +106,6 @@ WARNED = {
         lambda: look(plain(), optimizer=partial(torch.optim.SGD, momentum=0.5), **CLIPPING),
         r"momentum \(0\.5\)",
     ),
-    "more steps a checkpoint than steps": (
-        lambda: look(plain(), settings={"steps": 10, "checkpoint_every": 11}),
-        r"checkpoint_every=11 is more than trainer\.steps=10",
-    ),
 }
 
 

@@ -1,0 +1,104 @@
+"""Keys that nothing reads: neither a signature nor an interpolation names them.
+
+Cards keep helper keys beside their `_target_` nodes, such as `optimizer.lr`, which the nodes copy
+with `lr: ${..lr}`. A helper without such a copy would have no effect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gan_runner.config.signature import ConfigTree, Problem
+from gan_runner.config.words import suggestion
+
+_INTERPOLATION = re.compile(r"\$\{(.*)\}", re.DOTALL)
+_KEY = re.compile(r"\.*\w[\w.]*")
+_READ_BY_NAME = ("optimizer.order",)
+_MAY_BE_NULL = ("metrics", "plots", "schedule", "limits", "averages")  # null leaves a node out
+_ELSEWHERE = ("paper_defaults", "study", "allow_targets")
+"""Groups that other code reads: constants for several optimizers, and facts about a sweep."""
+
+
+def unread_keys(
+    raw: ConfigTree, known: Sequence[str], elsewhere: Sequence[Any] = ()
+) -> list[Problem]:
+    """Return the helper keys of a configuration that no interpolation names.
+
+    Args:
+        raw: the composed configuration, with its interpolations as text.
+        known: names of the groups and keys of a run.
+        elsewhere: further trees whose interpolations may name keys, such as Hydra's.
+    """
+    named = {key for tree in (raw, *elsewhere) for key in _named_keys(tree)}
+    unread: list[str] = []
+    for group, node in raw.items():
+        if group in _ELSEWHERE:
+            continue
+        if isinstance(node, dict):
+            unread += _unread(node, group, named)
+        elif group not in known and not _is_named(group, named):
+            unread.append(group)
+    return [(key, f"no such key{_hint(key, raw, known)}") for key in unread]
+
+
+def helper_groups(raw: ConfigTree, known: Sequence[str], elsewhere: Sequence[Any] = ()) -> set[str]:
+    """Return the names at the top level that only interpolations read, such as a user's own."""
+    named = {key.partition(".")[0] for tree in (raw, *elsewhere) for key in _named_keys(tree)}
+    return {group for group in raw if group not in known and group in named}
+
+
+def _unread(node: Any, path: str, named: set[str]) -> Iterator[str]:
+    """Yield the keys at and below a node that neither a target nor an interpolation reads."""
+    if path in _READ_BY_NAME or _is_named(path, named):
+        return
+    if isinstance(node, dict) and "_target_" in node:
+        return
+    if isinstance(node, dict) and (node or "." not in path):
+        for key, child in node.items():
+            yield from _unread(child, f"{path}.{key}", named)
+    elif "." in path and not (node is None and path.partition(".")[0] in _MAY_BE_NULL):
+        yield path
+
+
+def _is_named(path: str, named: set[str]) -> bool:
+    """Return whether an interpolation names a key, one above it, or some key by its beginning."""
+    words = path.split(".")
+    above = (".".join(words[: k + 1]) for k in range(len(words)))
+    return any(key in named or f"{key}." in named for key in above)
+
+
+def _named_keys(node: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the dotted keys in the interpolations of a tree; one that is computed ends in a dot."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _named_keys(child, (*path, str(key)))
+    elif isinstance(node, list):
+        for k, child in enumerate(node):
+            yield from _named_keys(child, (*path, str(k)))
+    elif isinstance(node, str) and (match := _INTERPOLATION.search(node)):
+        for word in _KEY.findall(re.sub(r"\[['\"]?(\w+)['\"]?\]", r".\1", match[1])):
+            name = word.lstrip(".")
+            dots = len(word) - len(name)
+            yield ".".join([*(path[: len(path) - dots] if dots else ()), name])
+
+
+def _hint(key: str, raw: ConfigTree, known: Sequence[str]) -> str:
+    """Return the nearest key beside or below, a group of that name, or the keys that there are."""
+    parent, _, leaf = key.rpartition(".")
+    if not parent:
+        return suggestion(leaf, list(known))
+    if leaf in known:
+        return f"; did you mean {leaf}?"
+    node: Any = raw
+    for word in parent.split("."):
+        node = node[word]
+    beside = [str(name) for name in node if name != leaf]
+    below = [f"{name}.{k}" for name in beside if isinstance(node[name], dict) for k in node[name]]
+    near = suggestion(leaf, [name for name in [*beside, *below] if "_target_" not in name], parent)
+    if "did you mean" in near:
+        return near
+    return (
+        f"; nothing reads it; {parent} has {', '.join(beside)}" if beside else "; nothing reads it"
+    )
