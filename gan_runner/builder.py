@@ -22,11 +22,11 @@ from gan_runner.config import compatibility
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
 from gan_runner.config.replicas import follows_seed, replica_configs
 from gan_runner.config.signature import ConfigTree
+from gan_runner.config.tables import Tables
 from gan_runner.config.update_order import check_update_order, order_of
 from gan_runner.config.updates import averages_of, limit_stacked, schedule_and_limit
 from gan_runner.config.validate import validate
 from gan_runner.core import (
-    Batch,
     Dataset,
     DataSpec,
     EvalContext,
@@ -36,7 +36,7 @@ from gan_runner.core import (
     is_per_sample,
 )
 from gan_runner.data.content import content_of
-from gan_runner.data.stream import Stream, held_out, place
+from gan_runner.data.stream import Stream, held_out
 from gan_runner.data.transforms import Transform
 from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.summary import Summary, summarise
@@ -215,23 +215,6 @@ def _game(
         to_batch=stream.to_batch,
         batch_size=stream.batch_size,
     )
-
-
-class Tables:
-    """Data sets, and their tables on the device; each is loaded once, for any number of runs."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._loaded: list[tuple[ConfigTree, Dataset, Batch]] = []
-
-    def of(self, node: ConfigTree) -> tuple[Dataset, Batch]:
-        """Return the data set of a node, and its training table on the stream's device."""
-        for other, dataset, table in self._loaded:
-            if other == node:
-                return dataset, table
-        dataset = instantiate(node)
-        self._loaded.append((node, dataset, place(dataset.train, self.device)))
-        return self._loaded[-1][1:]
 
 
 def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:

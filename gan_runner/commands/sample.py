@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.sample_options import ROWS, parser
 from gan_runner.commands.terminal import terminal
 from gan_runner.config.user_code import keep_traceback
 from gan_runner.core import Latent, ensemble_mean
@@ -29,13 +30,11 @@ from gan_runner.runs.printable import echo
 from gan_runner.runs.sample_files import write_npz, write_pngs
 from gan_runner.training.sampling import generate
 
-ROWS = 10  # of --interpolate and --grid
-
 
 @terminal("gan-sample")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-sample` command; exit with status 2 on an error of the user."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     plain_warnings("gan-sample")
     try:
         out = Path(options.out)
@@ -241,63 +240,6 @@ def _write(samples: np.ndarray, path: Path, *, columns: int | None = None) -> No
         Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
     else:
         Image.fromarray(scatter(None, samples, title=path.stem)).save(path)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gan-sample", description=__doc__)
-    parser.add_argument(
-        "run_dir", type=Path, metavar="RUN_DIR",
-        help="directory of a gan-run; or FILE.safetensors or the folder of a gan-export",
-    )  # fmt: skip
-    parser.add_argument("--count", type=int, default=None, help="samples (default: 100)")
-    parser.add_argument(
-        "--out", default="samples.png",
-        help="FILE.png: one image; FOLDER/: a PNG of each sample; FILE.npy: an array; FILE.npz:"
-        " `samples` in [-1, 1] and, of images, `arr_0`, uint8 (N, H, W, C) (default: samples.png)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--checkpoint", default="last", metavar="WHICH", help="last, best or a step (default: last)"
-    )
-    rows = parser.add_mutually_exclusive_group()
-    rows.add_argument(
-        "--interpolate", action="store_true",
-        help=f"{STEPS} samples between two in each row; --count is the number of rows ({ROWS})",
-    )  # fmt: skip
-    rows.add_argument(
-        "--grid", action="store_true",
-        help="one row for each noise, one column for each class or code; --count as above",
-    )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
-    parser.add_argument(
-        "--label", default=None, metavar="CLASS,CLASS",
-        help="class of the samples, or several, by number or name (default: all in turn)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--code", type=int, default=None,
-        help="value of InfoGAN's categorical code (default: random)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--langevin", type=int, default=0, metavar="STEPS",
-        help="steps of Metropolis-adjusted Langevin sampling of the noise, in the energy"
-        " -f(G(z)) - log p(z)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--step-size", type=float, default=0.01, metavar="A",
-        help="Langevin step, the variance of its noise: twice alpha of Kumar et al. 2019"
-        " (default: 0.01)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--no-prior", action="store_true",
-        help="leave the density p(z) of the noise out of the energy, as Kumar et al. 2019 do",
-    )  # fmt: skip
-    parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
-    parser.add_argument(
-        "--average", metavar="NAME", default=None,
-        help="average of the generator, one of the run's `averages` (default: the first)",
-    )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add_allow(parser)
-    return parser
 
 
 if __name__ == "__main__":
