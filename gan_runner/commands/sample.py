@@ -136,12 +136,10 @@ def draw(
         (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
 
     Raises:
-        ValueError: the run or its checkpoint is missing, a target is not allowed, or `chain` or
-            `code` does not fit the run.
+        ValueError: as of `restore.load`, or `chain` or `code` does not fit the run.
     """
-    players = load(
-        run_dir, raw=raw, average=average, device=device, allow=allow, checkpoint=checkpoint
-    )
+    chosen: dict[str, Any] = {"raw": raw, "average": average, "checkpoint": checkpoint}
+    players = load(run_dir, device=device, allow=allow, **chosen)
     if chain is not None:
         _check_chain(players)
     latents = _with_code(players.latents(seed, label), players.objective, code)

@@ -37,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         "--grid", action="store_true",
         help="one row for each noise, one column for each class or code; --count as above",
     )  # fmt: skip
+    _add_choices(parser)
+    return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose noise, weights and device."""
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     parser.add_argument(
         "--label", default=None, metavar="CLASS,CLASS",
@@ -67,4 +73,3 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_allow(parser)
-    return parser
