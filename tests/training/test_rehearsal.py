@@ -80,7 +80,7 @@ UNSCHEDULED = {"sgd", "extragradient"}  # rehearsed without fused kernels, which
 def test_every_optimizer_with_a_schedule_and_limits(
     engine: Callable[..., Engine], optimizer: str
 ) -> None:
-    more = [] if optimizer in AT_ONCE else ["+objective.n_generator=2"]
+    more = [] if optimizer in AT_ONCE else ["objective.n_generator=2"]
     more += [] if optimizer in UNSCHEDULED else ["schedule=cosine"]
     logs = iterate_on_meta(
         engine, "gan", "mlp", "dataset=gaussians8", f"optimizer={optimizer}", *more,

@@ -70,7 +70,7 @@ def with_fixed_noise(run: Engine) -> Callable[[int], Latent]:
             "objective=ns_gan",
             "schedule=cosine",
             "schedule.steps=6",
-            "+objective.n_generator=2",
+            "objective.n_generator=2",
             "limits.max_grad_norm=0.1",
             "limits.radius=3",
             "+average=[uniform,half_life]",
