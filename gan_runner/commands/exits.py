@@ -19,7 +19,7 @@ from gan_runner.config.user_code import in_user_code, short_traceback
 from gan_runner.runs.printable import echo
 
 _whole = ContextVar("whole", default=False)
-"""Whether every error shows its whole traceback."""
+"""True where every error shows its whole traceback."""
 
 
 @contextmanager
