@@ -45,6 +45,7 @@ def run(job: dict[str, Any]) -> int:
     os.dup2(os.open(job["errors"], os.O_WRONLY | os.O_CREAT) if job.get("errors") else out, 2)
     module = import_module(job.get("module", "gan_runner.train"))
     sys.argv = ["gan-run", *job["argv"]]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     for number in job.get("ignored", ()):  # as nohup does
         signal.signal(number, signal.SIG_IGN)
     if job.get("kill_in_save"):
