@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from math import hypot
 from pathlib import Path
@@ -23,7 +24,6 @@ from matplotlib.figure import Figure
 import gan_runner
 from gan_runner.runs.files import atomic_path, atomic_write
 from gan_runner.runs.read import read_points, read_summary
-from gan_runner.training.device import device_name
 
 # learning rates: 1e-3 for Adam and its relatives; 5e-3 for plain gradients, which diverge at .05
 CARDS: Mapping[str, Sequence[str]] = {
@@ -159,6 +159,14 @@ def draw(paths: Mapping[str, np.ndarray], out: Path) -> None:
         figure.savefig(partial, format="png", dpi=90)
 
 
+def processor() -> str:
+    """Return the processor's name where Linux tells it, or the machine's kind."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def main() -> None:
     """Run what is left to run, and write the tables and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -175,7 +183,7 @@ def main() -> None:
     ]
     lines = [
         "# Optimizers and orders of updates", "",
-        f"`python scripts/optimizers.py {options.out}`; {device_name(torch.device('cpu'))}, torch"
+        f"`python scripts/optimizers.py {options.out}`; {processor()}, torch"
         f" {torch.__version__}, one thread. Means over {SEEDS} seeds with lowest and highest, of"
         " the averaged generator. Seconds of a run count everything, beside other work; seeds train"
         " together where an optimizer allows it.",
