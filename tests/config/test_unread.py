@@ -95,5 +95,7 @@ CARDS = sorted(
 @pytest.mark.parametrize("card", CARDS, ids=str)
 def test_every_card_passes(config, card) -> None:
     group, _, option = str(card).partition("/")
-    plus = "+" if group in ("penalty", "average") else ""
-    assert validate(config(f"{plus}{group}={option}", *NEEDED.get(option, ())))["trainer"]
+    plus = "+" if group in ("penalty", "average", "augmentation") else ""
+    needed = ["objective=r3gan"] if group == "schedule" and option == "r3gan" else []
+    words = (f"{plus}{group}={option}", *NEEDED.get(option, ()), *needed)
+    assert validate(config(*words))["trainer"]
