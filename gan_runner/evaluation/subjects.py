@@ -102,6 +102,8 @@ def subject_of(path: Path, request: Request) -> Subject:
 def _run(run_dir: Path, request: Request) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
     config, full = saved_config(run_dir), _composed(())
+    for group in ("metrics", "plots"):  # before they are merged with others
+        _checked(config.setdefault(group, {}), group, request)
     metrics = {**full["metrics"], **config["metrics"]}
     if "images" in config["metrics"] and "measures" in full["metrics"]["images"]:
         asked = [*config["metrics"]["images"]["measures"], *full["metrics"]["images"]["measures"]]

@@ -23,6 +23,8 @@ SUMMARY, JOB = "summary.json", "job.json"
 DATA = "data.json"  # rows, hash and classes of the training set
 CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat=RUN_DIR`
 
+_GROUPS = ("dataset", "objective", "optimizer", "metrics", "plots", "health")
+
 Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
 
@@ -105,7 +107,7 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
         config = parse_yaml(text)
     except ValueError as error:
         raise ValueError(f"{path} is not YAML ({error})") from error
-    if mismatch(config, {"model!": dict, "trainer!": dict}):
+    if mismatch(config, {"model!": dict, "trainer!": dict, **dict.fromkeys(_GROUPS, dict)}):
         raise ValueError(f"{path} is not the configuration of a run")
     try:
         config = plain(config, keep=("${seed}",))
