@@ -100,7 +100,7 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     assert re.search("model: dcgan, .*mlp, .*random, resnet", out)
     optimizers = sorted(path.stem for path in (config_dir() / "optimizer").glob("*.yaml"))
     assert len(optimizers) > 5 and f"optimizer: {', '.join(optimizers)}" in " ".join(out.split())
-    assert "schedule: constant, cosine, linear, robbins_monro, warmup" in out
+    assert "schedule: constant, cosine, linear, r3gan, robbins_monro, warmup" in out
     assert "average: exponential, half_life, uniform" in out
     assert re.search(r"dataset: .*digits.*gaussians8.*image_folder.*swiss_roll", out)
     assert not list(tmp_path.iterdir())
@@ -244,7 +244,7 @@ def test_sampling(run_dir: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("nowhere",), "nowhere is not a run directory"),
-        (("{run}", "--out", "x.gif"), r"--out x\.gif: should end in \.png .* or \.npz"),
+        (("{run}", "--out", "x.gif"), r"--out x\.gif: should end in \.png, .*\.npz"),
         (("{run}", "--count", "0"), "--count 0: should be 1 or more"),
         (("{run}", "--seed", "-1"), "--seed -1: should be 0 to"),
         (("{run}", "--langevin", "2", "--step-size", "nan"), "--step-size positive"),
