@@ -82,7 +82,9 @@ def hydras_tree() -> list[Any]:
     """
     if not HydraConfig.initialized():
         return []
-    return [OmegaConf.to_container(HydraConfig.instance().cfg, resolve=False)]
+    tree: Any = OmegaConf.to_container(HydraConfig.instance().cfg, resolve=False)
+    hydra = tree.get("hydra", tree)
+    return [{key: node for key, node in hydra.items() if key not in ("help", "hydra_help")}]
 
 
 def with_choices(cfg: DictConfig) -> DictConfig:

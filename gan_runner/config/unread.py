@@ -37,7 +37,7 @@ def unread_keys(
         if group in _ELSEWHERE:
             continue
         if isinstance(node, dict):
-            unread += _unread(node, group, named)
+            unread += [key for key in _unread(node, group, named) if not _is_shared(key, raw)]
         elif group not in known and not _is_named(group, named):
             unread.append(group)
     return [(key, f"no such key{_hint(key, raw, known)}") for key in unread]
@@ -60,6 +60,16 @@ def _unread(node: Any, path: str, named: set[str]) -> Iterator[str]:
             yield from _unread(child, f"{path}.{key}", named)
     elif "." in path and not (node is None and path.partition(".")[0] in _MAY_BE_NULL):
         yield path
+
+
+def _is_shared(path: str, raw: ConfigTree) -> bool:
+    """Return whether a node beside a key has it too: a shared default that every node overrides."""
+    *parents, leaf = path.split(".")
+    node: Any = raw
+    for word in parents:
+        node = node[word]
+    beside = (child for child in node.values() if isinstance(child, dict))
+    return any("_target_" in child and leaf in child for child in beside)
 
 
 def _is_named(path: str, named: set[str]) -> bool:
