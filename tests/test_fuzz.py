@@ -77,7 +77,7 @@ def fuzz(count: int, scratch: Path) -> None:
 
 
 def test_a_run_or_a_clear_message(scratch: Path) -> None:
-    fuzz(60, scratch)
+    fuzz(8, scratch)
 
 
 @pytest.mark.slow

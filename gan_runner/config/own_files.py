@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 _GLOBAL = "# @package _global_"
 _BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
@@ -72,7 +73,9 @@ def _without_package(
     file: Path, root: yaml.MappingNode, content: Any, *, group: str, groups: Collection[str]
 ) -> Iterator[str]:
     """Yield the fault of a file whose keys belong to the top level, but would land in its group."""
-    keys = content if isinstance(content, Mapping) else {}
+    # unresolved: an interpolation names keys that are not there before composition
+    plain = OmegaConf.to_container(content) if OmegaConf.is_config(content) else content
+    keys = plain if isinstance(plain, Mapping) else {}
     stray = [
         str(key)
         for key, value in keys.items()

@@ -13,7 +13,12 @@ from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.runs.within import Folder, check_folders, within
 
 PACKAGE = Path(__file__).resolve().parents[2] / "gan_runner"
-OWN_TEXT = {"training/progress.py", "train.py", "runs/printable.py"}  # nothing of a file
+OWN_TEXT = {
+    "training/progress.py",
+    "train.py",
+    "runs/printable.py",
+    "commands/terminal.py",
+}  # nothing of a file
 
 
 @pytest.fixture

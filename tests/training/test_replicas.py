@@ -60,6 +60,7 @@ def with_fixed_noise(run: Engine) -> Callable[[int], Latent]:
         (
             *TOY,
             "objective=r3gan",
+            "schedule=constant",
             f"+objective.critic_terms.decay={DECAY}",
             "optimizer=sgd",
             "optimizer.lr=1e-2",
