@@ -143,7 +143,10 @@ def on_config_load(
         file = f"{getattr(source, 'path', '')}/{config_path.removesuffix('.yaml')}.yaml"
         try:
             result = original(self, config_path)
-        except (YAMLError, ValueError, OSError, OmegaConfBaseException) as error:
+        except (
+            YAMLError, ValueError, OSError, OmegaConfBaseException,
+            TypeError, LookupError, AttributeError, RecursionError,  # of OmegaConf, for odd keys
+        ) as error:  # fmt: skip
             if explain is None or isinstance(error, HydraException):
                 raise
             raise ConfigCompositionException(explain(file, error)) from None
