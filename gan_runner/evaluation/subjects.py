@@ -102,16 +102,14 @@ def subject_of(path: Path, request: Request) -> Subject:
 def _run(run_dir: Path, request: Request) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
     config, full = saved_config(run_dir), _composed(())
-    for group in ("metrics", "plots"):  # before they are merged with others
-        _checked(config.setdefault(group, {}), group, request)
+    _check_own(config, request)
     metrics = {**full["metrics"], **config["metrics"]}
     if "images" in config["metrics"] and "measures" in full["metrics"]["images"]:
         asked = [*config["metrics"]["images"]["measures"], *full["metrics"]["images"]["measures"]]
         metrics["images"] = {**metrics["images"], "measures": list(dict.fromkeys(asked))}
     plots = {**full["plots"], **config["plots"]}
     config |= {"metrics": {}, "plots": {}, "allow_targets": list(request.allow)}
-    config |= {"device": request.device}
-    config["trainer"] |= _SETTINGS
+    config = {**config, "device": request.device, "trainer": {**config["trainer"], **_SETTINGS}}
     if request.count is not None:
         config["trainer"]["num_eval_samples"] = max(8, request.count)
     cfg = OmegaConf.create(config)
@@ -247,6 +245,12 @@ def _checked(tree: ConfigTree, prefix: str, request: Request) -> ConfigTree:
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     return checked
+
+
+def _check_own(config: ConfigTree, request: Request) -> None:
+    """Check the metrics and plots of a run, before they are merged with others."""
+    for group in ("metrics", "plots"):
+        _checked(config.setdefault(group, {}), group, request)
 
 
 def _without(nodes: ConfigTree, names: Sequence[str]) -> ConfigTree:

@@ -18,14 +18,15 @@ from gan_runner.sweeps.jobs import PLAN, Plan, key_of, value_of
 def twice(overrides: Sequence[str]) -> str | None:
     """Return the fault of a sweep over a key that is set twice; None without one.
 
-    Of two single values the last one counts, as in a single run.
+    The last of two single values counts, as in a single run, but not of two dictionaries.
     """
     first: dict[str, str] = {}
     for word in overrides:
         before = first.setdefault(key_of(word), word)
         if before is word or "=" not in word:
             continue
-        if any(override.is_sweep_override() for override in parse_overrides([before, word])):
+        sweeps = any(one.is_sweep_override() for one in parse_overrides([before, word]))
+        if sweeps or value_of(word).startswith("{"):  # a second dictionary drops the first one
             key, both = key_of(word), f"{value_of(before)},{value_of(word)}"
             return f"{before} {word}: sets one key twice; list all values once, {key}={both}"
     return None
