@@ -95,19 +95,15 @@ def _evaluate_all(options: argparse.Namespace) -> tuple[dict[str, dict[str, Any]
 
 def _paths(what: Path) -> list[Path]:
     """Return the runs of a sweep, the replicas of a run, or the path itself."""
-    from gan_runner.runs.comparison import holds_replicas
     from gan_runner.runs.exported import exported_file
+    from gan_runner.runs.rows import replica_dirs
     from gan_runner.sweeps.jobs import read_jobs
 
     if not what.is_dir() or exported_file(what) is not None:
         return [what]
     jobs = [] if (what / "config.yaml").is_file() else read_jobs(what)
     found = [job.folder for job in jobs if (job.folder / "config.yaml").is_file()] or [what]
-    paths = []
-    for folder in found:
-        replicas = sorted(folder.glob("replica_*"), key=lambda path: (len(path.name), path.name))
-        paths += replicas if holds_replicas(folder) else [folder]
-    return paths
+    return [path for folder in found for path in replica_dirs(folder)]
 
 
 def _request(options: argparse.Namespace) -> Request:

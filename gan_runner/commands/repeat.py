@@ -15,6 +15,7 @@ from gan_runner.config.command_line import allowed_targets, task_words, with_cho
 from gan_runner.config.compose import application, compose_choices
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.config.outside import is_own_key
+from gan_runner.config.words import key_of
 from gan_runner.private_hydra import command_line_flags
 from gan_runner.runs.layout import note_folders
 from gan_runner.runs.read import CHOICES, saved_config
@@ -95,5 +96,5 @@ def _checked(choices: Any, run_dir: str) -> dict[str, str | list[str]]:
 
 def _without(words: Sequence[str], rest: Sequence[str]) -> list[str]:
     """Leave out the groups that the command line chooses itself."""
-    typed = {argument.lstrip("+~").partition("=")[0] for argument in rest}
-    return [word for word in words if word.lstrip("+").partition("=")[0] not in typed]
+    typed = set(map(key_of, rest))
+    return [word for word in words if key_of(word) not in typed]

@@ -52,9 +52,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         Interrupted: a signal ended the run; everything up to that step is on disk.
     """
     run_dir = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
+    allow: Sequence[str] = ()
     try:
+        allow = allowed_targets(task_words())
         _check_single(cfg)
-        engine = build(with_choices(cfg), allow=allowed_targets(task_words()))
+        engine = build(with_choices(cfg), allow=allow)
         _warn_of_checkpoints(engine)
         engine.config = anchored(engine.config, Path.cwd())
         for one in engine.runs:
@@ -63,7 +65,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         check_new(run_dir)
     except (ValueError, OSError) as error:
         remove_if_empty(run_dir)
-        if in_user_code(error, allowed_targets(task_words())):
+        if in_user_code(error, allow):
             raise
         raise UsageError(str(error), USAGE_ERROR) from error
     except BaseException:
@@ -72,7 +74,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     _save_command(run_dir)
     chosen = group_choices()
     _print_header(" ".join(f"{g}={chosen[g]}" for g in _GROUPS if g in chosen), engine, run_dir)
-    return _fit(engine, run_dir, allowed_targets(task_words()))
+    return _fit(engine, run_dir, allow)
 
 
 def _check_single(cfg: DictConfig) -> None:

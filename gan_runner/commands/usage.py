@@ -9,6 +9,7 @@ import hydra
 from omegaconf import OmegaConf, open_dict
 
 from gan_runner.commands.group_help import group_help
+from gan_runner.config.command_line import allowed_targets
 from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.private_hydra import command_line_flags
@@ -62,9 +63,15 @@ _REFUSED = {
 def check_flags(arguments: Sequence[str]) -> None:
     """Refuse flags of Hydra's that take a file as the whole configuration, or execute it.
 
+    The prefixes in `allow_targets=[...]` are checked as well.
+
     Raises:
         UsageError: with the flag or key to use instead.
     """
+    try:
+        allowed_targets(arguments)  # before a job of a sweep would meet the fault
+    except ValueError as error:
+        raise UsageError(str(error), USAGE_ERROR) from error
     if not any(argument.startswith("-") for argument in arguments):
         return
     flags = command_line_flags([a for a in arguments if a != "--dry-run"])

@@ -18,17 +18,13 @@ def merged(saved: Any, base: Any, typed: Any) -> Any:
         base: composed from the saved choices of groups alone.
         typed: composed from the same choices and the command line.
     """
-    return _merged(saved, base, typed)
-
-
-def _merged(saved: Any, base: Any, typed: Any) -> Any:
     if typed == base:
         return saved
     trees = (saved, base, typed)
     if not all(isinstance(tree, dict) for tree in trees) or len(set(map(_target, trees))) > 1:
         return typed
     keys = dict.fromkeys(key for tree in (saved, typed) for key in tree)
-    values = {key: _merged(*(tree.get(key, _ABSENT) for tree in trees)) for key in keys}
+    values = {key: merged(*(tree.get(key, _ABSENT) for tree in trees)) for key in keys}
     return {key: value for key, value in values.items() if value is not _ABSENT}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 from gan_runner.config.signature import ConfigTree, Problem
@@ -21,17 +22,19 @@ _ELSEWHERE = ("paper_defaults", "study", "allow_targets")
 """Groups that other code reads: constants for several optimizers, and facts about a sweep."""
 
 
-def unread_keys(
-    raw: ConfigTree, known: Sequence[str], elsewhere: Sequence[Any] = ()
-) -> list[Problem]:
+def named_keys(*trees: Any) -> set[str]:
+    """Return the dotted keys that the interpolations of trees name, such as Hydra's own."""
+    return {key for tree in trees for key in _named_keys(tree)}
+
+
+def unread_keys(raw: ConfigTree, known: Sequence[str], named: set[str]) -> list[Problem]:
     """Return the helper keys of a configuration that no interpolation names.
 
     Args:
         raw: the composed configuration, with its interpolations as text.
         known: names of the groups and keys of a run.
-        elsewhere: further trees whose interpolations may name keys, such as Hydra's.
+        named: the keys that interpolations name; see `named_keys`.
     """
-    named = {key for tree in (raw, *elsewhere) for key in _named_keys(tree)}
     unread: list[str] = []
     for group, node in raw.items():
         if group in _ELSEWHERE:
@@ -43,10 +46,9 @@ def unread_keys(
     return [(key, f"no such key{_hint(key, raw, known)}") for key in unread]
 
 
-def helper_groups(raw: ConfigTree, known: Sequence[str], elsewhere: Sequence[Any] = ()) -> set[str]:
+def helper_groups(raw: ConfigTree, known: Sequence[str], named: set[str]) -> set[str]:
     """Return the names at the top level that only interpolations read, such as a user's own."""
-    named = {key.partition(".")[0] for tree in (raw, *elsewhere) for key in _named_keys(tree)}
-    return {group for group in raw if group not in known and group in named}
+    return {key.partition(".")[0] for key in named} & {g for g in raw if g not in known}
 
 
 def _unread(node: Any, path: str, named: set[str]) -> Iterator[str]:
@@ -64,11 +66,8 @@ def _unread(node: Any, path: str, named: set[str]) -> Iterator[str]:
 
 def _is_shared(path: str, raw: ConfigTree) -> bool:
     """Return whether a node beside a key has it too: a shared default that every node overrides."""
-    *parents, leaf = path.split(".")
-    node: Any = raw
-    for word in parents:
-        node = node[word]
-    beside = (child for child in node.values() if isinstance(child, dict))
+    parent, _, leaf = path.rpartition(".")
+    beside = (child for child in _node(raw, parent).values() if isinstance(child, dict))
     return any("_target_" in child and leaf in child for child in beside)
 
 
@@ -94,6 +93,10 @@ def _named_keys(node: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
             yield ".".join([*(path[: len(path) - dots] if dots else ()), name])
 
 
+def _node(raw: ConfigTree, path: str) -> Any:
+    return reduce(lambda node, word: node[word], path.split("."), raw)
+
+
 def _hint(key: str, raw: ConfigTree, known: Sequence[str]) -> str:
     """Return the nearest key beside or below, a group of that name, or the keys that there are."""
     parent, _, leaf = key.rpartition(".")
@@ -101,9 +104,7 @@ def _hint(key: str, raw: ConfigTree, known: Sequence[str]) -> str:
         return suggestion(leaf, list(known))
     if leaf in known:
         return f"; did you mean {leaf}?"
-    node: Any = raw
-    for word in parent.split("."):
-        node = node[word]
+    node = _node(raw, parent)
     beside = [str(name) for name in node if name != leaf]
     below = [f"{name}.{k}" for name in beside if isinstance(node[name], dict) for k in node[name]]
     near = suggestion(leaf, [name for name in [*beside, *below] if "_target_" not in name], parent)

@@ -15,7 +15,8 @@ from gan_runner.config import signature
 from gan_runner.config.command_line import group_choices, hydras_tree, task_words
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.targets import locate
-from gan_runner.config.unread import helper_groups, unread_keys
+from gan_runner.config.unread import helper_groups, named_keys, unread_keys
+from gan_runner.config.words import key_of
 from gan_runner.objectives.requires import Requirements, requirements_of
 from gan_runner.runs.plain import plain
 from gan_runner.runs.read import CHOICES
@@ -50,8 +51,8 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     choices = {CHOICES: tree.pop(CHOICES)} if CHOICES in tree else {}
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     raw.pop(CHOICES, None)
-    elsewhere = hydras_tree()
-    for name in helper_groups(raw, _TOP, elsewhere):
+    named = named_keys(raw, *hydras_tree())
+    for name in helper_groups(raw, _TOP, named):
         tree.pop(name, None)
     _check_nodes(tree)
     _choose_critic_norm(tree, allow)
@@ -64,7 +65,7 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
         _order, {"order": tree["optimizer"].get("order", "alternating")}, prefix="optimizer"
     )
     problems += issues
-    _refuse(problems, raw, unread_keys(raw, _TOP, elsewhere))
+    _refuse(problems, raw, unread_keys(raw, _TOP, named))
     checked = {key: _without_helpers(value) for key, value in top.items()}
     # a run directory of an earlier version lacks the groups that change updates
     optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
@@ -156,7 +157,7 @@ def _order(*, order: Order) -> None:
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     """Return the group choices and the values of overridden keys, for TensorBoard's HParams."""
     choices = group_choices()
-    keys = [override.lstrip("+~").partition("=")[0] for override in task_words()]
+    keys = map(key_of, task_words())
     return choices | {key: OmegaConf.select(cfg, key) for key in keys if key not in choices}
 
 

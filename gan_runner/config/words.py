@@ -1,4 +1,4 @@
-"""Suggestions of the word that was meant."""
+"""Words of a command line: key and value of an override, the word that was meant."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ def nearest(word: str, valid: Sequence[str]) -> list[str]:
 
 def _similarity(word: str, other: str) -> float:
     return round(SequenceMatcher(None, other, word).ratio(), 9)
+
+
+def key_of(override: str) -> str:
+    """Return the key that an override sets: `+trainer.steps=5` -> `trainer.steps`."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def value_of(override: str) -> str:
+    """Return the value that an override sets, as text."""
+    return override.partition("=")[2]

@@ -28,7 +28,7 @@ from gan_runner.evaluation.own_data import dataset_at
 from gan_runner.evaluation.request import HELD_OUT, TRAIN, Request
 from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.objectives.priors import categories, code_dim
-from gan_runner.restore import load
+from gan_runner.restore import TrainedModel, load
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.exported import exported_file
 from gan_runner.runs.plain import plain
@@ -127,7 +127,8 @@ def _run(run_dir: Path, request: Request) -> Subject:
     nets.critic.load_state_dict(state["critic"])
     nets.generator_ema.load_state_dict(state["average"])
     dataset, _ = tables.of(validate(cfg, allow=request.allow)["dataset"])
-    model = load(run_dir, checkpoint=request.checkpoint, device=request.device, allow=request.allow)
+    objective: Any = engine.game.objective
+    model = TrainedModel(nets.generator_ema, nets.critic, objective, run.spec, engine.stream.device)
     prior = model.objective.prior
     count, noise = request.count or run.settings.num_eval_samples, run.noise
     noise = Latent(noise.z[:count], None if noise.y is None else noise.y[:count])

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Gt
 from torch import Tensor, optim
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-NonNegative = Annotated[float, Ge(0)]
-Decay = Annotated[float, Ge(0), Lt(1)]
+from gan_runner.optim.shared import Decay, LearningRate, NonNegative, with_gradients
 
 
 class Adam(Optimizer):
@@ -57,10 +56,8 @@ class Adam(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Make one step with the gradients in `grad` of the parameters; `closure` is ignored."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+        for group, parameter, gradient in with_gradients(self):
+            self._update(parameter, gradient, group)
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
@@ -106,7 +103,7 @@ class TensorFlowRMSProp(Optimizer):
         self,
         params: Iterable[Parameter],
         *,
-        lr: Annotated[float, Gt(0)] = 5e-5,
+        lr: LearningRate = 5e-5,
         alpha: Decay = 0.99,
         eps: Annotated[float, Gt(0)] = 1e-8,
         momentum: Decay = 0.0,
@@ -118,10 +115,8 @@ class TensorFlowRMSProp(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Make one step with the gradients in `grad` of the parameters; `closure` is ignored."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+        for group, parameter, gradient in with_gradients(self):
+            self._update(parameter, gradient, group)
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state: dict[str, Any] = self.state[parameter]

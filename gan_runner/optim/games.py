@@ -14,12 +14,30 @@ from annotated_types import Gt
 from torch import Tensor, optim
 from torch.nn import Parameter
 
-from gan_runner.optim.standard import Decay, LearningRate, NonNegative
+from gan_runner.optim.shared import Decay, LearningRate, NonNegative, on_gpu, with_gradients
 
 Closure = Callable[[], float]
 
 
-class ExtraSGD(optim.SGD):
+class _LooksAhead(optim.Optimizer):
+    """Part of an optimizer: a move to look at, which the step then begins before."""
+
+    starts: list[Tensor] | None = None
+
+    def extrapolate(self) -> None:
+        """Move to the point to look at; `step` starts from the present one."""
+        self.starts = [p.detach().clone() for p in _parameters(self)]
+        super().step()
+
+    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
+        """Step with the gradients in `grad`, from where the look ahead began."""
+        if self.starts is not None:
+            _put_back(self, self.starts)
+        self.starts = None
+        super().step()
+
+
+class ExtraSGD(_LooksAhead, optim.SGD):
     """SGD that looks ahead: u' = u - lr F(u) by `extrapolate`, u <- u - lr F(u') by `step`.
 
     Korpelevich 1976; Gidel et al. 2019, Algorithm 2. Between the two calls both players compute
@@ -27,38 +45,12 @@ class ExtraSGD(optim.SGD):
     A step without a look ahead is SGD's.
     """
 
-    starts: list[Tensor] | None = None
 
-    def extrapolate(self) -> None:
-        """Move to the point to look at; `step` starts from the present one."""
-        self.starts = _copies(self)
-        super().step()
-
-    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
-        """Step with the gradients in `grad`, from where the look ahead began."""
-        _put_back(self, self.starts)
-        self.starts = None
-        super().step()
-
-
-class ExtraAdam(optim.Adam):
+class ExtraAdam(_LooksAhead, optim.Adam):
     """Adam that looks ahead: both moves update the same moments and count as a step of them.
 
     Gidel et al. 2019, Algorithm 4: m and v take in the gradient at u for u', that at u' for u.
     """
-
-    starts: list[Tensor] | None = None
-
-    def extrapolate(self) -> None:
-        """Move to the point to look at; `step` starts from the present one."""
-        self.starts = _copies(self)
-        super().step()
-
-    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
-        """Step with the gradients in `grad`, from where the look ahead began."""
-        _put_back(self, self.starts)
-        self.starts = None
-        super().step()
 
 
 class OptimisticSGD(optim.Optimizer):
@@ -84,8 +76,9 @@ class OptimisticSGD(optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
         """Step with the gradients in `grad` of the parameters; `closure` is ignored."""
-        for group, parameter, state in _used(self):
-            _optimistic_step(parameter, state, _gradient(parameter, group), lr=group["lr"])
+        for group, parameter, gradient in with_gradients(self):
+            direction = _decayed(gradient, parameter, group)
+            _optimistic_step(parameter, self.state[parameter], direction, lr=group["lr"])
 
 
 class OptimisticAdam(optim.Optimizer):
@@ -118,8 +111,9 @@ class OptimisticAdam(optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
         """Step with the gradients in `grad` of the parameters; `closure` is ignored."""
-        for group, parameter, state in _used(self):
-            direction = _adam_direction(_gradient(parameter, group), state, group)
+        for group, parameter, gradient in with_gradients(self):
+            state = self.state[parameter]
+            direction = _adam_direction(_decayed(gradient, parameter, group), state, group)
             _optimistic_step(parameter, state, direction, lr=group["lr"])
 
 
@@ -147,37 +141,24 @@ def extra_adam(
     parameters = list(params)
     return ExtraAdam(
         parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
-        fused=True, capturable=any(parameter.is_cuda for parameter in parameters),
+        fused=True, capturable=on_gpu(parameters),
     )  # fmt: skip
 
 
-def _copies(optimizer: optim.Optimizer) -> list[Tensor]:
-    return [p.detach().clone() for group in optimizer.param_groups for p in group["params"]]
+def _parameters(optimizer: optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 @torch.no_grad()
-def _put_back(optimizer: optim.Optimizer, starts: list[Tensor] | None) -> None:
-    """Put the parameters back to where they started, if they looked ahead."""
-    if starts is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for parameter, start in zip(parameters, starts, strict=True):
-            parameter.copy_(start)
+def _put_back(optimizer: optim.Optimizer, starts: list[Tensor]) -> None:
+    """Put the parameters back to where they started."""
+    for parameter, start in zip(_parameters(optimizer), starts, strict=True):
+        parameter.copy_(start)
 
 
-def _used(optimizer: optim.Optimizer) -> list[tuple[dict[str, Any], Tensor, dict[str, Any]]]:
-    """Return group, parameter and state of each parameter that has a gradient."""
-    return [
-        (group, parameter, optimizer.state[parameter])
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-
-
-def _gradient(parameter: Tensor, group: dict[str, Any]) -> Tensor:
-    assert parameter.grad is not None
+def _decayed(gradient: Tensor, parameter: Tensor, group: dict[str, Any]) -> Tensor:
     decay = group["weight_decay"]
-    return parameter.grad.add(parameter, alpha=decay) if decay else parameter.grad
+    return gradient.add(parameter, alpha=decay) if decay else gradient
 
 
 def _optimistic_step(

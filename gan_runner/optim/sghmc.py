@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from gan_runner.optim.standard import LearningRate
+from gan_runner.optim.shared import LearningRate, NonNegative, with_gradients
 
 _BETAS, _EPS = (0.5, 0.999), 1e-8  # of Adam in the warm-up; the authors' code sets beta1 alone
 
@@ -44,7 +44,7 @@ class SGHMC(Optimizer):
         *,
         lr: LearningRate = 1e-3,
         friction: Annotated[float, Gt(0), Le(1)] = 0.1,
-        temperature: Annotated[float, Ge(0)] | Literal["auto"] = 1e-4,
+        temperature: NonNegative | Literal["auto"] = 1e-4,
         warm_up: Annotated[int, Ge(0)] = 0,
         warm_up_lr: Annotated[float, Gt(0)] = 2e-4,
     ) -> None:
@@ -63,11 +63,9 @@ class SGHMC(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Make one step with the gradients in `grad` of the parameters; `closure` is ignored."""
-        for group in self.param_groups:
+        for group, parameter, gradient in with_gradients(self):
             assert group["temperature"] != "auto", "`set_data_size` comes first"
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            self._update(parameter, gradient, group)
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state: dict[str, Any] = self.state[parameter]

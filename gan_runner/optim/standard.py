@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Gt
 from torch import optim
 from torch.nn import Parameter
 
 from gan_runner.optim.adam import Adam, TensorFlowRMSProp
+from gan_runner.optim.shared import Decay, LearningRate, NonNegative, on_gpu
 
 Flavor = Literal["torch", "tensorflow"]
 """The library whose formula is used: they differ in the place of eps; see `optim.adam`."""
-
-LearningRate = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
-Decay = Annotated[float, Ge(0), Lt(1)]
 
 
 def adam(
@@ -41,7 +38,7 @@ def adam(
         return Adam(parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay)
     return optim.Adam(
         parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
-        fused=True, capturable=_on_gpu(parameters),
+        fused=True, capturable=on_gpu(parameters),
     )  # fmt: skip
 
 
@@ -64,7 +61,7 @@ def adamw(
         )  # fmt: skip
     return optim.AdamW(
         parameters, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay,
-        fused=True, capturable=_on_gpu(parameters),
+        fused=True, capturable=on_gpu(parameters),
     )  # fmt: skip
 
 
@@ -89,7 +86,7 @@ def rmsprop(
         )
     return optim.RMSprop(
         parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay,
-        foreach=True, capturable=_on_gpu(parameters),
+        foreach=True, capturable=on_gpu(parameters),
     )  # fmt: skip
 
 
@@ -113,8 +110,3 @@ def sgd(
     return optim.SGD(
         params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )
-
-
-def _on_gpu(parameters: list[Parameter]) -> bool:
-    """Return whether the optimizer's step may become part of a CUDA graph."""
-    return any(parameter.is_cuda for parameter in parameters)

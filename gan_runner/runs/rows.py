@@ -162,7 +162,7 @@ def run_dirs(folder: Path) -> list[Path]:
     here = (folder / CONFIG).is_file()
     found = [folder] if here else [path.parent for path in _inside(folder, f"*/{CONFIG}")]
     found.sort(key=_place)
-    return [part for path in found for part in _replicas(path)]
+    return [part for path in found for part in replica_dirs(path)]
 
 
 def _inside(folder: Path, pattern: str) -> list[Path]:
@@ -230,7 +230,7 @@ def _place(path: Path) -> tuple[int, str]:
     return (note["number"] if note else 0), path.name
 
 
-def _replicas(path: Path) -> list[Path]:
+def replica_dirs(path: Path) -> list[Path]:
     """Return the folders of a run's replicas in order, or the run itself."""
     folders = [config.parent for config in _inside(path, f"replica_*/{CONFIG}")]
     return sorted(folders, key=lambda f: (len(f.name), f.name)) or [path]

@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.images import rgb_image
 from gan_runner.runs.within import Folder
-from gan_runner.sweeps.jobs import Job, key_of, value_of
+from gan_runner.sweeps.jobs import Job
 
 _SIDE = 2.0  # inches of a cell
 _SHOWN = 0.5  # of the sides of a run's last picture: the upper left quarter, so that one sees it

@@ -14,11 +14,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.read import POINTS, try_points
 from gan_runner.studies import comparison_text
 from gan_runner.studies.study_files import BASELINE, read
-from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, key_of, read_plan, value_of
+from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, read_plan
 from gan_runner.sweeps.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"

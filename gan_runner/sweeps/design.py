@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.config.outside import is_own_key
+from gan_runner.config.words import key_of, value_of
 from gan_runner.private_hydra import combinations, parse_overrides
-from gan_runner.sweeps.jobs import key_of, value_of
 
 _ARM = "arm"
 

@@ -10,9 +10,10 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from gan_runner.config.words import key_of, value_of
 from gan_runner.private_hydra import combinations, compose_job, parse_overrides
 from gan_runner.runs.read import SUMMARY
-from gan_runner.sweeps.jobs import PLAN, Plan, key_of, value_of
+from gan_runner.sweeps.jobs import PLAN, Plan
 
 
 def twice(overrides: Sequence[str]) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_layout, has_checkpoints
 from gan_runner.runs.lock import RUN_LOCK
@@ -110,16 +111,6 @@ class Job:
         entries = (try_json(provenances[0]) or {}) if provenances else {}
         provenance = with_present_tags(entries, entries).get(tag)
         return provenance if isinstance(provenance, dict) else {}
-
-
-def key_of(override: str) -> str:
-    """Return the key that an override sets: `+trainer.steps=5` -> `trainer.steps`."""
-    return override.lstrip("+~").partition("=")[0]
-
-
-def value_of(override: str) -> str:
-    """Return the value that an override sets, as text."""
-    return override.partition("=")[2]
 
 
 def job_name(overrides: Sequence[str]) -> str:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from gan_runner.config.words import key_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, has_repeats, text_rows, varied
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
-from gan_runner.sweeps.jobs import Job, key_of
+from gan_runner.sweeps.jobs import Job
 from gan_runner.sweeps.table import key_tags
 
 CSV = "seeds.csv"

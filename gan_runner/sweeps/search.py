@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Sequence
 from math import inf
 
+from gan_runner.config.words import key_of
 from gan_runner.runs.groups import brief
 from gan_runner.runs.tags import record_of
-from gan_runner.sweeps.jobs import Job, Plan, key_of
+from gan_runner.sweeps.jobs import Job, Plan
 from gan_runner.sweeps.jobs import value_of as text_of
 
 

@@ -11,12 +11,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import brief
 from gan_runner.runs.printable import printable
 from gan_runner.runs.tags import columns
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
-from gan_runner.sweeps.jobs import Job, key_of, value_of
+from gan_runner.sweeps.jobs import Job
 
 Row = dict[str, Any]
 

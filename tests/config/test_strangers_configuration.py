@@ -169,6 +169,14 @@ def test_a_prefix_ends_with_a_dot(zygote: Any, here: Path, original: Path, prefi
     assert not list(here.glob("MARK*"))
 
 
+def test_a_prefix_that_is_no_list_is_one_line(zygote: Any, here: Path) -> None:
+    for words in (TOY, (*TOY, "-m")):
+        code, out = zygote.run(here, "allow_targets=5", *words)
+        assert code == 2 and len(out.splitlines()) == 1, out
+        assert "should be a list, 'allow_targets=[my_package.]'" in out
+        assert not (here / "outputs").exists()
+
+
 LOGGING = {
     "version": 1, "root": {"level": "INFO", "handlers": ["f"]},
     "handlers": {"f": {"()": "tempfile.mkdtemp", "dir": ".", "prefix": "MARK"}},
