@@ -179,6 +179,8 @@ class CompiledStep:
         self, loss: LossFunction, game: Game, player: PlayerName, *inputs: Any
     ) -> tuple[Logs, Gradients]:
         """Return logs and gradients like `game.differentiate`."""
+        if not self.functions:
+            torch.compiler.reset()  # forgets earlier runs: torch limits recompilations a process
         if player not in self.functions:
             function = grad(partial(_of_weights, loss, game, player), has_aux=True)
             self.functions[player] = torch.compile(

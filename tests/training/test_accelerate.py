@@ -25,6 +25,7 @@ WORKLOADS = {
         "model.width=16",
         "trainer.accelerate=eager",
         "objective=r3gan",
+        "schedule=constant",  # plain SGD has no beta2
         f"+objective.critic_terms.decay={TERM % ('weight_decay', 0.01)}",
         f"+objective.critic_terms.dragan={TERM % ('dragan_penalty', 1)}",
     ),
