@@ -8,6 +8,12 @@ from typing import Any
 
 import yaml
 
+MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
+"""Keys that say where a run computes and where files lie, not what is computed."""
+
+MOVABLE_KEYS = (*MACHINE_KEYS, "dataset.path")
+"""Keys that may follow a run to another machine, if the data's contents stay the same."""
+
 _GROUPS = ("dataset", "metrics")
 _KEYS = ("path", "root", "cache", "weights")
 """Keys of this package's data sets and metrics that name a file or a folder."""
