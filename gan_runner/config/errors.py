@@ -114,14 +114,34 @@ def _bad_override(error: BaseException, arguments: list[str], folders: Sequence[
         return f"{first_line(error)}; add -m to run one job for each value"
     match = re.search(r"Could not override '([^']+)'", str(error))
     if not match:
-        message = first_line(error.__cause__ or error)
+        message = interpolation_problem(error.__cause__ or error)
         pairs = [argument.partition("=") for argument in arguments]
-        keys = [key for key, _, value in pairs if value and f"Value '{value}'" in message]
+        keys = [key for key, _, value in pairs if value and _is_cause(value, first_line(error))]
         return f"{keys[0]}: {message}" if keys else message
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
         return f"{key}: {first_line(error.__cause__)}"  # the key exists, but its value is invalid
     return f"{key}: no such key{_hint(key, arguments, folders)}"
+
+
+def _is_cause(value: str, message: str) -> bool:
+    """Return whether an error speaks of a value, or of what the value interpolates."""
+    names = re.findall(r"'([^']+)'", message)
+    return f"Value '{value}'" in message or any(
+        re.search(rf"\$\{{(oc\.env:)?\s*{re.escape(name)}\b", value) for name in names
+    )
+
+
+_UNSET = re.compile(r"Environment variable '([^']+)' not found")
+
+
+def interpolation_problem(error: BaseException) -> str:
+    """Return an error of OmegaConf's as one line; for a variable that is not set, with the fix."""
+    message = first_line(error)
+    if match := _UNSET.search(message):
+        name, default = match[1], f"${{oc.env:{match[1]},VALUE}}"
+        return f"the environment variable {name} is not set; set it, or write {default}"
+    return message
 
 
 def _hint(key: str, arguments: list[str], folders: Sequence[Path]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from gan_runner.config.compose import merged_cards
 from gan_runner.config.words import key_of, value_of
 from gan_runner.private_hydra import combinations, compose_job, parse_overrides
 from gan_runner.runs.read import SUMMARY
@@ -45,6 +46,7 @@ def fault_of(config: DictConfig, plan: Plan, folder: Path) -> str | None:
         _linked(folder)
         or _taken(folder)
         or _shared_folder(config, plan)
+        or merged_cards(plan.command)
         or _ill_directed(config)
         or _unmeasured(config, plan)
         or _missing_key(config, plan)
