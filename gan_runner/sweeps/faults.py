@@ -28,9 +28,14 @@ def twice(overrides: Sequence[str]) -> str | None:
         if before is word or "=" not in word:
             continue
         sweeps = any(one.is_sweep_override() for one in parse_overrides([before, word]))
-        if sweeps or value_of(word).startswith("{"):  # a second dictionary drops the first one
-            key, both = key_of(word), f"{value_of(before)},{value_of(word)}"
-            return f"{before} {word}: sets one key twice; list all values once, {key}={both}"
+        key, both = key_of(word), f"{value_of(before)},{value_of(word)}"
+        if value_of(word).startswith("{"):  # a second dictionary drops the first one
+            advice = f"give each entry its own key, +{key}.NAME={{...}}"
+        elif sweeps:
+            advice = f"list all values once, {key}={both}"
+        else:
+            continue
+        return f"{before} {word}: sets one key twice; {advice}"
     return None
 
 

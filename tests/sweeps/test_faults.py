@@ -22,7 +22,8 @@ REFUSED = {
         "seed=0,1 seed=2,3: sets one key twice; list all values once, seed=0,1,2,3",
     ),
     "a dictionary in two halves": (
-        (TERM % ("a", "r1"), TERM % ("b", "r2"), "objective=ns_gan", *TOY), "sets one key twice",
+        (TERM % ("a", "r1"), TERM % ("b", "r2"), "objective=ns_gan", *TOY),
+        "sets one key twice; give each entry its own key, +objective.critic_terms.NAME={...}",
     ),
     "a key of one option alone": (
         ("objective=infogan,ns_gan", "objective.prior.categorical=5", "model.filters=4", *BARE),
