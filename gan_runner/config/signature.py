@@ -126,8 +126,10 @@ def _check_value(
     try:
         return _validate(value, hint), []
     except ValidationError as error:
-        reasons = dict.fromkeys(_reason(e) for e in error.errors(include_url=False))
-        return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
+        reasons = [_reason(e) for e in error.errors(include_url=False)]
+        if isinstance(value, bool):
+            reasons = [reason.partition(", unable to parse")[0] for reason in reasons]
+        return value, [(f"{path}={_show(value)}", " or ".join(dict.fromkeys(reasons)))]
 
 
 def _item_hint(hint: Any) -> Any:
@@ -139,9 +141,12 @@ def _item_hint(hint: Any) -> Any:
     return Any
 
 
+_TYPES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
 def _validate(value: Any, hint: Any) -> Any:
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter = TypeAdapter(hint, config=_TYPES)
     except PydanticSchemaGenerationError:
         return value
     if isinstance(value, bool) and _numeric(adapter):  # pydantic would take true for 1
@@ -166,7 +171,9 @@ def _reason(error: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    return "null" if value is None else str(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
