@@ -221,16 +221,23 @@ def load(
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     state = load_chosen(run_dir, checkpoint)
-    weights = state["generator"] if raw else _average(state, config.get("averages") or {}, average)
+    averages = config.get("averages") or {}
     with fits_config(run_dir):
+        weights = state["generator"] if raw else average_weights(state, averages, average)
         players = _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
     which = "raw" if raw else average or "average"
     facts = {"checkpoint": checkpoint, "step": state["step"], "weights": which}
     return players._replace(facts=facts)
 
 
-def _average(state: StateDict, averages: Mapping[str, Any], name: str | None) -> StateDict:
-    """Return the weights of an average by name: the first, or another one of the checkpoint."""
+def average_weights(
+    state: StateDict, averages: Mapping[str, Any], name: str | None = None
+) -> StateDict:
+    """Return the weights of an average in a checkpoint by its name in `averages`; None: the first.
+
+    Raises:
+        ValueError: the run has no such average.
+    """
     names = list(averages) or ["ema"]
     if name is not None and name not in names:
         raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(names)}")

@@ -44,6 +44,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "seed": {"type": int, "help": "noise as in gan-sample (default: the fixed noise of the run)"},
     "raw": {"action": "store_true", "help": "use the generator without averaging"},
+    "average": {
+        "metavar": "NAME",
+        "help": "average of the generator, one of the run's `averages` (default: the first)",
+    },
     "out": {"type": Path, "metavar": "FILE.json", "help": "write numbers and provenance as JSON"},
     "plots": {"type": Path, "metavar": "FOLDER", "help": "draw all plots that apply into a folder"},
     "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N"},
@@ -113,8 +117,8 @@ def _request(options: argparse.Namespace) -> Request:
     return Request(
         checkpoint=options.checkpoint, count=options.count, reference=options.reference,
         network=options.network, weights=options.weights, measures=measures, seed=options.seed,
-        raw=options.raw, protocol=options.protocol, overrides=tuple(options.overrides),
-        allow=tuple(options.allow), device=options.device,
+        raw=options.raw, average=options.average, protocol=options.protocol,
+        overrides=tuple(options.overrides), allow=tuple(options.allow), device=options.device,
     )  # fmt: skip
 
 
