@@ -219,10 +219,9 @@ class Objective:
 
         `generator` is for terms of its own weights.
         """
+        # unused where the loss does not compare, but the random numbers of earlier runs include it
         if self.adaptive is None or self._compares or self.generator_terms:
-            real = self._perturb(
-                real
-            )  # of no use without, but part of earlier runs' random numbers
+            real = self._perturb(real)
         fake = self._perturb(fake)
         scores = self._generator_scores(critic, real, fake)
         terms, logs = _evaluate(
