@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
 from gan_runner.runs.printable import echo
@@ -53,6 +54,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     }  # fmt: skip
 
 
+@terminal("gan-evaluate")
 def main(arguments: list[str] | None = None) -> None:
     """Run `gan-evaluate`; exit with status 2 on an error of the user, 1 if some runs failed."""
     options = _parser().parse_args(arguments)

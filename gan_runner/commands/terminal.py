@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from gan_runner.runs.provenance import version_line
+
 _TRAINS = "gan-run"  # its result is a run directory; that of the other commands is their output
 
 
@@ -28,6 +30,7 @@ def terminal(program: str) -> Iterator[None]:
         err = _Output(before[1] or nowhere, f"{program}: standard error")
         sys.stdout, sys.stderr = out, err
         try:
+            _answer_version()
             yield
         finally:
             out.flush()
@@ -35,6 +38,13 @@ def terminal(program: str) -> Iterator[None]:
             sys.stdout, sys.stderr = before
     if out.is_full and program != _TRAINS:
         sys.exit(1)
+
+
+def _answer_version() -> None:
+    """Print the version and exit, where the command line is `--version`."""
+    if sys.argv[1:] == ["--version"]:
+        print(version_line())
+        sys.exit(0)
 
 
 def _open_standard_descriptors() -> None:

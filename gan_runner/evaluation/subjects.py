@@ -103,7 +103,7 @@ def subject_of(path: Path, request: Request, state: StateDict | None = None) -> 
 def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
     config, full = saved_config(run_dir), _composed(())
-    average = average_weights(state, config.get("averages") or {}, request.average)
+    average = average_weights(state, config, request.average)
     _check_own(config, request)
     metrics = {**full["metrics"], **config["metrics"]}
     if "images" in config["metrics"] and "measures" in full["metrics"]["images"]:
@@ -137,21 +137,27 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
         noise = model.noise(count, seed=request.seed)
     both = {"averaged": nets.generator_ema, "raw": nets.generator}
     weights = {name: hash_of_weights(net.state_dict()) for name, net in both.items()}
-    used = "raw" if request.raw else "averaged"
-    facts = {
-        "kind": "run", "path": str(run_dir), "checkpoint": request.checkpoint,
-        "step": state["step"], "generator": used, "generator_weights": weights[used],
-        "noise": "fixed noise of the run" if request.seed is None else f"seed {request.seed}",
-        "run_seed": config["seed"],
-    }  # fmt: skip
-    facts |= {"average": request.average} if request.average else {}
     points = [p for p in read_points(run_dir / POINTS) if p["step"] <= state["step"]]
+    facts = _facts_of_run(run_dir, request, weights, step=state["step"], seed=config["seed"])
     return Subject(
         facts, dataset, model.device,
         metrics=_checked(metrics, "metrics", request), plots=_checked(plots, "plots", request),
         count=count, nets=nets, noise=noise, batch_size=run.settings.batch_size,
         categories=categories(prior), code=code_dim(prior), history=points, weights=weights,
     )  # fmt: skip
+
+
+def _facts_of_run(
+    run_dir: Path, request: Request, weights: Mapping[str, str], *, step: int, seed: int
+) -> dict[str, Any]:
+    used = "raw" if request.raw else "averaged"
+    average = {"average": request.average} if request.average else {}
+    return {
+        "kind": "run", "path": str(run_dir), "checkpoint": request.checkpoint, "step": step,
+        "generator": used, **average, "generator_weights": weights[used],
+        "noise": "fixed noise of the run" if request.seed is None else f"seed {request.seed}",
+        "run_seed": seed,
+    }  # fmt: skip
 
 
 def _exported(file: Path, request: Request) -> Subject:

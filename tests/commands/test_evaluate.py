@@ -288,7 +288,8 @@ def test_averages_by_name(composed: Callable[..., DictConfig], tmp_path: Path, s
         assert said(export, run_dir, *arguments)[0] == 0
         card = (tmp_path / name / "README.md").read_text()
         assert f"average `{name}`, step 3, SHA-256 {weights[name]}" in card
-        assert ("| W1 \u2193" in card) == (name == "half_life")  # the run measures the first
+        assert ("### Log of the run" in card) == (name == "half_life")  # metrics are of the first
+        assert f"averaged generator {name}, seed 0" in card and "| W1 \u2193 |" in card
         for source, extra in ((tmp_path / name, ()), (run_dir, ("--average", name))):
             out = tmp_path / f"{name}{len(extra)}.npz"
             assert said(sample, source, "--out", out, "--count", 5, *extra)[0] == 0
