@@ -38,8 +38,10 @@ from gan_runner.runs.read import CHOICES
 from gan_runner.runs.rows import COMMAND, command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
+from gan_runner.training.run_spec import RunSpec
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")
+_NAMED = 10  # most classes that the header names
 _PLACES = ("device", "dataset.path", "dataset.root", "dataset.cache", "dataset.download")
 
 
@@ -183,8 +185,17 @@ def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
     run = engine.runs[0]
     seeds = [one.facts["seed"] for one in engine.runs]
     echo(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
-    echo(f"  data        {run.facts['data']}\n{run.summary}", end="")
+    echo(f"  data        {run.facts['data']}{_rows(run)}\n{run.summary}", end="")
     echo(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
+
+
+def _rows(run: RunSpec) -> str:
+    """Return the number of training rows and the classes, as the header shows them."""
+    rows = f"; {run.data['rows']:,} training rows" if run.data else ""
+    names = run.spec.class_names
+    few = f": {', '.join(names)}" if any(name != str(k) for k, name in enumerate(names)) else ""
+    classes = f", {run.spec.n_classes} classes" if run.spec.n_classes else ""
+    return f"{rows}{classes}{few if len(names) <= _NAMED else ''}"
 
 
 def _fit(
