@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -132,6 +133,38 @@ def test_the_cause_is_said_once_except_for_a_closed_pipe(
         output.flush()
     assert output.is_full is is_full
     assert capsys.readouterr().err.count("gan-x: standard output: reason") == is_full
+
+
+# Encodings
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("ascii", r"0.5 +- 0.1 3x3 caf\xe9 \u0444 \udce9"),
+        ("latin-1", "0.5 ± 0.1 3\xd73 café \\u0444 \\udce9"),
+    ],
+)
+def test_what_an_encoding_lacks_is_spelled_out(tmp_path: Path, encoding: str, written: str) -> None:
+    with (tmp_path / "file").open("w", encoding=encoding) as stream:
+        _Output(stream, "gan-x: standard output").write("0.5 ± 0.1 3\xd73 café ф \udce9")
+    assert (tmp_path / "file").read_text(encoding=encoding) == written
+
+
+def test_a_sweep_prints_its_table_in_ascii(zygote: Any, tmp_path: Path) -> None:
+    env = {"PYTHONIOENCODING": "ascii:strict", "LC_ALL": "C"}
+    command = [
+        sys.executable,
+        "-m",
+        "gan_runner.train",
+        "-m",
+        "seed=0,1",
+        *RUN,
+        "hydra.sweep.dir=s",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **env}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"mean +- standard error" in done.stdout + done.stderr
 
 
 # Names that a shell would read

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gan_runner.commands.chain import load_mixture
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.sample_options import ROWS, parser
 from gan_runner.commands.terminal import terminal
@@ -78,6 +79,7 @@ def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
         if options.code is not None or options.langevin or options.label != label:
             advice = "omit --code, --langevin and, with --grid, --label"
             raise ValueError(f"--interpolate, --grid: {advice}")
+        chosen["checkpoint"] = "last" if options.checkpoint == "auto" else options.checkpoint
         return draw_rows(options.run_dir, count or ROWS, grid=options.grid, label=label, **chosen)
     chain = _chain(options) if options.langevin else None
     chosen |= {"label": options.label, "code": options.code, "chain": chain}
@@ -112,7 +114,7 @@ def draw(
     code: int | None = None,
     chain: Chain | None = None,
     allow: Sequence[str] = (),
-    checkpoint: str = "last",
+    checkpoint: str = "auto",
 ) -> np.ndarray:
     """Draw samples from the generator of a run's checkpoint, or from an exported one.
 
@@ -130,7 +132,7 @@ def draw(
         code: value of InfoGAN's categorical code in all samples; None: random.
         chain: Langevin sampling of the noise, see `_follow`; None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
-        checkpoint: "last", "best" or a step.
+        checkpoint: "last", "best", a step, or "auto": see `chain.load_mixture`.
 
     Returns:
         (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
@@ -139,7 +141,7 @@ def draw(
         ValueError: as of `restore.load`, or `chain` or `code` does not fit the run.
     """
     chosen: dict[str, Any] = {"raw": raw, "average": average, "checkpoint": checkpoint}
-    players = load(run_dir, device=device, allow=allow, **chosen)
+    players = load_mixture(run_dir, device=device, allow=allow, **chosen)
     if chain is not None:
         _check_chain(players)
     latents = _with_code(players.latents(seed, label), players.objective, code)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -35,8 +37,72 @@ class DiffAugment(nn.Module):
         """Return the batch with augmented images (N, C, H, W)."""
         x = batch.x
         for function in self.functions:
-            x = function(x)
+            x = self._changed(function, x)
         return batch._replace(x=x)
+
+    def _changed(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return function(x)
+
+
+class AdaptiveAugment(DiffAugment):
+    """`DiffAugment` with probability p for each image and policy, p as strong as overfitting.
+
+    Karras et al. 2020 (arXiv 2006.06676), section 3.1: r_t = E sign f(x) over real images is 0 for
+    a critic that cannot tell and 1 for one that knows its data. Every `interval` steps p rises by
+    interval batch_size / images where r_t > target, and falls by as much where r_t < target. The
+    policies are those of `DiffAugment`, not their pipeline of 18 transformations.
+
+    Args:
+        batch_size: of real images in a step.
+        target: of r_t; theirs is 0.6.
+        images: real images in which p can rise from 0 to 1; theirs are 500,000.
+        interval: steps between two adjustments, whose r_t is their mean; theirs is 4.
+        start: p at step 0.
+        color: as in `DiffAugment`, like `translation` and `cutout`.
+        translation: see there.
+        cutout: see there.
+
+    Attributes:
+        p: probability in [0, 1], 0-d; filled in place, so a captured graph reads the new one.
+        signs: sum of the signs since the last adjustment.
+    """
+
+    p: Tensor
+    signs: Tensor
+
+    def __init__(
+        self,
+        *,
+        batch_size: Annotated[int, Gt(0)],
+        target: Annotated[float, Gt(-1), Le(1)] = 0.6,
+        images: Annotated[int, Gt(0)] = 500_000,
+        interval: Annotated[int, Gt(0)] = 4,
+        start: Annotated[float, Ge(0), Le(1)] = 0.0,
+        color: bool = True,
+        translation: bool = True,
+        cutout: bool = True,
+    ) -> None:
+        super().__init__(color=color, translation=translation, cutout=cutout)
+        self.target, self.interval = target, interval
+        self.change = interval * batch_size / images
+        self.register_buffer("p", torch.tensor(float(start)))
+        self.register_buffer("signs", torch.zeros(()))
+
+    def _changed(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < self.p
+        return torch.where(chosen, function(x), x)
+
+    @torch.no_grad()
+    def adapt(self, step: int, real_sign: Tensor) -> None:
+        """Take in E sign f(x) of a step (0-d), counted from 0; adjust p if it is due.
+
+        Nothing waits for the device.
+        """
+        self.signs.add_(real_sign)
+        if (step + 1) % self.interval == 0:
+            excess = self.signs / self.interval - self.target
+            self.p.add_(self.change * excess.sign()).clamp_(0, 1)
+            self.signs.zero_()
 
 
 def change_color(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:

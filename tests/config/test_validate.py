@@ -46,6 +46,24 @@ def test_one_clear_line(config, override: str) -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_list_in_quotes_is_taken_for_a_sweep(config) -> None:
+    with pytest.raises(
+        ValueError, match=r"seed=0,1: .*; for a sweep, omit the quotes: -m seed=0,1"
+    ):
+        validate(config('seed="0,1"'))
+
+
+def test_a_value_of_the_environment_names_its_variable(
+    config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_RUNNER_X", "x")
+    for key in ("seed", "optimizer.lr"):
+        with pytest.raises(
+            ValueError, match=r"=x: .*\(from the environment variable GAN_RUNNER_X\)"
+        ):
+            validate(config(f"{key}=${{oc.env:GAN_RUNNER_X}}"))
+
+
 def test_all_problems_in_one_message(config) -> None:
     with pytest.raises(ValueError) as error:
         validate(config("trainer.steps=-1", "model.filters=x", "seed=-3"))

@@ -22,7 +22,8 @@ REFUSED = {
         "seed=0,1 seed=2,3: sets one key twice; list all values once, seed=0,1,2,3",
     ),
     "a dictionary in two halves": (
-        (TERM % ("a", "r1"), TERM % ("b", "r2"), "objective=ns_gan", *TOY), "sets one key twice",
+        (TERM % ("a", "r1"), TERM % ("b", "r2"), "objective=ns_gan", *TOY),
+        "sets one key twice; give each entry its own key, +objective.critic_terms.NAME={...}",
     ),
     "a key of one option alone": (
         ("objective=infogan,ns_gan", "objective.prior.categorical=5", "model.filters=4", *BARE),
@@ -31,6 +32,23 @@ REFUSED = {
     "a key of no option": (
         ("model=mlp,mlp_generator", "model.wdith=8", *BARE),
         "model.wdith=8: the job with model=mlp has no such key",
+    ),
+    "a list of cards": (
+        ("objective=[gan,wgan]", *TOY),
+        "objective=[gan,wgan]: a run has one objective; choose one option, or sweep over them with"
+        " -m objective=gan,wgan",
+    ),
+    "a variable that is not set": (
+        ("seed=0,1", "optimizer.lr=${oc.env:NO_SUCH}", *TOY),
+        "optimizer.lr: the environment variable NO_SUCH is not set; set it, or write"
+        " ${oc.env:NO_SUCH,VALUE}",
+    ),
+    "a folder of a variable that is not set": (
+        ("seed=0,1", "hydra.sweep.dir=${oc.env:NO_SUCH}", *TOY),
+        "hydra.sweep.dir: the environment variable NO_SUCH is not set",
+    ),
+    "a key that does not exist": (
+        ("seed=0,1", "model.width=${sed}", *TOY), "model.width: Interpolation key 'sed' not found",
     ),
     "one folder for all jobs": (
         ("seed=0,1", "hydra.sweep.subdir=same", *TOY), "hydra.sweep.subdir=same: all jobs would share",

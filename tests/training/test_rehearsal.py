@@ -66,6 +66,11 @@ def test_every_objective(engine: Callable[..., Engine], objective: str) -> None:
     assert {value.device for value in logs.values()} == {META}
 
 
+def test_adaptive_augmentation_waits_for_nothing(engine: Callable[..., Engine]) -> None:
+    logs = iterate_on_meta(engine, "ns_gan", "dcgan", "+augmentation=adaptive")
+    assert logs["augmentation/p"].device == META
+
+
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model(engine: Callable[..., Engine], model: str) -> None:
     logs = iterate_on_meta(engine, "wgan_gp", model)
