@@ -124,12 +124,13 @@ def difference(runs: Sequence[Run], tag: str) -> str:
     """Describe the first key in which a tag's provenance differs; empty if all runs agree."""
     having = [run for run in runs if tag in run.values.final]
     provenances = [run.provenance_of(tag) for run in having]
-    keys = dict.fromkeys(key for provenance in provenances for key in provenance)
-    for key in sorted(keys, key=lambda key: key != _DATA):  # other data explains other rows
+    data = [provenance.get(_DATA) for provenance in provenances]
+    for run, content in zip(having, data, strict=True):  # other data explains other rows
+        if None not in (content, data[0]) and content != data[0]:
+            return f"the held-out data of {having[0].name} and {run.name} differs"
+    for key in dict.fromkeys(key for provenance in provenances for key in provenance):
         for run, provenance in zip(having, provenances, strict=True):
             both = (provenances[0].get(key), provenance.get(key))
-            if both[0] != both[1] and key == _DATA:
-                return f"the held-out data of {having[0].name} and {run.name} differs"
             if both[0] != both[1]:
                 first, second = (_text(key, value) for value in both)
                 return f"{key} is {first} in {having[0].name}, {second} in {run.name}"
