@@ -18,7 +18,7 @@ from gan_runner.config.targets import locate
 from gan_runner.config.words import suggestion
 
 _DIRECTIVES = ("_target_", "_partial_")
-_ANY_TYPE = ConfigDict(arbitrary_types_allowed=True)
+_ANY_TYPE = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 ConfigTree = dict[str, Any]
 Problem = tuple[str, str]
@@ -128,8 +128,10 @@ def _check_value(
     try:
         return _validate(value, hint), []
     except ValidationError as error:
-        reasons = dict.fromkeys(_reason(e) for e in error.errors(include_url=False))
-        return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
+        reasons = [_reason(e) for e in error.errors(include_url=False)]
+        if isinstance(value, bool):
+            reasons = [reason.partition(", unable to parse")[0] for reason in reasons]
+        return value, [(f"{path}={_show(value)}", " or ".join(dict.fromkeys(reasons)))]
 
 
 def _item_hint(hint: Any) -> Any:
@@ -180,7 +182,9 @@ def _reason(error: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    return "null" if value is None else str(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 _PACKAGES = ("gan_runner", "torchvision", "numpy", "hydra-core", "scikit-learn")
 
 
@@ -24,6 +22,8 @@ def versions() -> dict[str, Any]:
 
 @cache
 def _versions() -> dict[str, Any]:
+    import torch  # takes seconds, and `--version` does not need it
+
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,  # includes the CUDA version of the build
@@ -33,6 +33,12 @@ def _versions() -> dict[str, Any]:
         if (status := _git("status", "--porcelain")) is not None
         else None,
     }
+
+
+def version_line() -> str:
+    """Return the version of this package, and the commit where it runs from a checkout."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    return f"gan_runner {_version('gan_runner')}" + (f" (commit {commit})" if commit else "")
 
 
 def _version(package: str) -> str | None:
