@@ -314,7 +314,6 @@ def test_a_checkpoint_is_read_once(run_dir: Path, monkeypatch: pytest.MonkeyPatc
         return load_checkpoint(path)
 
     monkeypatch.setattr("gan_runner.runs.checkpoint.load_checkpoint", counted)
-    monkeypatch.setattr("gan_runner.runs.chosen_checkpoint.load_checkpoint", counted)
     for which in ("last", "best"):
         evaluate(run_dir, Request(checkpoint=which, measures=("sliced",), seed=8))
     assert [path.name for path in seen] == ["step_00000012.pt", "best.pt"]
