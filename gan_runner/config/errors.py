@@ -159,12 +159,15 @@ def _hint(key: str, arguments: list[str], folders: Sequence[Path]) -> str:
     """Suggest a key: nearest sibling, same leaf name elsewhere, else all valid keys."""
     top = _groups_and_keys(folders)
     if _options(folders, key):  # a group that the defaults list leaves out
-        return f" to override; add an option with +{key}=OPTION"
+        typed = [a.partition("=")[2] for a in arguments if a.startswith(f"{key}=")]
+        return f" to override; add an option with a plus: +{key}={(typed or ['OPTION'])[0]}"
     if "." not in key and (near := _near(key, top)):  # without composing a configuration
         return near
     keys = _known_keys(arguments, folders)
     if key in keys:
         return " in the configuration that it is set in"
+    if same := [k for k in keys if k.replace(".", "_") == key.replace(".", "_")]:
+        return f"; did you mean {same[0]}?"
     parent, _, leaf = key.rpartition(".")
     if parent and (near := _near(leaf, _below(parent, keys), parent)):
         return near

@@ -99,8 +99,8 @@ TAGS: tuple[Tag, ...] = (
         panel="qualities", column=True),
     Tag("images/frechet", "distance", "lower", "Frechet distance of another network's features", 0,
         panel="qualities", column=True),
-    Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
-        " the data", 0, panel="qualities"),
+    Tag("images/classifier_score", "score", "higher", "inception score by the classes of the"
+        " network", 0, panel="qualities"),
     Tag("images/classifier_score_std", "spread", "neither", "standard deviation of the classifier"
         " score over splits", 0),
     Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of Inception's features", 0,
