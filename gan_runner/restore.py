@@ -235,18 +235,14 @@ def average_weights(
     """Return the weights of an average of a run by its name in `averages`; None: the first.
 
     Raises:
-        ValueError: the run, or its checkpoint, has no such average.
+        ValueError: the run or its checkpoint has no such average.
     """
-    names = list(config.get("averages") or ["ema"])
-    if name is not None and name not in names:
-        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(names)}")
-    if name in (None, names[0]):
-        weights: StateDict = state["average"]
-    elif name not in state.get("averages", {}):
-        raise ValueError(f"--average {name}: the checkpoint of step {state['step']} has none")
-    else:
-        weights = state["averages"][name]
-    return weights
+    first = next(iter(config.get("averages") or {}), "ema")
+    weights: StateDict = {first: state["average"], **state.get("averages", {})}
+    if name is not None and name not in weights:
+        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(weights)}")
+    chosen: StateDict = weights[name or first]
+    return chosen
 
 
 def _load(
