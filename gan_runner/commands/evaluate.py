@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
 from gan_runner.runs.printable import echo
@@ -43,12 +44,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "seed": {"type": int, "help": "noise as in gan-sample (default: the fixed noise of the run)"},
     "raw": {"action": "store_true", "help": "use the generator without averaging"},
+    "average": {
+        "metavar": "NAME",
+        "help": "average of the generator, one of the run's `averages` (default: the first)",
+    },
     "out": {"type": Path, "metavar": "FILE.json", "help": "write numbers and provenance as JSON"},
     "plots": {"type": Path, "metavar": "FOLDER", "help": "draw all plots that apply into a folder"},
     "device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N"},
     }  # fmt: skip
 
 
+@terminal("gan-evaluate")
 def main(arguments: list[str] | None = None) -> None:
     """Run `gan-evaluate`; exit with status 2 on an error of the user, 1 if some runs failed."""
     options = _parser().parse_args(arguments)
@@ -111,8 +117,8 @@ def _request(options: argparse.Namespace) -> Request:
     return Request(
         checkpoint=options.checkpoint, count=options.count, reference=options.reference,
         network=options.network, weights=options.weights, measures=measures, seed=options.seed,
-        raw=options.raw, protocol=options.protocol, overrides=tuple(options.overrides),
-        allow=tuple(options.allow), device=options.device,
+        raw=options.raw, average=options.average, protocol=options.protocol,
+        overrides=tuple(options.overrides), allow=tuple(options.allow), device=options.device,
     )  # fmt: skip
 
 

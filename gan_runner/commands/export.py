@@ -8,9 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.commands.terminal import terminal
+from gan_runner.commands.verdict import sentences
 from gan_runner.config.user_code import keep_traceback
 from gan_runner.evaluation.model_card import write_folder
 from gan_runner.restore import load
@@ -32,13 +34,20 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("--raw", action="store_true", help="use the generator without averaging")
     parser.add_argument(
+        "--average", metavar="NAME", default=None,
+        help="average of the generator, one of the run's `averages` (default: the first)",
+    )  # fmt: skip
+    parser.add_argument(
         "--checkpoint", default="last", metavar="WHICH", help="last, best or a step (default: last)"
     )
     add_allow(parser)
     options = parser.parse_args(arguments)
     plain_warnings("gan-export")
-    chosen = {"raw": options.raw, "allow": options.allow, "checkpoint": options.checkpoint}
+    names = ("raw", "average", "checkpoint", "allow")
+    chosen = {name: getattr(options, name) for name in names}
     try:
+        if options.raw and options.average is not None:
+            raise ValueError(f"--average {options.average}: contradicts --raw; omit one of them")
         if options.out.suffix and not options.out.is_dir():
             export(options.run_dir, options.out, **chosen)
         else:
@@ -55,6 +64,7 @@ def export(
     out: Path,
     *,
     raw: bool = False,
+    average: str | None = None,
     allow: Sequence[str] = (),
     checkpoint: str = "last",
 ) -> None:
@@ -67,7 +77,8 @@ def export(
     """
     if (out.exists() and not out.is_file()) or out.suffix != ".safetensors":
         raise ValueError(f"--out {out}: should be a folder, or a file that ends in .safetensors")
-    players = load(run_dir, raw=raw, device="cpu", allow=allow, checkpoint=checkpoint)
+    chosen: dict[str, Any] = {"raw": raw, "average": average, "checkpoint": checkpoint}
+    players = load(run_dir, device="cpu", allow=allow, **chosen)
     config = saved_config(run_dir)
     metadata = {
         "generator": json.dumps(config["model"]["generator"]),
@@ -88,6 +99,7 @@ def export_folder(
     folder: Path,
     *,
     raw: bool = False,
+    average: str | None = None,
     allow: Sequence[str] = (),
     checkpoint: str = "last",
 ) -> None:
@@ -99,8 +111,9 @@ def export_folder(
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
         raise ValueError(f"--out {folder}: contains other files; choose a new folder")
-    export(run_dir, folder / WEIGHTS, raw=raw, allow=allow, checkpoint=checkpoint)
-    write_folder(run_dir, folder, allow=allow)
+    chosen: dict[str, Any] = {"raw": raw, "average": average, "checkpoint": checkpoint}
+    export(run_dir, folder / WEIGHTS, allow=allow, **chosen)
+    write_folder(run_dir, folder, judge=sentences, allow=allow)
 
 
 if __name__ == "__main__":

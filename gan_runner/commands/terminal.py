@@ -9,6 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from gan_runner.runs.provenance import version_line
+
+_PLAIN = {
+    "±": "+-",
+    "\xd7": "x",
+    "→": "->",
+    "·": ".",
+    "\u2013": "-",
+    "—": "-",
+    "…": "...",
+    "≤": "<=",
+}
+"""Spellings for encodings such as ASCII, which bare containers and cron use."""
+
 _TRAINS = "gan-run"  # its result is a run directory; that of the other commands is their output
 
 
@@ -28,6 +42,7 @@ def terminal(program: str) -> Iterator[None]:
         err = _Output(before[1] or nowhere, f"{program}: standard error")
         sys.stdout, sys.stderr = out, err
         try:
+            _answer_version()
             yield
         finally:
             out.flush()
@@ -35,6 +50,13 @@ def terminal(program: str) -> Iterator[None]:
             sys.stdout, sys.stderr = before
     if out.is_full and program != _TRAINS:
         sys.exit(1)
+
+
+def _answer_version() -> None:
+    """Print the version and exit, where the command line is `--version`."""
+    if sys.argv[1:] == ["--version"]:
+        print(version_line())
+        sys.exit(0)
 
 
 def _open_standard_descriptors() -> None:
@@ -47,6 +69,12 @@ def _open_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Return text with a plain spelling, or an escape, of each character not in the encoding."""
+    plain = (_PLAIN.get(c, c) if c.encode(encoding, "ignore") == b"" else c for c in text)
+    return "".join(plain).encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Output:
@@ -67,6 +95,8 @@ class _Output:
         """Write text, or discard it."""
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError as error:
+            return self.write(_encodable(text, error.encoding))
         except OSError as error:
             self._give_up(error)
             return len(text)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from gan_runner.core import StateDict
 from gan_runner.evaluation.measure import timed
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
@@ -40,10 +41,11 @@ def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict
         ValueError: see `subject_of` and `measure.measure`.
     """
     request = request.checked()
-    kept = kept_path(path, request) if (path / CONFIG).is_file() and _is_run(path) else None
+    state = load_chosen(path, request.checkpoint) if _is_run(path) else None
+    kept = None if state is None else kept_path(path, request, state)
     if kept is not None and plots is None and (result := try_json(kept)):
         return result
-    subject = subject_of(path, request)
+    subject = subject_of(path, request, state)
     values, seconds = timed(subject, request, plots=plots)
     protocol = PROTOCOLS.get(request.protocol or "")
     result = {
@@ -67,11 +69,10 @@ def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict
     return result
 
 
-def kept_path(run_dir: Path, request: Request) -> Path:
+def kept_path(run_dir: Path, request: Request, state: StateDict) -> Path:
     """Return the file of a run's result, named by all that decides it."""
-    state = fingerprint(load_chosen(run_dir, request.checkpoint))
     config = (run_dir / CONFIG).read_text(encoding="utf-8")
-    text = json.dumps([state, config, request.key], default=str)
+    text = json.dumps([fingerprint(state), config, request.key], default=str)
     return run_dir / FOLDER / f"{sha256(text.encode()).hexdigest()[:16]}.json"
 
 
@@ -88,4 +89,4 @@ def write_results(path: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "checkpoints").is_dir()
+    return (path / CONFIG).is_file() and (path / "checkpoints").is_dir()

@@ -2,92 +2,118 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
+from gan_runner.evaluation.card_text import card_text, command_of, groups_of
 from gan_runner.evaluation.evaluate import kept_results
-from gan_runner.evaluation.tables import caption, name_of
+from gan_runner.evaluation.tables import is_floor
 from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import TrainedModel, load
-from gan_runner.runs.exported import WEIGHTS
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.log import write_json
 from gan_runner.runs.provenance import versions
-from gan_runner.runs.read import CONFIG, POINTS, read_cards, read_points, read_summary, saved_config
-from gan_runner.runs.tags import RAW, is_detail, record_of
+from gan_runner.runs.read import (
+    CHOICES,
+    CONFIG,
+    POINTS,
+    read_cards,
+    read_data,
+    read_points,
+    read_summary,
+    saved_config,
+)
+from gan_runner.runs.rows import typed_overrides
+from gan_runner.runs.tags import RAW, record_of
 
 CARD, PROVENANCE, SAMPLES = "README.md", "provenance.json", "samples.png"
 _DRAWN = 100  # samples of the picture
 
-Row = tuple[str, float, float | None, str]
-"""Name, value, value of real data, and how it was measured."""
+Judge = Callable[..., list[str]]
+"""Sentences about final values, provenance and settings; see `commands.verdict.sentences`."""
 
 
-def write_folder(run_dir: Path, folder: Path, *, allow: Sequence[str] = ()) -> None:
+def write_folder(
+    run_dir: Path, folder: Path, *, judge: Judge = lambda *_, **__: [], allow: Sequence[str] = ()
+) -> None:
     """Complete the folder of an exported generator, whose weights are there already.
 
     Raises:
         OSError: a file cannot be written.
     """
     model = load(folder, device="cpu", allow=allow)
-    cards = read_cards(run_dir)
     weights = hash_of_weights(model.generator.state_dict())
     facts = {**model.facts, "hash": weights, "run": run_dir.resolve().name, "versions": versions()}
     evaluations = [r for r in kept_results(run_dir) if r.get("generator_weights") == weights]
+    logged = _logged(run_dir, model)
     atomic_write(folder / CONFIG, (run_dir / CONFIG).read_bytes())
-    numbers = _logged(run_dir, model, cards)
-    logged = {tag: {"value": v, **cards.get(tag, {})} for tag, v in numbers.items()}
     content = {"generator": facts, "logged": logged, "evaluations": evaluations}
     write_json(folder / PROVENANCE, content)
-    has_picture = _draw(model, folder / SAMPLES)
-    rows = [*_rows_of_log(logged), *(row for r in evaluations for row in _rows_of(r))]
-    text = _text(run_dir, model, rows, facts=facts, has_picture=has_picture)
+    config = saved_config(run_dir)
+    values = {tag.removesuffix(RAW): entry["value"] for tag, entry in logged.items()}
+    choices = groups_of(config.get(CHOICES) or {})
+    text = card_text(
+        name=f"Generator of {_data(run_dir).partition(',')[0]}" + (choices and f": {choices}"),
+        facts=_facts(run_dir, model, config, hashed=weights),
+        remarks=judge(values, logged, settings={**config["trainer"], "ema_decay": 0.0}),
+        logged=logged,
+        evaluations=evaluations,
+        is_image=model.spec.is_image,
+        picture=SAMPLES if _draw(model, folder / SAMPLES) else None,
+    )
     atomic_write(folder / CARD, text.encode())
 
 
-def _logged(
-    run_dir: Path, model: TrainedModel, cards: Mapping[str, Mapping[str, Any]]
-) -> dict[str, float]:
-    """Return what the run logged of this generator at the step of the checkpoint."""
+def _logged(run_dir: Path, model: TrainedModel) -> dict[str, dict[str, Any]]:
+    """Return what the run logged of this generator at the step of the checkpoint, and floors."""
+    which, averages = model.facts["weights"], saved_config(run_dir).get("averages") or {}
+    first = ("average", next(iter(averages), "average"))  # metrics are of the first average
+    of = "raw" if which == "raw" else "averaged" if which in first else ""
     points = [p for p in read_points(run_dir / POINTS) if p["step"] == model.facts["step"]]
-    point = points[-1] if points else {}
-    of = "raw" if model.facts["weights"] == "raw" else "averaged"
+    cards = read_cards(run_dir)
     return {
-        tag: value
-        for tag, value in point.items()
-        if cards.get(tag, {}).get("generator") == of and value is not None
-        if not record_of(tag).is_training
+        tag: {"value": value, **cards.get(tag, {})}
+        for tag, value in (points[-1] if points else {}).items()
+        if value is not None and not record_of(tag).is_training
+        if cards.get(tag, {}).get("generator") == of or (of and is_floor(tag))
     }
 
 
-def _rows_of_log(logged: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    tags = sorted(logged, key=lambda tag: record_of(tag).order)
-    kept = [tag for tag in tags if not is_detail(tag.removesuffix(RAW))]
-    return [_row(tag, logged[tag], "log of the run") for tag in kept]
-
-
-def _rows_of(result: Mapping[str, Any]) -> list[Row]:
-    how, of = caption(result), result["generator"]
+def _facts(
+    run_dir: Path, model: TrainedModel, config: Mapping[str, Any], *, hashed: str
+) -> list[tuple[str, str]]:
+    """Return name and text of the facts about a generator, most important first."""
+    rows, own = read_data(run_dir).get("rows"), versions()
+    count = sum(p.numel() for p in model.generator.parameters())
+    commit = str(own["git_commit"] or "unknown")[:12]
+    typed = typed_overrides(run_dir)
+    command = f"`{command_of(typed)}`, " if typed or config.get(CHOICES) else ""
     return [
-        _row(tag, value, how)
-        for tag, value in result["values"].items()
-        if value.get("generator") == of and not is_detail(tag.removesuffix(RAW))
-        if not record_of(tag).is_training
+        ("data", _data(run_dir) + (f", {rows:,} training rows" if rows else "")),
+        ("network", f"`{config['model']['generator']['_target_']}`, {count:,} parameters"),
+        ("weights", f"{_weights(run_dir, model)}, SHA-256 {hashed}"),
+        ("training", f"{command}seed {config['seed']}"),
+        ("software", f"gan_runner {own['gan_runner']} ({commit}), torch {torch.__version__}"),
     ]
 
 
-def _row(tag: str, value: Mapping[str, Any], how: str) -> Row:
-    rows, network = value.get("rows"), value.get("network")
-    about = [f"{rows:,} {value['reference']} rows" if rows else "", f"features of {network}"]
-    details = ", ".join(text for text in about if text and "None" not in text)
-    real = value.get("real") if tag.startswith("images/") else None
-    return name_of(tag, value), value["value"], real, f"{how} ({details or tag})"
+def _weights(run_dir: Path, model: TrainedModel) -> str:
+    """Return which weights of which step these are, in words."""
+    which, checkpoint, step = (model.facts[key] for key in ("weights", "checkpoint", "step"))
+    names = {"raw": "raw, not averaged", "average": "running average"}
+    by = (read_summary(run_dir).get("settings") or {}).get("checkpoint_metric")
+    chosen = f", the best by {by}" if checkpoint == "best" and by else ""
+    at = "an unknown step" if step is None else f"step {step:,}"
+    return f"{names.get(which, f'average `{which}`')}, {at}{chosen}"
+
+
+def _data(run_dir: Path) -> str:
+    return str(read_summary(run_dir).get("data", "unknown data"))
 
 
 def _draw(model: TrainedModel, path: Path) -> bool:
@@ -98,39 +124,3 @@ def _draw(model: TrainedModel, path: Path) -> bool:
     elif model.spec.shape == (2,):
         Image.fromarray(scatter(None, x.detach().numpy(), title="samples")).save(path)
     return model.spec.is_image or model.spec.shape == (2,)
-
-
-def _text(
-    run_dir: Path,
-    model: TrainedModel,
-    rows: Sequence[Row],
-    *,
-    facts: Mapping[str, Any],
-    has_picture: bool,
-) -> str:
-    """Return the model card, with the header that model hubs read."""
-    config, summary = saved_config(run_dir), read_summary(run_dir)
-    data = summary.get("data", "unknown data")
-    step = "unknown" if facts["step"] is None else f"{facts['step']:,}"
-    table = ["| metric | value | real data | measured by |", "|---|---|---|---|"]
-    table += [f"| {n} | {v:.4g} | {'' if r is None else f'{r:.4g}'} | {h} |" for n, v, r, h in rows]
-    parameters = sum(p.numel() for p in model.generator.parameters())
-    losses = json.dumps(config["objective"].get("critic_loss", {}).get("_target_", "its own"))
-    lines = [
-        "---", "library_name: gan_runner", "tags: [gan, image-generation]", "---", "",
-        f"# A generator of {data.partition(',')[0]}", "",
-        *(["![Samples, of seed 0](samples.png)", ""] if has_picture else []),
-        f"- data: {data}",
-        f"- network: `{config['model']['generator']['_target_']}`, {parameters:,} parameters,"
-        f" {facts['weights']} weights {facts['hash']}",
-        f"- training: checkpoint {facts['checkpoint']}, step {step}, seed {config['seed']},"
-        f" critic's loss {losses}; all settings in [config.yaml](config.yaml)",
-        f"- software: gan_runner {facts['versions'].get('gan_runner')}, torch"
-        f" {torch.__version__}, commit {facts['versions'].get('git_commit')}",
-        "", "## Numbers", "",
-        *(table if rows else ["The run logged no metrics at this step; see `gan-evaluate`."]), "",
-        "Settings behind each number: [provenance.json](provenance.json).", "",
-        "## Use", "", "```", f"gan-sample {WEIGHTS} --count 100 --out samples.npz",
-        f"gan-evaluate {WEIGHTS} --count 10000", "```", "",
-    ]  # fmt: skip
-    return "\n".join(lines)

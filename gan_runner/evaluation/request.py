@@ -25,6 +25,7 @@ class Request:
         measures: names of metrics; None: all that apply.
         seed: of the noise, as in gan-sample; None: the fixed noise of the run.
         raw: take the generator without averaging.
+        average: name in the run's `averages` of the average to take; None: the first.
         protocol: name of a published protocol, which fixes count, reference, network and measures.
         overrides: of the data set, as on gan-run's command line.
         allow: prefixes of targets besides our own.
@@ -39,6 +40,7 @@ class Request:
     measures: tuple[str, ...] | None = None
     seed: int | None = None
     raw: bool = False
+    average: str | None = None
     protocol: str | None = None
     overrides: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -69,6 +71,8 @@ class Request:
             raise ValueError(f"--count {self.count}: should be 2 or more")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed {self.seed}: should be 0 to 2^63 - 1")
+        if self.raw and self.average is not None:
+            raise ValueError(f"--average {self.average}: contradicts --raw; omit one of them")
         if self.protocol is None:
             if self.weights is not None and self.network != "inception":
                 raise ValueError("--weights: are Inception's; add --network inception")

@@ -22,13 +22,14 @@ from gan_runner.config.errors import explain
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.validate import validate
-from gan_runner.core import Dataset, Latent, Nets, to_unit
+from gan_runner.core import Dataset, Latent, Nets, StateDict, to_unit
 from gan_runner.evaluation.memory import check_memory
 from gan_runner.evaluation.own_data import dataset_at
 from gan_runner.evaluation.request import HELD_OUT, TRAIN, Request
 from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.objectives.priors import categories, code_dim
-from gan_runner.restore import TrainedModel, load
+from gan_runner.restore import TrainedModel, average_weights, load
+from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.exported import exported_file
 from gan_runner.runs.plain import plain
@@ -83,8 +84,8 @@ class Subject:
     weights: Mapping[str, str] = field(default_factory=dict)
 
 
-def subject_of(path: Path, request: Request) -> Subject:
-    """Return the subject at a path.
+def subject_of(path: Path, request: Request, state: StateDict | None = None) -> Subject:
+    """Return the subject at a path; `state` is the checkpoint of a run, where it is read already.
 
     Raises:
         ValueError: there is none, its data is not named, or there are fewer samples than asked for.
@@ -92,21 +93,21 @@ def subject_of(path: Path, request: Request) -> Subject:
     if (file := exported_file(path)) is not None:
         return _exported(file, request)
     if (path / "config.yaml").is_file():
-        return _run(path, request)
+        chosen = load_chosen(path, request.checkpoint) if state is None else state
+        return _run(path, request, chosen)
     if path.suffix == ".npz" or path.is_dir():
         return _file(path, request)
     problem = "is not a run, a sweep, an exported generator, an .npz file or a folder of images"
     raise ValueError(f"{path} {problem}" if path.exists() else f"{path} does not exist")
 
 
-def _run(run_dir: Path, request: Request) -> Subject:
+def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
     config, full = saved_config(run_dir), _composed(())
+    with fits_config(run_dir):
+        average = average_weights(state, config, request.average)
     _check_own(config, request)
-    metrics = {**full["metrics"], **config["metrics"]}
-    if "images" in config["metrics"] and "measures" in full["metrics"]["images"]:
-        asked = [*config["metrics"]["images"]["measures"], *full["metrics"]["images"]["measures"]]
-        metrics["images"] = {**metrics["images"], "measures": list(dict.fromkeys(asked))}
+    metrics = _all_metrics(config["metrics"], full["metrics"])
     plots = {**full["plots"], **config["plots"]}
     config |= {"metrics": {}, "plots": {}, "allow_targets": list(request.allow)}
     config = {**config, "device": request.device, "trainer": {**config["trainer"], **_SETTINGS}}
@@ -115,7 +116,6 @@ def _run(run_dir: Path, request: Request) -> Subject:
     cfg = OmegaConf.create(config)
     for key, value in _places(request.overrides):
         OmegaConf.update(cfg, key, value)
-    state = load_chosen(run_dir, request.checkpoint)
     check_memory(request.count or 0, state["shape"])
     tables = Tables(resolve_device(request.device))
     with warnings.catch_warnings():
@@ -123,9 +123,10 @@ def _run(run_dir: Path, request: Request) -> Subject:
         engine = build(cfg, tables, allow=request.allow)
     assert isinstance(engine, Engine), "a replica is saved as a run of its own"
     nets, (run,) = engine.nets, engine.runs
-    nets.generator.load_state_dict(state["generator"])
-    nets.critic.load_state_dict(state["critic"])
-    nets.generator_ema.load_state_dict(state["average"])
+    with fits_config(run_dir):
+        nets.generator.load_state_dict(state["generator"])
+        nets.critic.load_state_dict(state["critic"])
+        nets.generator_ema.load_state_dict(average)
     dataset, _ = tables.of(validate(cfg, allow=request.allow)["dataset"])
     objective: Any = engine.game.objective
     model = TrainedModel(nets.generator_ema, nets.critic, objective, run.spec, engine.stream.device)
@@ -136,14 +137,8 @@ def _run(run_dir: Path, request: Request) -> Subject:
         noise = model.noise(count, seed=request.seed)
     both = {"averaged": nets.generator_ema, "raw": nets.generator}
     weights = {name: hash_of_weights(net.state_dict()) for name, net in both.items()}
-    used = "raw" if request.raw else "averaged"
-    facts = {
-        "kind": "run", "path": str(run_dir), "checkpoint": request.checkpoint,
-        "step": state["step"], "generator": used, "generator_weights": weights[used],
-        "noise": "fixed noise of the run" if request.seed is None else f"seed {request.seed}",
-        "run_seed": config["seed"],
-    }  # fmt: skip
     points = [p for p in read_points(run_dir / POINTS) if p["step"] <= state["step"]]
+    facts = _facts_of_run(run_dir, request, weights, step=state["step"], seed=config["seed"])
     return Subject(
         facts, dataset, model.device,
         metrics=_checked(metrics, "metrics", request), plots=_checked(plots, "plots", request),
@@ -152,9 +147,32 @@ def _run(run_dir: Path, request: Request) -> Subject:
     )  # fmt: skip
 
 
+def _all_metrics(own: ConfigTree, full: ConfigTree) -> ConfigTree:
+    """Return all metrics, with a run's own settings of those that it has."""
+    metrics = {**full, **own}
+    if "images" in own and "measures" in full["images"]:
+        asked = [*own["images"]["measures"], *full["images"]["measures"]]
+        metrics["images"] = {**metrics["images"], "measures": list(dict.fromkeys(asked))}
+    return metrics
+
+
+def _facts_of_run(
+    run_dir: Path, request: Request, weights: Mapping[str, str], *, step: int, seed: int
+) -> dict[str, Any]:
+    used = "raw" if request.raw else "averaged"
+    average = {"average": request.average} if request.average else {}
+    return {
+        "kind": "run", "path": str(run_dir), "checkpoint": request.checkpoint, "step": step,
+        "generator": used, **average, "generator_weights": weights[used],
+        "noise": "fixed noise of the run" if request.seed is None else f"seed {request.seed}",
+        "run_seed": seed,
+    }  # fmt: skip
+
+
 def _exported(file: Path, request: Request) -> Subject:
     """Load an exported generator; its data is in the folder's config.yaml or in the overrides."""
-    model = load(file, device=request.device, allow=request.allow, raw=request.raw)
+    chosen: Any = {name: getattr(request, name) for name in ("raw", "average", "checkpoint")}
+    model = load(file, device=request.device, allow=request.allow, **chosen)
     count, seed = request.count or _OF_EXPORTED, request.seed or 0
     check_memory(count, model.spec.shape)
     config = file.with_name("config.yaml")
@@ -182,8 +200,8 @@ def _exported(file: Path, request: Request) -> Subject:
 
 def _file(path: Path, request: Request) -> Subject:
     """Read a file or folder of samples; the overrides name the data."""
-    if request.raw or request.checkpoint != "last" or request.seed is not None:
-        raise ValueError(f"{path}: holds samples; omit --raw, --checkpoint and --seed")
+    if request.raw or request.average or request.checkpoint != "last" or request.seed is not None:
+        raise ValueError(f"{path}: holds samples; omit --raw, --average, --checkpoint and --seed")
     stored = read_samples(path)
     count = request.count or len(stored)
     if count > len(stored):

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gan_runner.runs.tags import is_detail, record_of
+from gan_runner.runs.tags import FLOOR, RAW, STD, is_detail, record_of
+
+Values = Mapping[str, Mapping[str, Any]]
+"""For each tag its value and provenance."""
+
+ERROR = "_se"  # suffix: standard error
 
 _NAMES = {
     "images/fid": "FID", "images/kid": "KID", "images/frechet": "Frechet distance",
     "images/kernel": "kernel distance", "images/classifier_score": "classifier score",
     "images/precision": "precision", "images/recall": "recall", "images/density": "density",
-    "images/coverage": "coverage",
+    "images/coverage": "coverage", "images/class_entropy": "class entropy, nats",
+    "wasserstein/exact": "W1", "wasserstein/sliced": "sliced W1",
+    "wasserstein/sliced_w2": "sliced W2",
+    "jsd/probe": "JS divergence, lower bound, nats", "coverage/diversity": "diversity",
 }  # fmt: skip
 _IN_A_ROW = 8  # numbers, where the user chose none
 
@@ -20,10 +28,10 @@ def terminal_text(result: Mapping[str, Any]) -> str:
     """Return the numbers of a result, a line each, beside those of real data."""
     values = result["values"]
     tags = sorted(values, key=lambda tag: record_of(tag).order)
+    tags = [tag for tag in tags if not is_beside(tag)]
     width = max((len(tag) for tag in tags), default=0)
     lines = [
-        f"{tag:{width}} {_number(values[tag]['value']):>10}{_real(tag, values[tag])}"
-        for tag in tags
+        f"{tag:{width}} {number(values[tag]['value']):>10}{_beside(tag, values)}" for tag in tags
     ]
     return "\n".join([f"{result['path']}{_which(result)}", *(f"  {line}" for line in lines)])
 
@@ -33,7 +41,7 @@ def markdown_row(result: Mapping[str, Any]) -> str:
     values = result["values"]
     tags = sorted(values, key=lambda tag: record_of(tag).order)
     tags = [tag for tag in tags if not _is_minor(tag)][:_IN_A_ROW]
-    cells = [f"{name_of(tag, values[tag])} {_number(values[tag]['value'])}" for tag in tags]
+    cells = [f"{name_of(tag, values[tag])} {number(values[tag]['value'])}" for tag in tags]
     return f"| {' | '.join([result['path'], *cells, caption(result)])} |"
 
 
@@ -55,15 +63,38 @@ def caption(result: Mapping[str, Any]) -> str:
 
 def name_of(tag: str, value: Mapping[str, Any]) -> str:
     """Return the name of a metric in a table; the inception score only in Inception's classes."""
-    bare = tag.removesuffix("_raw")
+    bare = tag.removesuffix(RAW)
     if bare == "images/classifier_score" and value.get("network") == "inception":
         return "inception score"
     return _NAMES.get(bare, bare)
 
 
+def is_beside(tag: str) -> bool:
+    """Return whether a tag only accompanies another: a floor, a spread or a standard error."""
+    return tag.removesuffix(RAW).endswith((FLOOR, STD, ERROR))
+
+
+def is_floor(tag: str) -> bool:
+    """Return whether a tag is the value of real data or the spread of that value."""
+    return tag.endswith((FLOOR, f"{FLOOR}{STD}"))
+
+
+def real_of(tag: str, values: Values) -> float | None:
+    """Return the value of real data in place of samples; None where nobody computed it."""
+    floor = values.get(f"{tag.removesuffix(RAW)}{FLOOR}", {}).get("value")
+    real = values[tag].get("real") if tag.startswith("images/") else None
+    return floor if real is None else real
+
+
+def spread_of(tag: str, values: Values) -> float | None:
+    """Return the standard deviation over splits or the standard error of a value; None without."""
+    bare = tag.removesuffix(RAW)
+    names = (f"{bare}{suffix}{tag[len(bare) :]}" for suffix in (STD, ERROR))
+    return next((values[name]["value"] for name in names if name in values), None)
+
+
 def _is_minor(tag: str) -> bool:
-    bare = tag.removesuffix("_raw")
-    return is_detail(bare) or bare.endswith(("_floor", "_std"))
+    return is_detail(tag.removesuffix(RAW)) or is_beside(tag)
 
 
 def _which(result: Mapping[str, Any]) -> str:
@@ -71,13 +102,17 @@ def _which(result: Mapping[str, Any]) -> str:
         return ""
     step = f", step {result['step']:,}" if result.get("step") is not None else ""
     which = f", checkpoint {result['checkpoint']}{step}"
-    return f"{which}, {result['generator']} generator, {result['noise']}"
+    average = f" {result['average']}" if result.get("average") else ""
+    return f"{which}, {result['generator']} generator{average}, {result['noise']}"
 
 
-def _real(tag: str, value: Mapping[str, Any]) -> str:
-    real = value.get("real") if tag.startswith("images/") else None
-    return "" if real is None else f"  (real data {_number(real)})"
+def _beside(tag: str, values: Values) -> str:
+    """Return the spread of a value and the value of real data, as text."""
+    spread, real = spread_of(tag, values), real_of(tag, values)
+    own = "" if spread is None else f" \u00b1 {spread:.2g}"
+    return own + ("" if real is None else f"  (real data {number(real)})")
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a value with four significant digits."""
     return "not finite" if value is None else f"{value:.4g}"

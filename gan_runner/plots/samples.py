@@ -127,6 +127,7 @@ def draw_points(
         level = critic_on_grid(snapshot, axis)
         if np.isfinite(level).all():
             axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
+            title = f"{title}; the darker, the higher the critic's f"
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
     axes.scatter(fake[:, 0], fake[:, 1], s=6, c=OF_SAMPLES, label="generator", linewidths=0)

@@ -181,7 +181,6 @@ def read_record(path: Path, root: Path) -> RunRecord:
     config, summary = saved_config(path), read_summary(path)
     outer = path.parent if path.name.startswith("replica_") else path
     note = read_note(outer)
-    overrides = list(note["overrides"]) if note else []
     objective = config.get("objective")
     n_critic = objective.get("n_critic", 1) if isinstance(objective, Mapping) else 1
     seconds = (summary.get("seconds") or read_summary(outer).get("seconds") or {}).get("total")
@@ -189,7 +188,7 @@ def read_record(path: Path, root: Path) -> RunRecord:
         path=path,
         name=path.relative_to(root).as_posix() if path != root else path.resolve().name,
         status=summary.get("status") or (note or {}).get("status", "unfinished"),
-        settings={**_settings(outer, config, overrides), "seed": config.get("seed", 0)},
+        settings={**_settings(typed_overrides(outer), config), "seed": config.get("seed", 0)},
         n_critic=n_critic if isinstance(n_critic, int) else 1,
         points=read_points(path / POINTS),
         seconds=seconds,
@@ -201,10 +200,17 @@ def command_text(overrides: Sequence[str]) -> bytes:
     return (json.dumps({"overrides": list(overrides)}, indent=1) + "\n").encode()
 
 
-def _settings(run_dir: Path, config: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
+def typed_overrides(run_dir: Path) -> list[str]:
+    """Return the overrides of a run's command line; of a sweep's job, its own."""
+    note = read_note(run_dir)
+    own = list(note["overrides"]) if note else []
+    typed: list[str] = own or read_json(run_dir / COMMAND, _COMMAND_SHAPE).get("overrides", [])
+    return [str(text) for text in typed]
+
+
+def _settings(typed: Sequence[str], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return {key: value} of a run's options and overrides; an older run may lack the options."""
-    typed = overrides or read_json(run_dir / COMMAND, _COMMAND_SHAPE).get("overrides", [])
-    pairs = (str(text).lstrip("+~").partition("=") for text in typed)
+    pairs = (text.lstrip("+~").partition("=") for text in typed)
     own = {key: value.strip("'\"") for key, _, value in pairs if not key.startswith(_NOT_SETTINGS)}
     choices = config.get(CHOICES)
     chosen = choices.items() if isinstance(choices, Mapping) else ()

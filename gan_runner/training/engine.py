@@ -22,7 +22,7 @@ from gan_runner.training.random_state import random_state, set_random_state
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
-from gan_runner.training.update import takes_closure
+from gan_runner.training.update import load_optimizer, takes_closure
 
 
 class Schedules(Protocol):
@@ -168,8 +168,8 @@ class Engine:
         for name, average in self._other_averages().items():
             average.load_state_dict(state["averages"][name])
         self.game.objective.load_state_dict(state.get("objective", {}))
-        self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
-        self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
+        for name, optimizer in self.optimizers.items():
+            load_optimizer(optimizer, state[f"{name}_optimizer"])
         self.stream.load_state_dict(state["stream"])
         set_random_state(state["random"], self.stream.device)
         self.mode.load_state_dict(state["mode"])

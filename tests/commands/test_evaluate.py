@@ -26,12 +26,14 @@ from torch import nn
 from gan_runner.builder import build
 from gan_runner.commands import evaluate as command
 from gan_runner.commands import export, sample
+from gan_runner.evaluation.card_text import command_of, groups_of
 from gan_runner.evaluation.evaluate import evaluate, kept_results
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
 from gan_runner.evaluation.tables import markdown_row
 from gan_runner.metrics.images import classifier
 from gan_runner.metrics.images.features import Features
+from gan_runner.runs.checkpoint import load_state
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.training.loop import fit
 
@@ -244,6 +246,81 @@ def test_an_exported_folder_is_complete(run_dir: Path, tmp_path: Path, said: Sai
     assert "step 12" in (tmp_path / "made" / "README.md").read_text()
 
 
+def test_the_card_says_what_a_reader_asks(run_dir: Path, tmp_path: Path, said: Said) -> None:
+    assert said(export, run_dir, "--out", tmp_path / "made", "--checkpoint", "best")[0] == 0
+    card = (tmp_path / "made" / "README.md").read_text()
+    best = min(points(run_dir).values(), key=lambda point: point["images/frechet"])
+    floor = best["wasserstein/exact_floor"]
+    assert f"step {best['step']}, the best by images/frechet" in card
+    assert f"| W1 \u2193 | {best['wasserstein/exact']:.4g} | {floor:.4g} |" in card
+    score, std = (best[f"images/classifier_score{suffix}"] for suffix in ("", "_std"))
+    assert f"| classifier score \u2191 | {score:.4g} \u00b1 {std:.2g} |" in card
+    assert "- samples are alike: " in card or "- not learned yet: " in card
+    assert "_floor" not in card and "_raw" not in card and "class_share" not in card
+    assert "# Generator of digits\n" in card and "- training: seed 0\n" in card
+    choices = {"objective": "wgan_gp", "model": "dcgan", "health": "default"}
+    assert groups_of(choices) == "objective wgan_gp, model dcgan"
+    words = ["model.filters=4", "dataset.root=/home/me", "+average=[a,b]", "device=cuda:0"]
+    assert command_of(words) == "gan-run model.filters=4 '+average=[a,b]'"
+    code = card.split("```python\n")[1].split("```")[0].replace("1000", "3")
+    found: dict[str, Any] = {}
+    here = Path.cwd()
+    try:
+        os.chdir(tmp_path / "made")
+        exec(code, found)
+    finally:
+        os.chdir(here)
+    assert found["x"].shape == (3, 1, 8, 8)
+
+
+def test_averages_by_name(composed: Callable[..., DictConfig], tmp_path: Path, said: Said) -> None:
+    """gan-sample, gan-export and gan-evaluate take the same weights by the same name."""
+    run_dir = tmp_path / "run"
+    cfg = composed(*SMALL[:4], "metrics=default", "plots=none", "trainer.steps=3", "optimizer.lr=0.01",
+                   "+average=[half_life,uniform]", "averages.half_life.images=40",
+                   "trainer.evaluate_every=3")  # fmt: skip
+    fit(build(cfg), run_dir)
+    weights, drawn = {}, {}
+    for name in ("half_life", "uniform"):
+        request = Request(average=name, measures=("exact",), seed=0)
+        weights[name] = evaluate(run_dir, request)["generator_weights"]
+        arguments = ("--average", name, "--out", tmp_path / name)
+        assert said(export, run_dir, *arguments)[0] == 0
+        card = (tmp_path / name / "README.md").read_text()
+        assert f"average `{name}`, step 3, SHA-256 {weights[name]}" in card
+        assert ("### Log of the run" in card) == (name == "half_life")  # metrics are of the first
+        assert f"averaged generator {name}, seed 0" in card and "| W1 \u2193 |" in card
+        for source, extra in ((tmp_path / name, ()), (run_dir, ("--average", name))):
+            out = tmp_path / f"{name}{len(extra)}.npz"
+            assert said(sample, source, "--out", out, "--count", 5, *extra)[0] == 0
+        own, exported = (np.load(tmp_path / f"{name}{k}.npz")["samples"] for k in (2, 0))
+        assert (own == exported).all()
+        drawn[name] = own
+    assert (
+        weights["half_life"] == evaluate(run_dir, Request(measures=("exact",)))["generator_weights"]
+    )
+    assert weights["uniform"] != weights["half_life"]
+    assert not np.allclose(drawn["uniform"], drawn["half_life"], atol=1e-3)
+    for module in (command, export):
+        for arguments in (("--average", "swa"), ("--average", "uniform", "--raw")):
+            status, _, errors = said(module, run_dir, *arguments)
+            assert status == 2 and "--average" in errors and errors.count("\n") == 1
+
+
+def test_a_checkpoint_is_read_once(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+
+    def counted(path: Path) -> Any:
+        seen.append(path)
+        return load_state(path)
+
+    monkeypatch.setattr("gan_runner.runs.checkpoint.load_state", counted)
+    monkeypatch.setattr("gan_runner.runs.chosen_checkpoint.load_state", counted)
+    for which in ("last", "best"):
+        evaluate(run_dir, Request(checkpoint=which, measures=("sliced",), seed=8))
+    assert [path.name for path in seen] == ["step_00000012.pt", "best.pt"]
+
+
 def test_a_sweep_is_evaluated_run_by_run(run_dir: Path, tmp_path: Path, said: Said) -> None:
     for number, name in enumerate(("one", "two", "broken")):
         job = tmp_path / "sweep" / name
@@ -311,6 +388,8 @@ def test_points_are_evaluated_too(
         (("{npz}", "dataset=digit"), "dataset=digit: no such option; did you mean dataset=digits"),
         (("{npz}", "dataset=digits", "--count", "99"), "has 5 samples, and 99 are asked for"),
         (("{npz}", "dataset=digits", "--raw"), "holds samples; omit --raw"),
+        (("{npz}", "dataset=digits", "--average", "ema"), "holds samples; omit --raw, --average"),
+        (("{run}", "--average", "uniform"), "--average uniform: no such average; choose one of: ema"),
         (("{bad}", "dataset=digits"), r"bad.npz is not an .npz file|bad.npz: "),
     ],
 )  # fmt: skip

@@ -49,6 +49,26 @@ def test_words_come_from_docstrings_where_a_card_has_none() -> None:
     assert lr == "learning rate"
 
 
+def test_a_key_does_not_take_the_words_of_another_of_the_same_name() -> None:
+    found = entries(group_help(["penalty", "+penalty=r1"]))
+    assert found["penalty.weight=null"].startswith("of every penalty")
+    assert found["penalty.r1.weight=10.0"].startswith("gamma")
+
+
+def test_the_option_that_is_chosen_shows_its_whole_comment() -> None:
+    found = entries(group_help(["experiment", "experiment=collapse"]))
+    assert found["collapse"].endswith("To shrink it: trainer.steps=500")
+    assert "To shrink it" not in entries(group_help(["experiment"]))["collapse"]
+    assert not any(name.startswith("experiment.") for name in found)
+
+
+def test_cards_that_fill_another_node_have_words_too() -> None:
+    found = entries(group_help(["average", "+average=uniform"]))
+    assert found["averages.uniform.start=0"].startswith("iterations before which")
+    assert "gan-run --help average +average=uniform" in group_help(["average"])
+    assert "Keys of schedule=constant: none" in group_help(["schedule"])
+
+
 def test_cards_of_the_defaults_list_count() -> None:
     found = entries(group_help(["metrics", "metrics=images"]))
     assert found["metrics.exact.samples=400"].startswith("largest number; up to 0.06 s")
@@ -66,6 +86,15 @@ def test_every_option_has_words(group: str) -> None:
 def test_an_unknown_group() -> None:
     with pytest.raises(UsageError, match=r"--help traner: no such group; did you mean trainer\?"):
         group_help(["traner"])
+
+
+def test_the_version_is_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gan-run", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert re.fullmatch(r"gan_runner \S+( \(commit [0-9a-f]{7,}\))?\n", capsys.readouterr().out)
 
 
 def test_the_command_prints_it(
