@@ -221,9 +221,8 @@ def load(
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     state = load_chosen(run_dir, checkpoint)
-    averages = config.get("averages") or {}
     with fits_config(run_dir):
-        weights = state["generator"] if raw else average_weights(state, averages, average)
+        weights = state["generator"] if raw else average_weights(state, config, average)
         players = _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
     which = "raw" if raw else average or "average"
     facts = {"checkpoint": checkpoint, "step": state["step"], "weights": which}
@@ -231,14 +230,14 @@ def load(
 
 
 def average_weights(
-    state: StateDict, averages: Mapping[str, Any], name: str | None = None
+    state: StateDict, config: Mapping[str, Any], name: str | None = None
 ) -> StateDict:
-    """Return the weights of an average in a checkpoint by its name in `averages`; None: the first.
+    """Return the weights of an average of a run by its name in `averages`; None: the first.
 
     Raises:
         ValueError: the run has no such average.
     """
-    names = list(averages) or ["ema"]
+    names = list(config.get("averages") or ["ema"])
     if name is not None and name not in names:
         raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(names)}")
     weights: StateDict = state["average"] if name in (None, names[0]) else state["averages"][name]

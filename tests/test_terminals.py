@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from gan_runner.commands import terminal
 from gan_runner.commands.terminal import _Output
@@ -207,8 +210,16 @@ def test_a_backend_of_a_notebook_does_not_matter(zygote: Any, tmp_path: Path, ba
     assert list((tmp_path / "r" / "samples").glob("*.png"))
 
 
-def test_the_terminal_is_given_back() -> None:
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_command_guards_its_output(script: str) -> None:
+    module, _, name = SCRIPTS[script].partition(":")
+    assert f'@terminal("{script}")\ndef {name}(' in Path(find_spec(module).origin).read_text()
+
+
+def test_the_terminal_is_given_back() -> None:
     before = sys.stdout, sys.stderr
     with terminal.terminal("gan-x"):
         assert sys.stdout is not before[0]

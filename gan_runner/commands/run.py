@@ -195,7 +195,8 @@ def _contents(data: Mapping[str, Any]) -> str:
     names = list(data.get("classes", ()))
     more = ["..."] * (len(names) > _CLASSES_SHOWN)
     classes = ", ".join(names[:_CLASSES_SHOWN] + more)
-    rows = f", {data['rows']:,} training samples" if "rows" in data else ""
+    count = data.get("rows", 0)
+    rows = f", {count:,} training sample{'s' * (count != 1)}" if count else ""
     return f"{rows}, {len(names)} classes: {classes}" if names else rows
 
 

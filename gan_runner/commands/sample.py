@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from math import ceil, inf, sqrt
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not folder and out.suffix.lower() not in {*_PICTURES, *_ARRAYS}:
             endings = f"{', '.join(_PICTURES)} (a grid), {', '.join(_ARRAYS)} (arrays)"
             raise ValueError(f"--out {out}: should end in {endings}, or be FOLDER/ (PNGs)")
+        if re.search(r"%\d*d|\{.*\}", out.name):
+            raise ValueError(f"--out {out}: is a pattern; write FOLDER/ for a PNG of each sample")
         if options.langevin < 0 or not 0 < options.step_size < inf:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if not 0 <= options.seed < 2**63:
@@ -64,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         keep_traceback(error, options.allow)
         echo(f"gan-sample: {error}", error=True)
         sys.exit(2)
-    echo(f"{len(samples):,} samples in {options.out}")
+    echo(f"{len(samples):,} sample{'s' * (len(samples) != 1)} in {options.out}")
 
 
 def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from gan_runner.runs.provenance import version_line
+
 _PLAIN = {
     "±": "+-",
     "\xd7": "x",
@@ -40,6 +42,7 @@ def terminal(program: str) -> Iterator[None]:
         err = _Output(before[1] or nowhere, f"{program}: standard error")
         sys.stdout, sys.stderr = out, err
         try:
+            _answer_version()
             yield
         finally:
             out.flush()
@@ -47,6 +50,13 @@ def terminal(program: str) -> Iterator[None]:
             sys.stdout, sys.stderr = before
     if out.is_full and program != _TRAINS:
         sys.exit(1)
+
+
+def _answer_version() -> None:
+    """Print the version and exit, where the command line is `--version`."""
+    if sys.argv[1:] == ["--version"]:
+        print(version_line())
+        sys.exit(0)
 
 
 def _open_standard_descriptors() -> None:

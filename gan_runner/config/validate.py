@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import BeforeValidator
 
 from gan_runner.config import signature
 from gan_runner.config.command_line import ENVIRONMENT, group_choices, hydras_tree, task_words
@@ -130,7 +131,7 @@ def _check_nodes(tree: ConfigTree) -> None:
 def _top_level(
     *,
     seed: Annotated[int, Ge(0)],
-    device: str,
+    device: Annotated[str, BeforeValidator(str)],  # a number is for `resolve_device` to refuse
     deterministic: bool,
     allow_targets: list[str],
     dataset: dict[str, Any],

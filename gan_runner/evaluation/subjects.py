@@ -105,7 +105,7 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
     config, full = saved_config(run_dir), _composed(())
     with fits_config(run_dir):
-        average = average_weights(state, config.get("averages") or {}, request.average)
+        average = average_weights(state, config, request.average)
     _check_own(config, request)
     metrics = _all_metrics(config["metrics"], full["metrics"])
     plots = {**full["plots"], **config["plots"]}
@@ -137,15 +137,8 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
         noise = model.noise(count, seed=request.seed)
     both = {"averaged": nets.generator_ema, "raw": nets.generator}
     weights = {name: hash_of_weights(net.state_dict()) for name, net in both.items()}
-    used = "raw" if request.raw else "averaged"
-    facts = {
-        "kind": "run", "path": str(run_dir), "checkpoint": request.checkpoint,
-        "step": state["step"], "generator": used, "generator_weights": weights[used],
-        "noise": "fixed noise of the run" if request.seed is None else f"seed {request.seed}",
-        "run_seed": config["seed"],
-    }  # fmt: skip
-    facts |= {"average": request.average} if request.average else {}
     points = [p for p in read_points(run_dir / POINTS) if p["step"] <= state["step"]]
+    facts = _facts_of_run(run_dir, request, weights, step=state["step"], seed=config["seed"])
     return Subject(
         facts, dataset, model.device,
         metrics=_checked(metrics, "metrics", request), plots=_checked(plots, "plots", request),
@@ -161,6 +154,19 @@ def _all_metrics(own: ConfigTree, full: ConfigTree) -> ConfigTree:
         asked = [*own["images"]["measures"], *full["images"]["measures"]]
         metrics["images"] = {**metrics["images"], "measures": list(dict.fromkeys(asked))}
     return metrics
+
+
+def _facts_of_run(
+    run_dir: Path, request: Request, weights: Mapping[str, str], *, step: int, seed: int
+) -> dict[str, Any]:
+    used = "raw" if request.raw else "averaged"
+    average = {"average": request.average} if request.average else {}
+    return {
+        "kind": "run", "path": str(run_dir), "checkpoint": request.checkpoint, "step": step,
+        "generator": used, **average, "generator_weights": weights[used],
+        "noise": "fixed noise of the run" if request.seed is None else f"seed {request.seed}",
+        "run_seed": seed,
+    }  # fmt: skip
 
 
 def _exported(file: Path, request: Request) -> Subject:

@@ -72,7 +72,7 @@ class Summary:
         """Return the sums and the table for people."""
         drawn = "".join(f" {key}={value}" for key, value in self.drawn.items())
         drawn = f"; drawn:{drawn}" if drawn else ""
-        size = f"{self.step_bytes / 2**20:.3g} MiB per step"
+        size = f"{self.step_bytes / 2**20:.3g} MiB of memory per step"
         unknown = dict.fromkeys(layer.kind for layer in self.layers if not layer.is_counted)
         without = f" (without {', '.join(unknown)})" if unknown else ""
         flops = f"{_si(self.flops)}FLOP per sample{without}"

@@ -12,6 +12,9 @@ from torch.nn.functional import pad
 
 from gan_runner.core import Batch
 
+Policy = Callable[[Tensor, Tensor | None], Tensor]
+"""(images, which of them to change (N,), or None for all) -> images."""
+
 
 class DiffAugment(nn.Module):
     """Random colour, translation and cutout: Zhao et al. 2020 (arXiv 2006.10738), section 3.3.
@@ -31,17 +34,18 @@ class DiffAugment(nn.Module):
     ) -> None:
         super().__init__()
         policies = {_color: color, _translate: translation, _cut_out: cutout}
-        self.functions: list[Callable[[Tensor], Tensor]] = [f for f in policies if policies[f]]
+        self.functions: list[Policy] = [f for f in policies if policies[f]]
 
     def forward(self, batch: Batch) -> Batch:
         """Return the batch with augmented images (N, C, H, W)."""
         x = batch.x
         for function in self.functions:
-            x = self._changed(function, x)
+            x = function(x, self._choose(x))
         return batch._replace(x=x)
 
-    def _changed(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        return function(x)
+    def _choose(self, x: Tensor) -> Tensor | None:
+        """Return which images (N,) a policy changes; None: all."""
+        return None
 
 
 class AdaptiveAugment(DiffAugment):
@@ -88,9 +92,8 @@ class AdaptiveAugment(DiffAugment):
         self.register_buffer("p", torch.tensor(float(start)))
         self.register_buffer("signs", torch.zeros(()))
 
-    def _changed(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < self.p
-        return torch.where(chosen, function(x), x)
+    def _choose(self, x: Tensor) -> Tensor:
+        return torch.rand(len(x), device=x.device) < self.p
 
     @torch.no_grad()
     def adapt(self, step: int, real_sign: Tensor) -> None:
@@ -144,22 +147,28 @@ def cut_out(x: Tensor, top: Tensor, left: Tensor) -> Tensor:
     return x * ~(is_in_rows[:, None, :, None] & is_in_columns[:, None, None, :])
 
 
-def _color(x: Tensor) -> Tensor:
-    """Change the colours of each image by three uniform numbers."""
+def _color(x: Tensor, chosen: Tensor | None) -> Tensor:
+    """Change the colours of chosen images by three uniform numbers, of others by rounding alone."""
     numbers = (torch.rand(len(x), 1, 1, 1, device=x.device) for _ in range(3))
-    return change_color(x, *numbers)
+    which = None if chosen is None else chosen[:, None, None, None]
+    return change_color(x, *(_or_neutral(number, 0.5, which) for number in numbers))
 
 
-def _translate(x: Tensor) -> Tensor:
-    """Shift each image by up to side // 8 pixels in either direction of each axis."""
-    down, right = (_integers(x, -(side // 8), side // 8) for side in x.shape[2:])
-    return translate(x, down, right)
+def _translate(x: Tensor, chosen: Tensor | None) -> Tensor:
+    """Shift chosen images by up to side // 8 pixels in either direction of each axis."""
+    shifts = (_integers(x, -(side // 8), side // 8) for side in x.shape[2:])
+    return translate(x, *(_or_neutral(shift, 0, chosen) for shift in shifts))
 
 
-def _cut_out(x: Tensor) -> Tensor:
-    """Cut a rectangle around a point of each image, of which a part may lie outside."""
+def _cut_out(x: Tensor, chosen: Tensor | None) -> Tensor:
+    """Cut a rectangle around a point of chosen images, of which a part may lie outside."""
     top, left = (_integers(x, 0, side - side // 2 % 2) - side // 4 for side in x.shape[2:])
-    return cut_out(x, top, left)
+    return cut_out(x, _or_neutral(top, x.shape[2], chosen), left)
+
+
+def _or_neutral(values: Tensor, neutral: float, chosen: Tensor | None) -> Tensor:
+    """Return a number per image that leaves the image as it is where it is not chosen."""
+    return values if chosen is None else torch.where(chosen, values, neutral)
 
 
 def _integers(x: Tensor, low: int, high: int) -> Tensor:

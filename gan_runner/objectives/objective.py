@@ -219,7 +219,10 @@ class Objective:
 
         `generator` is for terms of its own weights.
         """
-        real, fake = self._perturb(real), self._perturb(fake)
+        # unused where the loss does not compare, but the random numbers of earlier runs include it
+        if self.adaptive is None or self._compares or self.generator_terms:
+            real = self._perturb(real)
+        fake = self._perturb(fake)
         scores = self._generator_scores(critic, real, fake)
         terms, logs = _evaluate(
             self.generator_terms, "loss/generator", critic, real, fake, own=generator

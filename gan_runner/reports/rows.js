@@ -90,7 +90,8 @@ function rowTable(data, state) {
   table.append(head(columns, (column) => sortBy(column, order.column === column && !order.falling)), body);
   for (const row of rows) row.line = line(row, columns, { toggle, shownValue });
   filterForm(data, { filters, refresh, sortBy, search: (text) => (words = text.toLowerCase().split(/\s+/).filter(Boolean)) });
-  sortBy(columns[0], false);
+  const [key, falling] = data.order || [columns[0].key, false];
+  sortBy(columns.find((column) => column.key === key) || columns[0], falling);
   const shell = table.parentNode;
   new ResizeObserver(() => shell.classList.toggle("wide", table.offsetWidth > shell.clientWidth)).observe(shell);
   const open = (row) => {

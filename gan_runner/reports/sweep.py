@@ -13,11 +13,12 @@ from gan_runner.reports.groups import together
 from gan_runner.reports.runs import Budget, show
 from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.runs.read import SUMMARY, try_summary
+from gan_runner.runs.tags import FLOOR, record_of
 from gan_runner.runs.tags import columns as default_columns
-from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
 from gan_runner.studies.study_files import natural, number, read_rows
-from gan_runner.sweeps.jobs import read_jobs
+from gan_runner.sweeps.jobs import read_jobs, read_plan
+from gan_runner.sweeps.search import is_search, searched_tag
 from gan_runner.sweeps.table import key_tags
 
 Line = dict[str, str]
@@ -52,6 +53,7 @@ def content(folder: Path) -> dict[str, Any]:
     return {
         **together(folder, _first_tags(folder)),
         "kind": "sweep",
+        "order": _order(folder, columns),
         "title": folder.resolve().name,
         "facts": _facts(shared),
         "progress": f"{done} of {len(lines)} runs completed.",
@@ -69,6 +71,17 @@ def _first_tags(folder: Path) -> list[str]:
         return key_tags(read_jobs(folder))
     except ValueError:  # a malformed job; its row says so
         return list(default_columns())
+
+
+def _order(folder: Path, columns: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return the column that sorts the rows of a search, and whether high values come first."""
+    try:
+        tag = searched_tag(read_jobs(folder)) if is_search(read_plan(folder)) else None
+    except ValueError:  # a malformed file; the rows say so
+        tag = None
+    if f"final {tag}" not in [column["key"] for column in columns]:
+        return ["place", False]
+    return [f"final {tag}", record_of(str(tag)).better == "higher"]
 
 
 def _facts(shared: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -125,7 +138,7 @@ def _columns(
 ) -> list[dict[str, Any]]:
     """Return the columns: place, varied overrides, status, seconds and the main values."""
     tags = [key.removeprefix("final ") for key in _keys(lines) if key.startswith("final ")]
-    measures = [tag for tag in in_order(tags, first) if is_measure(tag)]
+    measures = [tag for tag in in_order(tags, first) if is_measure(tag) and FLOOR not in tag]
     measures = [tag for tag in measures if record_of(tag).kind != "estimate" or tag in first]
     values = [f"final {tag}" for tag in measures[:_VALUES]]
     keys = [*varied, "status", "seconds", *values]
@@ -137,7 +150,7 @@ def _columns(
 def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     """Return a column: numeric if all values are, and with a filter if texts repeat.
 
-    A filter offers 2 to `_CHOICES` different texts.
+    A filter offers 2 to `_CHOICES` different texts, fewer than there are lines.
     """
     values = _values(lines, key) - {""}
     numbers = all(number(value) is not None for value in values)
@@ -151,7 +164,8 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     if key == "seconds":
         return {**column, "group": "Run", "digits": 0}
     column["group"] = "Run" if key in _ABOUT_THE_RUN else "Overrides"
-    return {**column, "filter": 1 < len(values) <= (_FEW if numbers else _CHOICES)}
+    most = min(len(lines) - 1, _FEW if numbers else _CHOICES)
+    return {**column, "filter": 1 < len(values) <= most}
 
 
 def _row(

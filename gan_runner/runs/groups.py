@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -91,14 +92,26 @@ class PairedTest:
 def label_of(settings: Mapping[str, Any]) -> str:
     """Return options by name and other settings as key=value, with at most four digits.
 
-    Settings that a run does not have are left out.
+    Keys have the last of their dotted parts, as many as tell them apart. Settings that a run does
+    not have are left out.
     """
+    names = short_names(settings)
     words = [
-        brief(str(value)) if "." not in key and key != SEED else f"{key}={brief(str(value))}"
+        brief(str(value)) if "." not in key and key != SEED else f"{names[key]}={brief(str(value))}"
         for key, value in settings.items()
         if value != ABSENT
     ]
     return " ".join(words)
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return for each dotted key its shortest end that is not the end of another one."""
+    parts = {key: tuple(key.split(".")) for key in keys}
+    ends = Counter(own[-k:] for own in parts.values() for k in range(1, len(own) + 1))
+    return {
+        key: ".".join(next((own[-k:] for k in range(1, len(own)) if ends[own[-k:]] == 1), own))
+        for key, own in parts.items()
+    }
 
 
 def brief(text: str) -> str:
@@ -151,14 +164,15 @@ def paired_test(first: Mapping[str, float], second: Mapping[str, float]) -> Pair
 def varied(records: Sequence[RunRecord]) -> list[str]:
     """Return the settings that differ between runs, options of groups first.
 
-    A setting that follows from those before it, such as the optimizer of an objective's card, is
-    left out; the objective, the model, the dataset and the seed never are.
+    A setting that follows from the options before it, such as the optimizer of an objective's card,
+    is left out; the objective, the model, the dataset and the seed never are.
     """
     keys = dict.fromkeys(key for record in records for key in record.settings)
     order = {key: place for place, key in enumerate((*_FIRST, *keys))}
     chosen: list[str] = []
     for key in sorted(keys, key=lambda key: ("." in key, key == SEED, order.get(key, 0))):
-        if key in _SHOWN or _parts(records, [*chosen, key]) > _parts(records, chosen):
+        before = [k for k in chosen if "." not in k]  # each parameter of a search counts
+        if key in _SHOWN or _parts(records, [*before, key]) > _parts(records, before):
             chosen.append(key)
     return [key for key in chosen if _parts(records, [key]) > 1]
 

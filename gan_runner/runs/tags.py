@@ -130,7 +130,8 @@ TAGS: tuple[Tag, ...] = (
         " estimate over the 99% quantile of its slopes", 30),
     Tag(f"{_W}bound", "estimate", "lower", "lower bound on W1: held-out critic estimate over an"
         " upper bound of its slope", 30, panel="distances"),
-    *_with_spread(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment", 30,
+    *_with_spread(Tag(f"{_W}exact", "distance", "lower", "W1 by optimal assignment; between"
+                     " pixels it rewards blur", 30,
                      panel="distances", column=True)),
     *_with_spread(Tag(f"{_W}sliced", "distance", "lower", "sliced W1", 30, panel="distances")),
     *_with_spread(Tag(f"{_W}sliced_w2", "distance", "lower", "sliced W2", 30)),

@@ -149,10 +149,10 @@ def _is_range(word: Any) -> bool:
 
 
 def _exists(config: DictConfig, key: str) -> bool:
-    """Return whether a configuration has a key, also one that is null."""
+    """Return whether a configuration has a key, also one that is null or has no value yet."""
     node: Any = config
     for word in key.split("."):
-        if not isinstance(node, DictConfig) or word not in node:
+        if not isinstance(node, DictConfig) or word not in list(node):  # `in` is False of ???
             return False
         node = OmegaConf.select(node, word, throw_on_missing=False)
     return True

@@ -177,10 +177,20 @@ class SweepCallback(Callback):
         if _before is not None:
             with suppress(HydraException):  # likewise; what it leaves is taken back
                 _before(config, plan, read_jobs(folder), partial(_composed_job, config))
+        _quiet_optuna(config)
         for number in stopping():
             signal.signal(number, stopped)
         _watch = SweepMonitor(folder, plan)
         _watch.start()
+
+
+def _quiet_optuna(config: DictConfig) -> None:
+    """Turn off Optuna's own lines about studies and trials; a sweep prints its jobs."""
+    if ".hydra_optuna_sweeper." in str(config.hydra.sweeper._target_):
+        with suppress(ImportError):  # the sweeper will say so
+            import optuna
+
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _composed_job(config: DictConfig, overrides: Sequence[str]) -> DictConfig:

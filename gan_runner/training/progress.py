@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +32,7 @@ class Progress:
         self._steps, self._shown, self._printed = steps, ("", ""), -inf
         self._bar = tqdm(
             total=steps, initial=step, unit="step", dynamic_ncols=True,
-            mininterval=0.2, file=sys.stderr, disable=not sys.stderr.isatty() or None,
+            mininterval=0.2, file=sys.stderr, disable=not _has_width() or None,
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -73,3 +74,16 @@ class Progress:
                 is_newer = tag.endswith("_heldout") or "held-out" not in self._shown[0]
                 return (name, f"{sum(values) / len(values):.3f}") if is_newer else None
         return None
+
+
+def _has_width() -> bool:
+    """Return whether standard error is a terminal of a width; `script` may open one of 0 columns.
+
+    A bar would be invisible in the latter.
+    """
+    if not sys.stderr.isatty():
+        return False
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):  # a stream without a descriptor
+        return True

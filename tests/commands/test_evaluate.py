@@ -33,7 +33,7 @@ from gan_runner.evaluation.request import Request
 from gan_runner.evaluation.tables import markdown_row
 from gan_runner.metrics.images import classifier
 from gan_runner.metrics.images.features import Features
-from gan_runner.runs.checkpoint import load_checkpoint
+from gan_runner.runs.checkpoint import load_state
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.training.loop import fit
 
@@ -288,7 +288,8 @@ def test_averages_by_name(composed: Callable[..., DictConfig], tmp_path: Path, s
         assert said(export, run_dir, *arguments)[0] == 0
         card = (tmp_path / name / "README.md").read_text()
         assert f"average `{name}`, step 3, SHA-256 {weights[name]}" in card
-        assert ("| W1 \u2193" in card) == (name == "half_life")  # the run measures the first
+        assert ("### Log of the run" in card) == (name == "half_life")  # metrics are of the first
+        assert f"averaged generator {name}, seed 0" in card and "| W1 \u2193 |" in card
         for source, extra in ((tmp_path / name, ()), (run_dir, ("--average", name))):
             out = tmp_path / f"{name}{len(extra)}.npz"
             assert said(sample, source, "--out", out, "--count", 5, *extra)[0] == 0
@@ -311,10 +312,10 @@ def test_a_checkpoint_is_read_once(run_dir: Path, monkeypatch: pytest.MonkeyPatc
 
     def counted(path: Path) -> Any:
         seen.append(path)
-        return load_checkpoint(path)
+        return load_state(path)
 
-    monkeypatch.setattr("gan_runner.runs.checkpoint.load_checkpoint", counted)
-    monkeypatch.setattr("gan_runner.runs.chosen_checkpoint.load_checkpoint", counted)
+    monkeypatch.setattr("gan_runner.runs.checkpoint.load_state", counted)
+    monkeypatch.setattr("gan_runner.runs.chosen_checkpoint.load_state", counted)
     for which in ("last", "best"):
         evaluate(run_dir, Request(checkpoint=which, measures=("sliced",), seed=8))
     assert [path.name for path in seen] == ["step_00000012.pt", "best.pt"]

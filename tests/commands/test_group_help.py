@@ -88,6 +88,15 @@ def test_an_unknown_group() -> None:
         group_help(["traner"])
 
 
+def test_the_version_is_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gan-run", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert re.fullmatch(r"gan_runner \S+( \(commit [0-9a-f]{7,}\))?\n", capsys.readouterr().out)
+
+
 def test_the_command_prints_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ from gan_runner.metrics.probe_divergence import ProbeJensenShannon, nearest
 from gan_runner.training.engine import Engine
 from gan_runner.training.loop import fit
 
+pytestmark = pytest.mark.usefixtures("whole_probe")
 RNG = np.random.default_rng(0)
 TREES = {"boosted trees": boosted_trees}
 TAGS = {

@@ -10,7 +10,7 @@ import torch
 from torch.func import vmap
 
 from gan_runner.core import Batch
-from gan_runner.objectives.augmentation import AdaptiveAugment
+from gan_runner.objectives.augmentation import AdaptiveAugment, DiffAugment
 
 ADAPTIVE = ("+augmentation=adaptive", "objective.augmentation.images=640")
 COMMAND = ("dataset=digits", "model.filters=2", "objective=ns_gan", "metrics=none", "plots=none")
@@ -35,11 +35,22 @@ def test_each_policy_is_applied_with_probability_p() -> None:
     is_cut = (augmentation(Batch(x)).x == 0).flatten(1).any(1)
     assert is_cut.float().mean().item() == pytest.approx(0.3, abs=0.02)
     both = AdaptiveAugment(batch_size=1, start=0.3, translation=False)
-    out = both(Batch(x)).x
-    changed = (out != x).flatten(1).any(1)
+    changed = ((both(Batch(x)).x - x).abs() > 1e-5).flatten(1).any(1)
     assert changed.float().mean().item() == pytest.approx(1 - 0.7**2, abs=0.02)
-    off = AdaptiveAugment(batch_size=1)(Batch(x)).x
+    off = AdaptiveAugment(batch_size=1, color=False)(Batch(x)).x
     assert torch.equal(off, x)
+    torch.testing.assert_close(AdaptiveAugment(batch_size=1)(Batch(x)).x, x)
+
+
+def test_with_probability_1_it_is_diffaugment() -> None:
+    """The same distribution: means and variances of all pixels, over many draws."""
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 8, 8).expand(20_000, -1, -1, -1)
+    ours, theirs = (
+        f(Batch(x)).x for f in (AdaptiveAugment(batch_size=1, start=1.0), DiffAugment())
+    )
+    torch.testing.assert_close(ours.mean(0), theirs.mean(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(ours.var(0), theirs.var(0), atol=0.02, rtol=0)
 
 
 def test_it_is_differentiable_twice_and_vectorises() -> None:

@@ -11,7 +11,9 @@ import pytest
 from sweep_files import VALUES, write_run, write_sweep
 
 from gan_runner.commands.report import main as report
+from gan_runner.commands.table import main as table
 from gan_runner.reports.groups import together
+from gan_runner.reports.sweep import content
 from gan_runner.runs.groups import plus_minus
 
 EXACT = "wasserstein/exact"
@@ -45,6 +47,40 @@ def test_values_against_a_parameter(tmp_path: Path) -> None:
     assert [(x, y) for x, y, _ in scatter["points"]] == [
         (float(rate), float(k)) for k, rate in enumerate(rates)
     ]
+
+
+def search(folder: Path) -> Path:
+    """Write three trials of two parameters."""
+    for number, (rate, weight) in enumerate([("1e-4", "5"), ("1e-3", "0.1"), ("0.01", "1")]):
+        run = write_run(folder / f"{number}_a", "gan", 0, float(number != 1), number=number,
+                        settings={"checkpoint_metric": EXACT})  # fmt: skip
+        note = json.loads((run / "job.json").read_text())
+        words = [f"optimizer.lr={rate}", f"objective.weight={weight}"]
+        (run / "job.json").write_text(json.dumps({**note, "overrides": words}))
+    command = ["optimizer.lr=interval(1e-5,1)", "objective.weight=interval(0.1,9)"]
+    (folder / "sweep.json").write_text(json.dumps({"jobs": [], "command": command}))
+    return folder
+
+
+def test_each_parameter_of_a_search_is_shown(tmp_path: Path) -> None:
+    """Though one of them alone tells the trials apart."""
+    page = together(search(tmp_path), [EXACT])
+    keys = {chart["key"]: [x for x, _, _ in chart["points"]] for chart in page["scatters"]}
+    assert keys == {"optimizer.lr": [1e-4, 1e-3, 0.01], "objective.weight": [5, 0.1, 1]}
+    assert page["groups"][0] == "lr=1e-4 weight=5"
+
+
+def test_a_search_is_sorted_by_its_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search(tmp_path)
+    table([str(tmp_path)])  # writes what the page reads
+    capsys.readouterr()
+    page = content(tmp_path)
+    assert page["order"] == [f"final {EXACT}", False]
+    columns = {column["key"]: column for column in page["columns"]}
+    assert f"final {EXACT}" in columns and not any("_floor" in key for key in columns)
+    assert columns["optimizer.lr"]["filter"] is False  # each value is that of one trial
+    assert "rewards blur" in columns[f"final {EXACT}"]["meaning"]
+    assert content(write_sweep(tmp_path / "grid"))["order"] == ["place", False]
 
 
 def test_runs_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:

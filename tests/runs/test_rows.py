@@ -18,6 +18,7 @@ from gan_runner.runs.groups import (
     labels,
     paired_test,
     plus_minus,
+    short_names,
     spread,
     varied,
 )
@@ -140,8 +141,15 @@ def test_numbers_as_shown() -> None:
     assert plus_minus(0.53, 0.0146) == "0.530 \u00b1 0.015"
     assert plus_minus(2.5, None) == "2.5" and plus_minus(2.5, 0.0) == "2.5 \u00b1 0"
     assert label_of({"objective": "gan", "seed": 1, "optimizer.lr": "0.0077801555769014185"}) == (
-        "gan seed=1 optimizer.lr=0.00778"
+        "gan seed=1 lr=0.00778"
     )
+
+
+def test_keys_are_shown_by_their_ends() -> None:
+    keys = ["optimizer.critic.lr", "optimizer.generator.lr", "trainer.steps", "objective", "steps"]
+    assert list(short_names(keys).values()) == [
+        "critic.lr", "generator.lr", "trainer.steps", "objective", "steps",
+    ]  # fmt: skip
 
 
 def test_labels_are_settings_or_names(tmp_path: Path) -> None:
