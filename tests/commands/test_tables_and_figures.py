@@ -176,6 +176,17 @@ def test_a_figure_of_curves_with_bands(
             assert (np.abs(pixels - colour).max(axis=1) < 3).sum() > 200
 
 
+def test_a_curve_of_one_point_is_visible(sweep: Path, tmp_path: Path) -> None:
+    for path in sweep.glob("*/metrics.jsonl"):
+        path.write_text(path.read_text().splitlines()[-1] + "\n")
+    out = tmp_path / "figure.png"
+    plot([str(sweep), "--tags", EXACT, "--over", "seed", "--out", str(out)])
+    pixels = np.asarray(Image.open(out).convert("RGB"))
+    inside = pixels[: pixels.shape[0] * 2 // 3].reshape(-1, 3)  # without the legend
+    for colour in ((0, 114, 178), (213, 94, 0)):
+        assert (np.abs(inside - colour).max(axis=1) < 3).sum() > 100
+
+
 def test_a_band_is_one_standard_error(sweep: Path) -> None:
     group = grouped(read_records(sweep))[0]
     values = np.array(list(VALUES["wgan_gp"].values()))

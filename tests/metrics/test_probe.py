@@ -117,6 +117,7 @@ def test_the_better_classifier_is_chosen_without_a_bias() -> None:
     assert apart > 0.5 and set(chosen) == {"boosted trees"}
 
 
+@pytest.mark.slow
 def test_the_network_sees_texture() -> None:
     """Blocks of equal pixels in one set, in the other such pixels in random order."""
     coarse = RNG.choice([-1.0, 1.0], size=(2, 300, 1, 4, 4)).astype(np.float32)
