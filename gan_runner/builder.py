@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_runner.config import compatibility
+from gan_runner.config.adaptive import check_shared
 from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
 from gan_runner.config.replicas import follows_seed, replica_configs
 from gan_runner.config.signature import ConfigTree
@@ -94,6 +95,7 @@ def build(
         for one in replica_configs(cfg, config, settings, allow=allow)
     ]
     compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
+    check_shared(engines[0].game.objective.state_dict(), settings.replicas)
     saved = yaml.safe_dump(follows_seed(config, cfg), sort_keys=False)
     return limit_stacked(config["limits"], StackedEngine(engines, config=saved))
 
@@ -108,7 +110,8 @@ def _engine(
     objective: Objective = instantiate(config["objective"])
     nets = networks(config["model"], objective, dataset.spec, seeds)
     nets.generator_ema.train(not (settings.ema_decay or config["averages"]))  # copy: norm by batch
-    _put(device, nets.generator, nets.critic, nets.generator_ema, objective.input_noise)
+    _put(device, nets.generator, nets.critic, nets.generator_ema)
+    _put(device, objective.input_noise, objective.augmentation)
     optimizers = _optimizers(config["optimizer"], nets)
     _note_data(dataset, objective, optimizers)
     check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)

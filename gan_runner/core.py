@@ -78,8 +78,8 @@ class DataSpec:
     def __str__(self) -> str:
         if self.is_image:
             channels, height, width = self.shape
-            return f"{self.name}, {height}x{width} pixels, {channels} channel(s)"
-        return f"{self.name}, points of {self.shape[0]} numbers"
+            return f"{self.name}, {height}x{width} pixels, {channels} channel{'s' * (channels > 1)}"
+        return f"{self.name}, points of {self.shape[0]} number{'s' * (self.shape[0] > 1)}"
 
 
 @dataclass(frozen=True, eq=False)

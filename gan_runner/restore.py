@@ -27,7 +27,7 @@ from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Latent, StateDict
 from gan_runner.data.class_names import Labels, labels_of
 from gan_runner.objectives.objective import Objective
-from gan_runner.runs.checkpoint import load_latest
+from gan_runner.runs.checkpoint import fits_config, load_latest, load_problem
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.comparison import holds_replicas
 from gan_runner.runs.exported import exported_file, read_exported
@@ -222,16 +222,11 @@ def load(
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     state = load_chosen(run_dir, checkpoint)
     weights = state["generator"] if raw else average_weights(state, config, average)
-    try:
+    with fits_config(run_dir):
         players = _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
-        which = "raw" if raw else average or "average"
-        facts = {"checkpoint": checkpoint, "step": state["step"], "weights": which}
-        return players._replace(facts=facts)
-    except (KeyError, RuntimeError, AttributeError) as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(
-            f"{run_dir}: its checkpoint is not of the networks in its config.yaml ({first})"
-        ) from error
+    which = "raw" if raw else average or "average"
+    facts = {"checkpoint": checkpoint, "step": state["step"], "weights": which}
+    return players._replace(facts=facts)
 
 
 def average_weights(
@@ -240,13 +235,14 @@ def average_weights(
     """Return the weights of an average of a run by its name in `averages`; None: the first.
 
     Raises:
-        ValueError: the run has no such average.
+        ValueError: the run or its checkpoint has no such average.
     """
-    names = list(config.get("averages") or ["ema"])
-    if name is not None and name not in names:
-        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(names)}")
-    weights: StateDict = state["average"] if name in (None, names[0]) else state["averages"][name]
-    return weights
+    first = next(iter(config.get("averages") or {}), "ema")
+    weights: StateDict = {first: state["average"], **state.get("averages", {})}
+    if name is not None and name not in weights:
+        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(weights)}")
+    chosen: StateDict = weights[name or first]
+    return chosen
 
 
 def _load(
@@ -276,7 +272,7 @@ def _load_exported(file: Path, *, device: torch.device, allow: Sequence[str]) ->
         generator = generator_of(checked["model"]["generator"], objective, spec)
         generator.load_state_dict(exported.tensors)
     except (RuntimeError, AttributeError) as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{file}: holds the weights of another network ({first})") from error
+        problem = f"{file}: holds the weights of another network ({load_problem(error)})"
+        raise ValueError(f"{problem}; export the run again with gan-export") from error
     facts = {"checkpoint": exported.checkpoint, "step": exported.step, "weights": exported.weights}
     return TrainedModel(generator.to(device).eval(), None, objective, spec, device, facts)

@@ -1,7 +1,8 @@
 """Speed of this runner's update and of a textbook loop, timed in turn in one process.
 
 python scripts/bench.py [--device cpu|cuda] [--workload NAME ...] [--modes MODE ...] [--packs K ...]
-                        [--seconds S] [--round S] [--out FILE.json]
+                        [--peer NAME=FILE.py ...] [--seconds S] [--round S]
+                        [--out FILE.json] [--plot FILE.png]
 
 Every workload is WGAN-GP with 5 critic steps and batch 64 (toy data: 256). The columns are:
 
@@ -15,14 +16,19 @@ Every workload is WGAN-GP with 5 critic steps and batch 64 (toy data: 256). The 
   memory     peak memory of one iteration, beyond the memory allocated before it
 
 Then follow the speed of stacked replicas and of runs in sequence, and the cost by batch size,
-filters and depth. With `--modes`, each workload is timed in the textbook loop and in each mode
-instead. `--out` is written after every workload, so an interrupted benchmark keeps finished rows.
+filters, depth and replicas. With `--modes`, each workload is timed in the textbook loop and in each
+mode instead. `--out` is written after every workload, so an interrupted benchmark keeps finished
+rows; `--plot` draws it on one page.
+
+`--peer` times the function `step()` of a Python file in the same rounds, such as one iteration of
+another code base on the same networks: choose the workload that it matches. The file is executed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import runpy
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +36,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from bench_plot import draw
 from hydra import compose, initialize_config_dir
 from measure import (
     Step,
@@ -62,6 +69,9 @@ WORKLOADS = {
 LARGE = {  # enough arithmetic for a GPU; takes hours on a CPU
     "dcgan32_1024": [*WORKLOADS["dcgan32_128"], "trainer.batch_size=1024"],
 }
+STACKED = {  # small enough for replicas to pay
+    "gaussians8_64": ["dataset=gaussians8", "model=mlp", "model.width=64", "trainer.batch_size=128"]
+}
 WARM_UP = 6  # iterations; the fourth captures a CUDA graph
 MODES = ("eager", "compile", "cuda_graph")
 CONVOLUTIONAL = tuple(name for name in WORKLOADS if name != "gaussians8")
@@ -69,6 +79,7 @@ GROWTH = {
     "batch": [("digits", f"trainer.batch_size={n}") for n in (16, 32, 64, 128, 256)],
     "filters": [("digits", f"model.filters={n}") for n in (16, 32, 64, 128)],
     "depth": [("gaussians8", f"model.depth={n}") for n in (2, 3, 6, 12)],
+    "replicas": [("gaussians8_64", f"trainer.replicas={n}") for n in (1, 2, 4, 8, 16)],
 }
 
 
@@ -82,9 +93,14 @@ def main() -> None:
     parser.add_argument("--workload", nargs="*", choices=[*LARGE, *everything])
     parser.add_argument("--modes", nargs="*", choices=MODES, help="compare only these modes")
     parser.add_argument("--packs", nargs="*", type=int, help="numbers of stacked replicas")
+    parser.add_argument(
+        "--peer", nargs="*", type=peer, default=[], metavar="NAME=FILE.py",
+        help="a file with a function step(), timed in the same rounds",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=20.0, help="for each contender")
     parser.add_argument("--round", type=float, default=0.5, help="seconds of a contender's turn")
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--plot", type=Path, default=None)
     options = parser.parse_args()
     device = torch.device(options.device)
     report: dict[str, Any] = {"machine": machine(device), "seconds": options.seconds}
@@ -96,6 +112,23 @@ def main() -> None:
             report.setdefault(key, {})[name] = value
             if options.out is not None:
                 atomic_write(options.out, (json.dumps(report, indent=2) + "\n").encode())
+    if options.plot is not None:
+        draw(report, options.plot)
+
+
+def peer(text: str) -> tuple[str, Step]:
+    """Return the name and the function `step` of NAME=FILE.py.
+
+    Raises:
+        argparse.ArgumentTypeError: no such file, or no such function in it.
+    """
+    name, _, file = text.partition("=")
+    if not Path(file).is_file():
+        raise argparse.ArgumentTypeError(f"{text}: no file {file!r}; write NAME=FILE.py")
+    step = runpy.run_path(file).get("step")
+    if not callable(step):
+        raise argparse.ArgumentTypeError(f"{text}: {file} has no function step()")
+    return name, step
 
 
 def results(
@@ -138,6 +171,7 @@ class Bench:
     ) -> None:
         self.device, self.scratch, self.machine = device, scratch, machine
         self.seconds, self.round = options.seconds, options.round
+        self.peers = dict(options.peer)
 
     def times(self, contenders: dict[str, Step], share: float = 1.0) -> dict[str, list[float]]:
         """Return seconds per iteration of each contender; each gets `share` of the time."""
@@ -147,7 +181,7 @@ class Bench:
     def build(self, name: str, *overrides: str) -> Engine | StackedEngine:
         """Build this runner's engine for a workload."""
         command = [
-            *{**WORKLOADS, **LARGE}[name],
+            *{**WORKLOADS, **LARGE, **STACKED}[name],
             "objective=wgan_gp",
             f"device={self.device}",
             *overrides,
@@ -180,6 +214,7 @@ class Bench:
         }
         if not precise or self.device.type == "cuda":
             contenders["auto"] = stepper(auto, precise=precise)
+        contenders |= self.peers
         times = self.times(contenders)
         times.setdefault("auto", times["fp32"])
         speeds = {key: 1 / median(value) for key, value in times.items()}
@@ -193,6 +228,7 @@ class Bench:
             "iterations_per_second": {key: round(speed, 3) for key, speed in speeds.items()},
             **{f"ratio_{name}": ratios[name][0] for name in ratios},
             **{f"ratio_{name}_range": ratios[name][1:] for name in ratios},
+            "auto_over_peer": {name: ratio(times[name], times["auto"]) for name in self.peers},
             "precision": precision,
             "mode": auto.mode.selected,
             "samples": {key: len(value) for key, value in times.items()},
@@ -210,6 +246,8 @@ class Bench:
             f"{row['peak_memory_mib']:>5} MiB {row['peak_memory_mib_textbook']:>5} MiB",
             flush=True,
         )
+        for name, (middle, *span) in row["auto_over_peer"].items():
+            print(f"  {name}: {speeds[name]:.2f}, auto {middle:.2f} times that {shown(span)}")
         return row
 
     def modes(self, name: str, modes: Sequence[str]) -> dict[str, Any]:
@@ -252,9 +290,8 @@ class Bench:
 
     def replicas(self, k: int) -> dict[str, Any]:
         """Time k stacked runs and k in sequence: 8 Gaussians, MLP of 3x64, batch 128."""
-        small = ("model.width=64", "trainer.batch_size=128")
-        pack = self.build("gaussians8", *small, f"trainer.replicas={k}")
-        runs = [self.build("gaussians8", *small, f"seed={seed}") for seed in range(k)]
+        pack = self.build("gaussians8_64", f"trainer.replicas={k}")
+        runs = [self.build("gaussians8_64", f"seed={seed}") for seed in range(k)]
         alone = [stepper(run, precise=True) for run in runs]
         contenders = {
             "sequence": lambda: [step() for step in alone],

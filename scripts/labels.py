@@ -1,10 +1,13 @@
 """Agreement of generated digits with their label, and purity with respect to their code.
 
+python scripts/labels.py RUN_DIR [RUN_DIR ...]
+
 Samples are classified by the classifier of `score_digits.py`, trained on real digits.
 """
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 from pathlib import Path
@@ -18,6 +21,8 @@ from sklearn.neural_network import MLPClassifier
 from gan_runner.builder import build
 from gan_runner.commands.sample import draw
 from gan_runner.data.digits import digits
+from gan_runner.objectives.priors import categories
+from gan_runner.restore import load
 from gan_runner.runs.files import atomic_write
 from gan_runner.training.loop import fit
 
@@ -30,6 +35,16 @@ LABELLED = {
     ],
 }  # fmt: skip
 CODED = {"infogan": ["objective=infogan"]}
+
+
+def main() -> None:
+    """Print the agreement or purity of runs on the digits as JSON, one line per run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dirs", nargs="+", type=Path)
+    judge = classifier_of(digits())
+    for run_dir in parser.parse_args().run_dirs:
+        coded = categories(load(run_dir).objective.prior) > 0
+        print(json.dumps({"run": str(run_dir), **judged(run_dir, judge, coded=coded)}), flush=True)
 
 
 def agreement(predicted: np.ndarray, labels: np.ndarray) -> float:
@@ -106,3 +121,7 @@ def _missing(name: str, overrides: list[str]) -> str | None:
     if name in CODED and "code" not in inspect.signature(draw).parameters:
         return "samples of a given code cannot be drawn"
     return None
+
+
+if __name__ == "__main__":
+    main()

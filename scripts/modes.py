@@ -46,13 +46,14 @@ def composed(overrides: list[str]) -> DictConfig:
         return compose("config", overrides=overrides)
 
 
-def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
+def measure(name: str, seed: int, folder: Path, *, published_rate: bool = False) -> dict[str, Any]:
     """Train an objective from one seed, or read its earlier result.
 
     Args:
         name: name of the objective.
         seed: seed of the data, the weights and the noise.
         folder: folder of this run; an existing result of the same overrides is reused.
+        published_rate: keep the objective's own learning rate instead of `RATE`.
 
     Returns:
         A report with `skipped`, a reason, or with the run's `status`, `coverage` of the averaged
@@ -61,7 +62,8 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
     """
     overrides = [*BUDGET, f"objective={name}", f"seed={seed}", *NEEDS.get(name, [])]
     result = folder / "result.json"
-    if composed(overrides).optimizer.critic["_target_"] in RATED:  # others have another scale
+    is_rated = composed(overrides).optimizer.critic["_target_"] in RATED  # others: another scale
+    if is_rated and not published_rate:
         overrides.append(RATE)
     if result.is_file() and (earlier := json.loads(result.read_text()))["asked"] == overrides:
         return earlier

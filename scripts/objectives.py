@@ -1,6 +1,7 @@
 """A page about the objectives: closed forms, modes of a mixture, labels and codes.
 
-python scripts/objectives.py [--only SECTION ...] [--seeds 1] [--out FILE.md]
+python scripts/objectives.py [--only SECTION ...] [--objectives NAME ...] [--published-rates]
+    [--seeds 1] [--out FILE.md]
 
 Sections: forms (seconds), modes (20 minutes per seed on one core) and labels (minutes). Finished
 runs are kept in outputs/objectives/ and reused, so that a stopped command can continue.
@@ -37,6 +38,11 @@ from gan_runner.runs.provenance import versions
 from gan_runner.training.device import device_name, resolve_device
 
 RUNS = Path("outputs/objectives")
+SHARED = (
+    "The learning rate is the same for all, except for objectives with another kind of optimizer."
+    " It is higher than the published ones, because the budget is small."
+)
+PUBLISHED = "The learning rates are the published ones, which were chosen for longer training."
 LABELS_BUDGET = ["dataset=digits", "model=dcgan", "model.filters=32", "seed=0"]
 
 
@@ -45,6 +51,13 @@ def main() -> None:
     sections = {"forms": forms, "modes": mixture, "labels": digits}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=sections, default=list(sections))
+    parser.add_argument(
+        "--objectives", nargs="+", choices=modes.cards(), default=modes.cards(), metavar="NAME",
+        help="objectives of the section `modes` (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--published-rates", action="store_true", help="learning rates of the cards on the mixture"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the runs on the mixture")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
@@ -64,6 +77,10 @@ def opening(options: argparse.Namespace) -> str:
     command = "python scripts/objectives.py"
     if set(options.only) != {"forms", "modes", "labels"}:
         command += f" --only {' '.join(options.only)}"
+    if options.objectives != modes.cards():
+        command += f" --objectives {' '.join(options.objectives)}"
+    if options.published_rates:
+        command += " --published-rates"
     if options.seeds > 1:
         command += f" --seeds {options.seeds}"
     processor = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
@@ -150,23 +167,28 @@ def slopes(probability: float = 0.01) -> Iterator[str]:
 
 def mixture(options: argparse.Namespace) -> Iterator[str]:
     """Yield the table of modes of 25 Gaussians, one line per objective."""
-    reports: dict[str, list[dict[str, Any]]] = {name: [] for name in modes.cards()}
+    reports: dict[str, list[dict[str, Any]]] = {name: [] for name in options.objectives}
+    published = options.published_rates
+    runs_dir = RUNS / ("modes_published_rates" if published else "modes")
     for seed in range(options.seeds):
         for name, runs in reports.items():
-            runs.append(modes.measure(name, seed, RUNS / "modes" / name / f"seed_{seed}"))
+            folder = runs_dir / name / f"seed_{seed}"
+            runs.append(modes.measure(name, seed, folder, published_rate=published))
             print(f"# {name}, seed {seed}: {runs[-1].get('coverage', runs[-1])}", flush=True)
     seeds = "seed 0" if options.seeds == 1 else f"{options.seeds} seeds, mean (lowest to highest)"
     width = modes.composed(modes.BUDGET).model.width
+    command = " ".join(
+        ["gan-run objective=NAME", *modes.BUDGET, *([] if published else [modes.RATE])]
+    )
     yield prose(f"""
         ## Modes of 25 Gaussians
 
-        `gan-run objective=NAME {" ".join(modes.BUDGET)} {modes.RATE}`; {seeds}.
+        `{command}`; {seeds}.
 
         All objectives use the same networks, 3 hidden layers of {width} units, and the same number
-        of generator iterations, regardless of their cost. The learning rate is the same for all,
-        except for objectives with another kind of optimizer. It is higher than the published ones,
-        because the budget is small. All other constants are the objective's defaults, which were
-        chosen for other data. The table shows the progress in little time; it is not a ranking of
+        of generator iterations, regardless of their cost. {PUBLISHED if published else SHARED} All
+        other constants are the objective's defaults, which were chosen for other data.
+        The table shows the progress in little time; it is not a ranking of
         methods. `gan`, `fgan_gan` and `fgan_jensen_shannon` play the same game and differ by
         rounding, so their differences show the variation between seeds.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import copy
+import gc
 import json
 import os
 import shutil
@@ -20,9 +21,13 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+from small_probe import SMALL, WHOLE, set_probe
 
 from gan_runner.builder import build
 from gan_runner.config.compose import config_dir
@@ -39,14 +44,29 @@ TINY = (
 )
 
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of sklearn and of processes that tests start
 os.environ["GAN_RUNNER_CACHE"] = tempfile.mkdtemp(prefix="gan_runner_tests_")
 atexit.register(shutil.rmtree, os.environ["GAN_RUNNER_CACHE"], ignore_errors=True)
 torch.set_num_threads(1)  # the tensors are tiny: two threads would only wait for each other
+set_probe(SMALL)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage a million objects that stay: modules and tests."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def whole_probe() -> Iterator[None]:
+    """For tests of the probe itself: as many fits as users get."""
+    set_probe(WHOLE)
+    yield
+    set_probe(SMALL)
 
 
 @pytest.fixture
@@ -58,7 +78,30 @@ def config() -> Callable[..., DictConfig]:
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    """Compose each command line once a process, within one Hydra that others don't see."""
+    """Compose each command line once a process.
+
+    Hydra sets values after it has merged the files of the groups, so the merge is shared by all
+    command lines with the same groups. `test_core.py` compares the result with Hydra's own.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    loader = _hydra().config_loader
+    values = [o for o in parsed if _is_value(o, loader.repository)]
+    lines = {o.input_line for o in values}
+    cfg = copy.deepcopy(_of_groups(tuple(o for o in overrides if o not in lines)))
+    loader._apply_overrides_to_config(values, cfg)
+    return cfg
+
+
+def _is_value(override: Override, files: ConfigRepository) -> bool:
+    """Whether an override neither chooses an option of a group nor is Hydra's own."""
+    key = override.key_or_group
+    plain = not override.is_sweep_override() and not override.is_hydra_override()
+    return plain and override.package is None and not files.group_exists(key)
+
+
+@cache
+def _of_groups(overrides: tuple[str, ...]) -> DictConfig:
+    """Compose within one Hydra that others don't see."""
     ours = _hydra()  # before the next line: leaving Hydra's context replaces its instance
     active = GlobalHydra.instance()
     theirs, active.hydra = active.hydra, ours

@@ -22,6 +22,7 @@ import pytest
 from conftest import Zygote
 from PIL import Image
 
+import gan_runner
 from gan_runner.config.compose import config_dir
 from gan_runner.core import Batch
 from gan_runner.data.digits import digits
@@ -113,6 +114,11 @@ COMPOSITION = {
     "objetive=gan": r"objetive: no such key; did you mean objective\?",
     "model.filtres=3": r"model\.filtres: no such key; did you mean model\.filters\?",
     "nonsense": r"nonsense: not of the form KEY=VALUE",
+    "dataset.path=photos=v1": r"inside the shell's: 'dataset\.path=\"photos=v1\"'$",
+    "dataset.path=a,b": r"or quote one path: 'dataset\.path=\"a,b\"'$",
+    "optimizer.generator_lr=1": r"did you mean optimizer\.generator\.lr\?$",
+    "penalty=r1": r"penalty: no such key to override; add an option with a plus: \+penalty=r1$",
+    "seed=0,1": r"add -m to run one job for each value$",
     "steps=5": r"steps: no such key; did you mean trainer\.steps\?$",
     "lr=1": r"lr: no such key; did you mean optimizer\.lr or ",
     "model.width=5": r"model has latent_dim, .*, but model=mlp and mlp_generator have width",
@@ -120,13 +126,25 @@ COMPOSITION = {
 }
 
 
-@pytest.mark.parametrize("typo", COMPOSITION)
+QUICK_TYPOS = ("objective=wgangp", "steps=5", "model.width=5")  # a process each
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [pytest.param(t, marks=() if t in QUICK_TYPOS else pytest.mark.slow) for t in COMPOSITION],
+)
 def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
     """A stand-in that cannot be imported shows that torch is not."""
     (tmp_path / "stand_in").mkdir()
     (tmp_path / "stand_in" / "torch.py").write_text("raise RuntimeError('torch was imported')")
     path = f"{tmp_path / 'stand_in'}{os.pathsep}{REPOSITORY}"
     refused(gan("train", typo, cwd=tmp_path, PYTHONPATH=path), COMPOSITION[typo], tmp_path)
+
+
+def test_the_version_is_that_of_this_package(tmp_path: Path) -> None:
+    assert (
+        gan("train", "--version", cwd=tmp_path).stdout == f"gan_runner {gan_runner.__version__}\n"
+    )
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="the launcher is installed")

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gan_runner import train
-from gan_runner.commands import compare, export, report, sample, table, verify
+from gan_runner.commands import compare, evaluate, export, plot, report, sample, table, verify
 from gan_runner.sweeps.jobs import write_note
 
 GROUPS = {
@@ -119,12 +119,20 @@ FLAGS = {
     "--at": ["step=1", "step=0", "seconds=nan", "x", "step=1e9"],
     "--csv": ["t.csv", ".", "nowhere/t.csv"],
     "--json": ["t.json", "."],
+    "--x": ["step", "seconds", "nowhere"],
+    "--band": ["range", "x"],
+    "--checkpoint": ["best", "1", "7", "x"],
+    "--reference": ["train", "run", "nowhere", "s.npz"],
+    "--network": ["random", "x"],
+    "--measures": ["exact", "nowhere", ""],
+    "--protocol": ["nowhere"],
+    "--plots": ["plots", "run/config.yaml"],
     "--markdown": ["t.md", "."],
 }
 ALONE = ["--raw", "--unlike", "--best", "--final", "--latex", "--help", "--nonsense"]
 COMMANDS = {
     "gan-sample": sample, "gan-verify": verify, "gan-export": export, "gan-compare": compare,
-    "gan-table": table, "gan-report": report,
+    "gan-table": table, "gan-report": report, "gan-plot": plot, "gan-evaluate": evaluate,
 }  # fmt: skip
 options = st.one_of(
     st.sampled_from(ALONE).map(lambda flag: [flag]),

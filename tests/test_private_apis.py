@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -67,6 +71,34 @@ def test_hydra_loads_every_file_through_one_function(monkeypatch: pytest.MonkeyP
     assert seen["objective/base/fgan"].defaults == ["/optimizer", "adam"]
     assert "objective" in seen["objective/base/fgan"].content
     assert {file.source for file in seen.values()} > {"structured://", "pkg://hydra.conf"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "objective=wgan_gp trainer.steps=5 optimizer.lr=1e-3 device=cpu",
+        "model=mlp dataset=gaussians8 +penalty=r1 model.width=8 ~trainer.ema_decay +extra.deep={a:[1]}",
+        "+experiment=sngan_cifar seed=3 optimizer=sgd ++optimizer.lr=0.5 model.seed=${seed}",
+        "penalty@objective.critic_terms=r1 ~plots metrics=images",
+        "hydra.run.dir=x seed=1",
+    ],
+)
+def test_the_fixture_composes_as_hydra_does(config: Callable[..., DictConfig], line: str) -> None:
+    """It merges the files of the groups once, and sets values afterwards."""
+    try:
+        expected, error = compose(*line.split()), None
+    except HydraException as caught:
+        error = str(caught)
+    if error is not None:
+        with pytest.raises(HydraException) as stop:
+            config(*line.split())
+        assert str(stop.value) == error
+        return
+    composed = config(*line.split())
+    assert composed == expected and OmegaConf.is_struct(composed)
+    unresolved = [OmegaConf.to_container(c, resolve=False) for c in (composed, expected)]
+    assert json.dumps(unresolved[0]) == json.dumps(unresolved[1])  # the order of the keys as well
 
 
 def test_hydras_flags_by_name() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+from pathlib import Path
+
 import numpy as np
 import pytest
+from bench import peer
+from bench_plot import draw
 from labels import agreement, purity
 from modes import ENOUGH, cards, found
 
@@ -36,3 +41,31 @@ def test_agreement_and_purity_by_hand() -> None:
     assert purity(predicted, codes) == pytest.approx(7 / 8)
     assert purity(predicted, np.zeros(8, dtype=int)) == pytest.approx(3 / 8)
     assert purity(np.full(8, 2), codes) == 1.0  # one class for all: see `classes` beside it
+
+
+def test_a_peer_of_the_benchmark_is_a_file_with_a_step(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.py"
+    file.write_text("count = [0]\ndef step():\n    count[0] += 1\n    return count[0]\n")
+    name, step = peer(f"theirs={file}")
+    assert (name, step(), step()) == ("theirs", 1, 2)
+    file.write_text("stp = None\n")
+    for text, problem in {
+        f"theirs={file}": r"no function step\(\)",
+        "theirs=nowhere.py": "no file 'nowhere.py'; write NAME=FILE.py",
+        str(file): "write NAME=FILE.py",
+    }.items():
+        with pytest.raises(ArgumentTypeError, match=problem):
+            peer(text)
+
+
+@pytest.mark.parametrize("sections", [(), ("workloads",), ("growth",), ("workloads", "growth")])
+def test_a_page_of_the_sections_that_a_report_has(
+    sections: tuple[str, ...], tmp_path: Path
+) -> None:
+    row = {"ratio_fp32": 1.2, "ratio_fp32_range": [1.1, 1.3], "ratio_auto": 2.0,
+           "ratio_auto_range": [1.9, 2.2], "share_of_peak": 0.5}  # fmt: skip
+    cost = [{"workload": "digits", "set": f"model.filters={n}", "ms": n / 2.0} for n in (16, 32)]
+    whole = {"workloads": {"digits": row, "by mode": {}}, "growth": {"filters": cost}}
+    machine = {"processor": "P", "device": "cpu, 1 threads", "torch": "2"}
+    draw({"machine": machine, **{name: whole[name] for name in sections}}, tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 5000

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from gan_runner.commands import terminal
 from gan_runner.commands.terminal import _Output
@@ -134,6 +138,38 @@ def test_the_cause_is_said_once_except_for_a_closed_pipe(
     assert capsys.readouterr().err.count("gan-x: standard output: reason") == is_full
 
 
+# Encodings
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("ascii", r"0.5 +- 0.1 3x3 caf\xe9 \u0444 \udce9"),
+        ("latin-1", "0.5 ± 0.1 3\xd73 café \\u0444 \\udce9"),
+    ],
+)
+def test_what_an_encoding_lacks_is_spelled_out(tmp_path: Path, encoding: str, written: str) -> None:
+    with (tmp_path / "file").open("w", encoding=encoding) as stream:
+        _Output(stream, "gan-x: standard output").write("0.5 ± 0.1 3\xd73 café ф \udce9")
+    assert (tmp_path / "file").read_text(encoding=encoding) == written
+
+
+def test_a_sweep_prints_its_table_in_ascii(zygote: Any, tmp_path: Path) -> None:
+    env = {"PYTHONIOENCODING": "ascii:strict", "LC_ALL": "C"}
+    command = [
+        sys.executable,
+        "-m",
+        "gan_runner.train",
+        "-m",
+        "seed=0,1",
+        *RUN,
+        "hydra.sweep.dir=s",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **env}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"mean +- standard error" in done.stdout + done.stderr
+
+
 # Names that a shell would read
 
 
@@ -174,8 +210,16 @@ def test_a_backend_of_a_notebook_does_not_matter(zygote: Any, tmp_path: Path, ba
     assert list((tmp_path / "r" / "samples").glob("*.png"))
 
 
-def test_the_terminal_is_given_back() -> None:
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_command_guards_its_output(script: str) -> None:
+    module, _, name = SCRIPTS[script].partition(":")
+    assert f'@terminal("{script}")\ndef {name}(' in Path(find_spec(module).origin).read_text()
+
+
+def test_the_terminal_is_given_back() -> None:
     before = sys.stdout, sys.stderr
     with terminal.terminal("gan-x"):
         assert sys.stdout is not before[0]

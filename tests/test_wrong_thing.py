@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sweep_files import write_run
 
 from gan_runner.config.words import suggestion
 from gan_runner.data.class_names import labels_of
@@ -108,6 +109,16 @@ def test_the_sweep_that_was_meant_is_named(zygote: Any, place: Path, path: str) 
 @pytest.mark.parametrize("path", ["out/r/config.yaml", "s/JOB/checkpoints", "empty"])
 def test_a_report_names_it_too(zygote: Any, place: Path, path: str) -> None:
     assert "is not the directory of a sweep" in refusal(zygote, place, "report", path)
+
+
+def test_a_folder_of_runs_leads_to_its_table(tmp_path: Path) -> None:
+    for name in "ab":
+        write_run(tmp_path / name, "wgan_gp", 0, 1.0)
+    advice = f"it contains 2 runs; gan-table {tmp_path} --over seed shows them"
+    assert not_a_sweep(tmp_path / "nowhere").endswith("(it does not exist)")
+    for job in tmp_path.glob("*/job.json"):  # without its mark as a job
+        job.unlink()
+    assert not_a_sweep(tmp_path).endswith(advice)
 
 
 def test_a_search_for_runs_ends(tmp_path: Path) -> None:
@@ -291,7 +302,9 @@ def test_a_file_that_is_not_a_zip_is_named(tmp_path: Path, start: bytes | None, 
 def test_a_dangling_link_is_a_bad_file(tmp_path: Path) -> None:
     folder = noise(tmp_path / "d")
     (folder / "gone.png").symlink_to("nowhere.png")
-    with pytest.raises(ValueError, match=r"gone.png \(a link to a missing file\); remove them"):
+    with pytest.raises(
+        ValueError, match=r"gone.png \(a link to a missing file\); remove or convert them"
+    ):
         image_folder(path=str(folder))
     with pytest.warns(UserWarning, match="gone.png"):
         dataset = image_folder(path=str(folder), on_bad_file="skip")

@@ -8,6 +8,7 @@ ended, `exit CODE` (minus the signal's number if one killed it).
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -15,18 +16,37 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
-import sklearn.datasets  # noqa: F401 - imported for the children
 import torch
+from hydra.core.plugins import Plugins
+from small_probe import SMALL, set_probe
 
-from gan_runner import restore  # noqa: F401 - for the children, too
-from gan_runner.commands import sample  # noqa: F401
+import gan_runner
 from gan_runner.runs import checkpoint
+from gan_runner.runs.provenance import versions
+
+# Packages that runs import late: each child would take seconds to do so.
+LATE = ("torch._dynamo", "torch.utils.tensorboard", "sklearn.ensemble", "sklearn.neighbors")
+
+
+def import_everything() -> None:
+    """Import for the children; `gan_runner.train` is left out, since its import sets rules."""
+    for name in LATE:
+        import_module(name)
+    for module in walk_packages(gan_runner.__path__, "gan_runner."):
+        if module.name != "gan_runner.train":
+            import_module(module.name)
+    Plugins.instance()  # imports the launchers and sweepers
+    versions()  # asks git
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    import_everything()
+    set_probe(SMALL)
+    gc.freeze()  # a collection in a child would copy every page
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()

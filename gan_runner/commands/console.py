@@ -62,8 +62,16 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
 
         moving = f", all of them {first / NAME}" if (first / NAME).is_file() else ""
         echo(f"  samples     {images[-1]}{moving}")
+    if plots := _other_plots(first):
+        echo(f"  plots       {', '.join(plots)}: {first}/NAME/step_*.png")
     echo(f"  TensorBoard tensorboard --logdir {quoted(run_dir)}")
     echo(f"  more        gan-sample {quoted(first)} --count 100 --out samples.png")
+
+
+def _other_plots(run_dir: Path) -> list[str]:
+    """Return the names of the plots in a run directory, without the samples."""
+    names = {path.parent.name for path in run_dir.glob("*/step_*.png")}
+    return sorted(names - {"samples"})
 
 
 def _mode(mode: Mapping[str, Any]) -> str:

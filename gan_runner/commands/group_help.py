@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -50,34 +51,53 @@ def group_help(words: Sequence[str]) -> str:
 def _page(group: str, overrides: Sequence[str]) -> str:
     """Return the help for one group."""
     folder = config_dir() / group
-    options = {path.stem: _heading(path) for path in sorted(folder.glob("*.yaml"))}
-    lines = [f"{group}=OPTION, one of:", ""]
-    lines += [line for name, text in options.items() for line in _entry(name, text)]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
     option = cfg.hydra.runtime.choices.get(group)
-    node = cfg.get(group)
-    if not isinstance(node, DictConfig) or option not in options:
+    paths = sorted(folder.glob("*.yaml"))
+    options = {path.stem: _heading(path, whole=path.stem == option) for path in paths}
+    is_added = f"+{group}={option}" in overrides or group not in cfg.hydra.runtime.choices
+    plus = "+" if is_added else ""
+    lines = [f"{plus}{group}=OPTION, one of:", ""]
+    lines += [line for name, text in options.items() for line in _entry(name, text)]
+    if option not in options:
+        example = f"gan-run --help {group} {plus}{group}={paths[-1].stem}"
+        lines += ["", f"For the keys of an option: {example}"]
         return "\n".join(lines)
-    comments = dict(_comments(folder, option))
-    rows = list(_keys(group, node, comments))
-    lines += ["", f"Keys of {group}={option}:", ""]
-    return "\n".join([*lines, *(line for row in rows for line in _entry(*row))])
+    place = _package(folder / f"{option}.yaml") or group
+    node, comments = OmegaConf.select(cfg, place), dict(_comments(folder, option))
+    if not isinstance(node, DictConfig):  # a recipe, whose keys are those of other groups
+        return "\n".join(lines)
+    rows = list(_keys(place, node, comments))
+    lines += ["", f"Keys of {group}={option}:{'' if rows else ' none'}"]
+    return "\n".join([*lines, *([""] if rows else []), *(w for row in rows for w in _entry(*row))])
 
 
 def _entry(name: str, text: str) -> list[str]:
-    """Return a name, and its words below it, wrapped."""
+    """Return a name, and its words below it, wrapped; indented lines of them stay as they are."""
     indent = " " * _INDENT
-    words = textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
-    return [f"  {name}", *words]
+    lines = [f"  {name}"]
+    for stays, part in groupby(text.splitlines(), lambda line: line.startswith(" ")):
+        if stays:
+            lines += [f"{indent}{line}" for line in part]
+        else:
+            words = " ".join(part)
+            lines += textwrap.wrap(words, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return lines
 
 
-def _heading(card: Path) -> str:
-    """Return the first sentences of the comment that a card begins with."""
+def _heading(card: Path, *, whole: bool) -> str:
+    """Return the first sentences, or the whole, of the comment that a card begins with."""
     lines = card.read_text(encoding="utf-8").splitlines()
     comments = [line[2:] for line in lines if line.startswith("# ") and "@package" not in line]
-    text = " ".join(comments[: _until_blank(lines)])
-    return re.split(r"(?<=[a-z\d)]\.) (?=[A-Z])", text)[0] if text else ""
+    text = "\n".join(comments[: _until_blank(lines)])
+    return text if whole else re.split(r"(?<=[a-z\d)]\.)\s+(?=[A-Z])", text)[0]
+
+
+def _package(card: Path) -> str | None:
+    """Return the node that a card fills, by its `@package`: "" for the root, None for its group."""
+    found = re.match(r"# @package (\S+)", card.read_text(encoding="utf-8"))
+    return None if found is None else "" if found[1] == "_global_" else found[1]
 
 
 def _until_blank(lines: Sequence[str]) -> int:
@@ -88,20 +108,26 @@ def _until_blank(lines: Sequence[str]) -> int:
 
 def _keys(path: str, node: DictConfig, comments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield `key=value` and its words for every leaf below a node."""
-    target = OmegaConf.to_container(node).get("_target_")  # type: ignore[union-attr]
+    plain: Any = OmegaConf.to_container(node, resolve=False)
+    target = plain.get("_target_")
     documented = _documented(str(target)) if target else {}
     for key in node:
         name = str(key)
         if name.startswith("_"):
             continue
         here, value = f"{path}.{name}", _value(node, name)
-        shared = comments.get(f"{path.partition('.')[0]}.{name}", "")
-        words = comments.get(here) or documented.get(name) or shared
+        shared = f"{path.partition('.')[0]}.{name}" if _follows(plain, name) else ""
+        words = comments.get(here) or documented.get(name) or comments.get(shared, "")
         if isinstance(value, DictConfig) and len(value):
             yield from ([(here, words)] if words else [])
             yield from _keys(here, value, comments)
         else:
             yield f"{here}={_text(value)}", words
+
+
+def _follows(plain: Mapping[str, Any], key: str) -> bool:
+    """Return whether a key of an unresolved node takes its value from the same key further out."""
+    return re.fullmatch(rf"\$\{{\.\.+{key}\}}", str(plain[key])) is not None
 
 
 def _value(node: DictConfig, key: str) -> Any:
@@ -125,7 +151,8 @@ def _comments(folder: Path, option: str) -> Iterator[tuple[str, str]]:
     for default in (yaml.safe_load(text) or {}).get("defaults", ()):
         if isinstance(default, str) and default != "_self_":
             yield from _comments(folder, default)
-    stack = [] if "@package _global_" in text else [(-1, folder.name)]
+    root = _package(card)
+    stack = [] if root == "" else [(-1, root or folder.name)]
     for line in text.splitlines():
         if (found := _LINE.match(line)) is None:
             continue

@@ -25,8 +25,9 @@ from gan_runner.config.command_line import (
     task_words,
     with_choices,
 )
+from gan_runner.config.compose import merged_cards
 from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError, first_line
-from gan_runner.config.paths import anchored
+from gan_runner.config.paths import MOVABLE_KEYS, anchored
 from gan_runner.config.user_code import in_user_code
 from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
@@ -40,7 +41,7 @@ from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")
-_PLACES = ("device", "dataset.path", "dataset.root", "dataset.cache", "dataset.download")
+_CLASSES_SHOWN = 5
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -78,11 +79,13 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _check_single(cfg: DictConfig) -> None:
-    """Check that a recipe of a sweep is not trained as one run by mistake.
+    """Check that neither a recipe of a sweep nor several cards make one run by mistake.
 
     Raises:
-        ValueError: with the words for all jobs, and for one run.
+        ValueError: with the words for a sweep, and for one run.
     """
+    if problem := merged_cards(task_words()):
+        raise ValueError(problem)
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.RUN or CHOICES in cfg:  # a job, or a run that is repeated
         return
@@ -130,11 +133,11 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
         advice = "the command of a sweep, typed again, continues the sweep"
         raise UsageError(f"{problem}; {advice}", USAGE_ERROR)
     values = {key: value for key, _, value in (a.partition("=") for a in arguments)}
-    allowed = {"resume", "trainer.steps", "allow_targets", *_PLACES}
+    allowed = {"resume", "trainer.steps", "allow_targets", *MOVABLE_KEYS}
     if others := [a for a in arguments if a.partition("=")[0] not in allowed]:
         raise UsageError(
             f"{others[0]}: a resumed run keeps its configuration; only trainer.steps may grow,"
-            f" and {', '.join(_PLACES)} may follow the machine",
+            f" and {', '.join(MOVABLE_KEYS)} may follow the machine",
             USAGE_ERROR,
         )
     if not values["resume"]:
@@ -144,7 +147,7 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
     try:
         allow = allowed_targets(arguments)
-        places = places_of(arguments, _PLACES)
+        places = places_of(arguments, MOVABLE_KEYS)
     except (ValueError, HydraException) as error:
         raise UsageError(first_line(error), USAGE_ERROR) from error
     number = None if steps is None else int(steps)
@@ -183,8 +186,18 @@ def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
     run = engine.runs[0]
     seeds = [one.facts["seed"] for one in engine.runs]
     echo(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
-    echo(f"  data        {run.facts['data']}\n{run.summary}", end="")
+    echo(f"  data        {run.facts['data']}{_contents(run.data)}\n{run.summary}", end="")
     echo(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
+
+
+def _contents(data: Mapping[str, Any]) -> str:
+    """Return the number of training samples and the first classes by name."""
+    names = list(data.get("classes", ()))
+    more = ["..."] * (len(names) > _CLASSES_SHOWN)
+    classes = ", ".join(names[:_CLASSES_SHOWN] + more)
+    count = data.get("rows", 0)
+    rows = f", {count:,} training sample{'s' * (count != 1)}" if count else ""
+    return f"{rows}, {len(names)} classes: {classes}" if names else rows
 
 
 def _fit(

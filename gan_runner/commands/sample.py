@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from math import ceil, inf, sqrt
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gan_runner.commands.chain import load_mixture
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.sample_options import ROWS, parser
 from gan_runner.commands.terminal import terminal
@@ -42,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not folder and out.suffix.lower() not in {*_PICTURES, *_ARRAYS}:
             endings = f"{', '.join(_PICTURES)} (a grid), {', '.join(_ARRAYS)} (arrays)"
             raise ValueError(f"--out {out}: should end in {endings}, or be FOLDER/ (PNGs)")
+        if re.search(r"%\d*d|\{.*\}", out.name):
+            raise ValueError(f"--out {out}: is a pattern; write FOLDER/ for a PNG of each sample")
         if options.langevin < 0 or not 0 < options.step_size < inf:
             raise ValueError("--langevin: should be 0 or more, and --step-size positive")
         if not 0 <= options.seed < 2**63:
@@ -63,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         keep_traceback(error, options.allow)
         echo(f"gan-sample: {error}", error=True)
         sys.exit(2)
-    echo(f"{len(samples):,} samples in {options.out}")
+    echo(f"{len(samples):,} sample{'s' * (len(samples) != 1)} in {options.out}")
 
 
 def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
@@ -78,6 +82,7 @@ def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
         if options.code is not None or options.langevin or options.label != label:
             advice = "omit --code, --langevin and, with --grid, --label"
             raise ValueError(f"--interpolate, --grid: {advice}")
+        chosen["checkpoint"] = "last" if options.checkpoint == "auto" else options.checkpoint
         return draw_rows(options.run_dir, count or ROWS, grid=options.grid, label=label, **chosen)
     chain = _chain(options) if options.langevin else None
     chosen |= {"label": options.label, "code": options.code, "chain": chain}
@@ -112,7 +117,7 @@ def draw(
     code: int | None = None,
     chain: Chain | None = None,
     allow: Sequence[str] = (),
-    checkpoint: str = "last",
+    checkpoint: str = "auto",
 ) -> np.ndarray:
     """Draw samples from the generator of a run's checkpoint, or from an exported one.
 
@@ -130,7 +135,7 @@ def draw(
         code: value of InfoGAN's categorical code in all samples; None: random.
         chain: Langevin sampling of the noise, see `_follow`; None: noise from the prior.
         allow: prefixes of targets that you trust; see `config.targets`.
-        checkpoint: "last", "best" or a step.
+        checkpoint: "last", "best", a step, or "auto": see `chain.load_mixture`.
 
     Returns:
         (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
@@ -139,7 +144,7 @@ def draw(
         ValueError: as of `restore.load`, or `chain` or `code` does not fit the run.
     """
     chosen: dict[str, Any] = {"raw": raw, "average": average, "checkpoint": checkpoint}
-    players = load(run_dir, device=device, allow=allow, **chosen)
+    players = load_mixture(run_dir, device=device, allow=allow, **chosen)
     if chain is not None:
         _check_chain(players)
     latents = _with_code(players.latents(seed, label), players.objective, code)

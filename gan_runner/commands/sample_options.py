@@ -26,8 +26,10 @@ def parser() -> argparse.ArgumentParser:
         " `samples` in [-1, 1] and, of images, `arr_0`, uint8 (N, H, W, C) (default: samples.png)",
     )  # fmt: skip
     parser.add_argument(
-        "--checkpoint", default="last", metavar="WHICH", help="last, best or a step (default: last)"
-    )
+        "--checkpoint", default="auto", metavar="WHICH",
+        help="last, best or a step (default: last; of a Bayesian run, a mixture of all that are"
+        " kept)",
+    )  # fmt: skip
     rows = parser.add_mutually_exclusive_group()
     rows.add_argument(
         "--interpolate", action="store_true",

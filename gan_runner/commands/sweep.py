@@ -12,10 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import USAGE_ERROR, UsageError
-from gan_runner.config.paths import absolute
+from gan_runner.config.paths import MACHINE_KEYS, absolute
 from gan_runner.studies import conclude
 from gan_runner.sweeps import multirun
-from gan_runner.sweeps.jobs import MACHINE_KEYS
 from gan_runner.sweeps.run_job import run_job as run_or_resume
 
 

@@ -96,7 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         " mean, standard error, number of runs, best and worst value of each tag.",
     )
     parser.add_argument(
-        "sweep_dir", type=Path, metavar="SWEEP_DIR", help="a sweep, or any folder of runs"
+        "sweep_dir",
+        type=Path,
+        metavar="SWEEP_DIR",
+        help="a sweep; with an option, any folder of runs",
     )
     add_tags(parser, "the tags of the sweep's table")
     add_over(parser)

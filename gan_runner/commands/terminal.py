@@ -11,6 +11,18 @@ from typing import Any, TextIO
 
 from gan_runner.runs.provenance import version_line
 
+_PLAIN = {
+    "±": "+-",
+    "\xd7": "x",
+    "→": "->",
+    "·": ".",
+    "\u2013": "-",
+    "—": "-",
+    "…": "...",
+    "≤": "<=",
+}
+"""Spellings for encodings such as ASCII, which bare containers and cron use."""
+
 _TRAINS = "gan-run"  # its result is a run directory; that of the other commands is their output
 
 
@@ -59,6 +71,12 @@ def _open_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
+def _encodable(text: str, encoding: str) -> str:
+    """Return text with a plain spelling, or an escape, of each character not in the encoding."""
+    plain = (_PLAIN.get(c, c) if c.encode(encoding, "ignore") == b"" else c for c in text)
+    return "".join(plain).encode(encoding, "backslashreplace").decode(encoding)
+
+
 class _Output:
     """A text stream that is replaced by the null device once it cannot be written.
 
@@ -77,6 +95,8 @@ class _Output:
         """Write text, or discard it."""
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError as error:
+            return self.write(_encodable(text, error.encoding))
         except OSError as error:
             self._give_up(error)
             return len(text)

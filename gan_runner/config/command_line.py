@@ -16,7 +16,8 @@ from gan_runner.config.targets import checked_prefix
 from gan_runner.private_hydra import parse_overrides
 from gan_runner.runs.read import CHOICES
 
-_ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)")
+ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)")
+"""Pattern of an interpolation of a variable of the environment; the group is its name."""
 
 
 def allowed_targets(words: Sequence[str]) -> list[str]:
@@ -101,7 +102,7 @@ def named_variables() -> set[str]:
     words = list(sys.argv)
     if HydraConfig.initialized():  # in a worker, the command line is another
         words += [*_overrides("task"), *_overrides("hydra")]
-    return {name for word in words for name in _ENVIRONMENT.findall(word)}
+    return {name for word in words for name in ENVIRONMENT.findall(word)}
 
 
 def _overrides(kind: str) -> list[str]:

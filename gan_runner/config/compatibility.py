@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from gan_runner.config.adaptive import check_adaptive
 from gan_runner.config.closures import check_closures
 from gan_runner.core import Metric, Nets, forward_without_buffer_updates
 from gan_runner.models.critic_output import has_batch_statistics
@@ -47,6 +48,7 @@ def check(
     _check_labels(objective, nets)
     _check_heads(objective)
     _check_ensemble(objective)
+    check_adaptive(objective)
     if objective.constraint is not None:
         _check_constraint(objective.constraint, nets.critic, optimizers["critic"])
     for part in objective.per_sample_parts:

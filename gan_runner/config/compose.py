@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from gan_runner.config.command_line import named_variables
 from gan_runner.config.errors import quoted_path
 from gan_runner.config.outside import check_file
 from gan_runner.config.own_files import unreadable
-from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load
+from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load, parse_overrides
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(
@@ -78,6 +78,27 @@ def compose(*overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         return hydra.compose("config", overrides=list(overrides))
+
+
+_WHOLE = ("dataset", "model", "objective", "optimizer")  # groups whose cards exclude each other
+
+
+def merged_cards(words: Sequence[str]) -> str | None:
+    """Return the problem of a list of this package's cards where one is needed; None without one.
+
+    A list that has an option of the user's own is a card and an addition to it.
+
+    Args:
+        words: overrides as on a command line.
+    """
+    for word in words:
+        group, _, value = word.partition("=")
+        names = parse_overrides([word])[0].value() if group in _WHOLE and value[:1] == "[" else []
+        cards = [config_dir() / group / f"{name}.yaml" for name in names]
+        if len(cards) > 1 and all(card.is_file() for card in cards):
+            problem = f"{word}: a run has one {group}; choose one option"
+            return f"{problem}, or sweep over them with -m {group}={','.join(map(str, names))}"
+    return None
 
 
 def compose_choices(

@@ -20,6 +20,7 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.paths import PATH_KEYS
 from gan_runner.config.words import suggestion
 from gan_runner.private_hydra import command_line_flags
 
@@ -66,7 +67,7 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override}: not of the form KEY=VALUE or GROUP=OPTION; a value with special"
-            " characters needs quotes inside the shell's: 'KEY=\"VALUE\"'"
+            f" characters needs quotes inside the shell's: {_in_quotes(str(error.override))}"
         )
     if isinstance(error, MissingConfigException):
         return _missing_option(error, folders)
@@ -92,6 +93,13 @@ def own_folders(arguments: Sequence[str]) -> list[Path]:
     return [Path(folder)] if folder and Path(folder).is_dir() else []
 
 
+def _in_quotes(word: str) -> str:
+    """Return an override with its value in quotes for Hydra, inside those for the shell."""
+    key, _, value = word.partition("=")
+    plain = key and value and not set("\"'\\\n") & set(word)
+    return f"'{key}=\"{value}\"'" if plain else "'KEY=\"VALUE\"'"
+
+
 def _missing_option(error: MissingConfigException, folders: Sequence[Path]) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     for file in (folder / group / f"{option.removesuffix('.yml')}.yml" for folder in folders):
@@ -111,12 +119,15 @@ def _missing_option(error: MissingConfigException, folders: Sequence[Path]) -> s
 
 def _bad_override(error: BaseException, arguments: list[str], folders: Sequence[Path]) -> str:
     if "Ambiguous value" in str(error):
-        return f"{first_line(error)}; add -m to run one job for each value"
+        word = first_line(error).partition("'")[2].rstrip("'")
+        is_path = word.partition("=")[0].rpartition(".")[2] in (*PATH_KEYS, "dir")
+        advice = f", or quote one path: {_in_quotes(word)}" if is_path else ""
+        return f"{first_line(error)}; add -m to run one job for each value{advice}"
     match = re.search(r"Could not override '([^']+)'", str(error))
     if not match:
-        message = first_line(error.__cause__ or error)
+        message = interpolation_problem(error.__cause__ or error)
         pairs = [argument.partition("=") for argument in arguments]
-        keys = [key for key, _, value in pairs if value and f"Value '{value}'" in message]
+        keys = [key for key, _, value in pairs if value and _is_cause(value, first_line(error))]
         return f"{keys[0]}: {message}" if keys else message
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
@@ -124,16 +135,39 @@ def _bad_override(error: BaseException, arguments: list[str], folders: Sequence[
     return f"{key}: no such key{_hint(key, arguments, folders)}"
 
 
+def _is_cause(value: str, message: str) -> bool:
+    """Return whether an error speaks of a value, or of what the value interpolates."""
+    names = re.findall(r"'([^']+)'", message)
+    return f"Value '{value}'" in message or any(
+        re.search(rf"\$\{{(oc\.env:)?\s*{re.escape(name)}\b", value) for name in names
+    )
+
+
+_UNSET = re.compile(r"Environment variable '([^']+)' not found")
+
+
+def interpolation_problem(error: BaseException) -> str:
+    """Return an error of OmegaConf's as one line; for a variable that is not set, with the fix."""
+    message = first_line(error)
+    if match := _UNSET.search(message):
+        name, default = match[1], f"${{oc.env:{match[1]},VALUE}}"
+        return f"the environment variable {name} is not set; set it, or write {default}"
+    return message
+
+
 def _hint(key: str, arguments: list[str], folders: Sequence[Path]) -> str:
     """Suggest a key: nearest sibling, same leaf name elsewhere, else all valid keys."""
     top = _groups_and_keys(folders)
     if _options(folders, key):  # a group that the defaults list leaves out
-        return f" to override; add an option with +{key}=OPTION"
+        typed = [a.partition("=")[2] for a in arguments if a.startswith(f"{key}=")]
+        return f" to override; add an option with a plus: +{key}={(typed or ['OPTION'])[0]}"
     if "." not in key and (near := _near(key, top)):  # without composing a configuration
         return near
     keys = _known_keys(arguments, folders)
     if key in keys:
         return " in the configuration that it is set in"
+    if same := [k for k in keys if k.replace(".", "_") == key.replace(".", "_")]:
+        return f"; did you mean {same[0]}?"
     parent, _, leaf = key.rpartition(".")
     if parent and (near := _near(leaf, _below(parent, keys), parent)):
         return near

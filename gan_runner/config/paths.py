@@ -8,8 +8,14 @@ from typing import Any
 
 import yaml
 
+MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
+"""Keys that say where a run computes and where files lie, not what is computed."""
+
+MOVABLE_KEYS = (*MACHINE_KEYS, "dataset.path")
+"""Keys that may follow a run to another machine, if the data's contents stay the same."""
+
 _GROUPS = ("dataset", "metrics")
-_KEYS = ("path", "root", "cache", "weights")
+PATH_KEYS = ("path", "root", "cache", "weights")
 """Keys of this package's data sets and metrics that name a file or a folder."""
 
 
@@ -31,7 +37,7 @@ def anchored(text: str, start: str | Path) -> str:
 
 def absolute(key: str, value: Any, start: str | Path) -> Any:
     """Return the value of a dotted key; that of a path is absolute."""
-    if key.rpartition(".")[2] not in _KEYS or not isinstance(value, str) or not value:
+    if key.rpartition(".")[2] not in PATH_KEYS or not isinstance(value, str) or not value:
         return value
     whole = os.path.normpath(Path(start) / value)
     return value if value.startswith("~") or "${" in whole else whole

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -17,6 +18,7 @@ from gan_runner.config.targets import locate
 from gan_runner.config.words import suggestion
 
 _DIRECTIVES = ("_target_", "_partial_")
+_ANY_TYPE = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 ConfigTree = dict[str, Any]
 Problem = tuple[str, str]
@@ -126,8 +128,10 @@ def _check_value(
     try:
         return _validate(value, hint), []
     except ValidationError as error:
-        reasons = dict.fromkeys(_reason(e) for e in error.errors(include_url=False))
-        return value, [(f"{path}={_show(value)}", " or ".join(reasons))]
+        reasons = [_reason(e) for e in error.errors(include_url=False)]
+        if isinstance(value, bool):
+            reasons = [reason.partition(", unable to parse")[0] for reason in reasons]
+        return value, [(f"{path}={_show(value)}", " or ".join(dict.fromkeys(reasons)))]
 
 
 def _item_hint(hint: Any) -> Any:
@@ -141,12 +145,24 @@ def _item_hint(hint: Any) -> Any:
 
 def _validate(value: Any, hint: Any) -> Any:
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter = _adapter(hint)
     except PydanticSchemaGenerationError:
         return value
     if isinstance(value, bool) and _numeric(adapter):  # pydantic would take true for 1
         adapter.validate_python("")  # raises the error of a value that is not a number
     return adapter.validate_python(value)
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    try:
+        return _shared_adapter(hint)
+    except TypeError:  # a hint with a list or a dictionary in it cannot be a key
+        return TypeAdapter(hint, config=_ANY_TYPE)
+
+
+@cache  # building an adapter takes a hundred times as long as its use
+def _shared_adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=_ANY_TYPE)
 
 
 def _numeric(adapter: TypeAdapter[Any]) -> bool:
@@ -166,7 +182,9 @@ def _reason(error: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    return "null" if value is None else str(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

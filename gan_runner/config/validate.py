@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import BeforeValidator
 
 from gan_runner.config import signature
-from gan_runner.config.command_line import group_choices, hydras_tree, task_words
+from gan_runner.config.command_line import ENVIRONMENT, group_choices, hydras_tree, task_words
+from gan_runner.config.errors import interpolation_problem
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.targets import locate
 from gan_runner.config.unread import helper_groups, named_keys, unread_keys
@@ -41,7 +43,7 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} is needed; set {error.full_key}=VALUE") from error
     except OmegaConfBaseException as error:
-        raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{error.full_key}: {interpolation_problem(error)}") from error
     tree = plain(tree)
     _check_allowed(tree.get("allow_targets", []), allow)
     # Constants of the objective's paper are already interpolated into the nodes that use them.
@@ -84,7 +86,7 @@ def _refuse(
     unread = [(key, what) for key, what in unread if not {key, key.partition(".")[0]} & seen]
     if problems or unread:
         sources = sources_of(raw)
-        lines = [_message(where, what, sources) for where, what in problems]
+        lines = [_message(where, what, sources, raw) for where, what in problems]
         lines += [f"{key}: {what}" for key, what in unread]
         raise ValueError("\n".join(dict.fromkeys(lines)))
 
@@ -129,7 +131,7 @@ def _check_nodes(tree: ConfigTree) -> None:
 def _top_level(
     *,
     seed: Annotated[int, Ge(0)],
-    device: str,
+    device: Annotated[str, BeforeValidator(str)],  # a number is for `resolve_device` to refuse
     deterministic: bool,
     allow_targets: list[str],
     dataset: dict[str, Any],
@@ -218,9 +220,21 @@ def sources_of(raw: Any, prefix: str = "") -> dict[str, str]:
     return sources
 
 
-def _message(where: str, what: str, sources: Mapping[str, str]) -> str:
+def _origin(key: str, raw: ConfigTree) -> str:
+    """Return the environment variable that a value comes from, in brackets; "" without one."""
+    node: Any = raw
+    for word in key.split("."):
+        node = node.get(word) if isinstance(node, dict) else None
+    match = ENVIRONMENT.search(node) if isinstance(node, str) else None
+    return f" (from the environment variable {match[1]})" if match else ""
+
+
+def _message(where: str, what: str, sources: Mapping[str, str], raw: ConfigTree) -> str:
     key, equals, value = where.partition("=")
     key = sources.get(key, key)
+    if "," in value and "unable to parse string" in what:
+        what += f"; for a sweep, omit the quotes: -m {key}={value}"
+    what += _origin(key, raw)
     return (
         f"{key}{equals}{value}: {what}"
         if equals

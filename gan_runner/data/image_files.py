@@ -15,6 +15,14 @@ Reader = Callable[[str], bytes]
 
 _ENCRYPTED = 0x1  # bit of a zip member's flags
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+_CLUTTER = {
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "lost+found", "__pycache__",
+    "system volume information", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle",
+    "#snapshot",
+}  # fmt: skip
+"""Names that systems and file servers give to their own files and folders, in small letters."""
+
+_CLUTTER_STARTS = (".", "$recycle")
 _MAGIC = {
     b"PK": "a zip file whose end is missing, cut off in a copy or a download",
     b"\x1f\x8b": "a gzip file, to be unpacked first",
@@ -145,7 +153,6 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _is_clutter(name: str) -> bool:
-    """Return whether a file is hidden, or was added to the archive by an operating system."""
-    parts = PurePosixPath(name).parts
-    clutter = {"__MACOSX", "Thumbs.db", "desktop.ini"}
-    return any(part.startswith(".") or part in clutter for part in parts)
+    """Return whether a file is hidden, or was added by an operating system or a file server."""
+    parts = map(str.lower, PurePosixPath(name).parts)
+    return any(part.startswith(_CLUTTER_STARTS) or part in _CLUTTER for part in parts)

@@ -23,7 +23,7 @@ from gan_runner.data.cache import Table, cached
 from gan_runner.data.image_files import Reader, UnusableFile, open_files
 from gan_runner.data.split import hold_out
 from gan_runner.runs.files import expanded
-from gan_runner.runs.images import UNREADABLE, check_pixels, decoders, open_image
+from gan_runner.runs.images import UNREADABLE, check_pixels, decoders, open_image, reason_of
 
 _BAD_NAMED = 5  # bad files that a message lists by name; the others are counted
 _UNREADABLE = (*UNREADABLE, zipfile.BadZipFile, zlib.error)  # also those of archives
@@ -147,12 +147,12 @@ def _decode_all(
         listed = ", ".join(bad[:_BAD_NAMED])
         message = f"dataset.path={path}: not readable as images: {listed}{more}"
         if on_bad_file == "refuse":
-            raise ValueError(f"{message}; remove them or set dataset.on_bad_file=skip")
+            raise ValueError(f"{message}; remove or convert them, or set dataset.on_bad_file=skip")
     _check_sizes(images, size)
     if len(images) < 2:
         raise ValueError(
-            f"dataset.path={path}: the path has {len(images)} images; add images, at least 2 are"
-            " needed"
+            f"dataset.path={path}: the path has {len(images)} image{'s' * (len(images) != 1)}; add"
+            " images, at least 2 are needed"
         )
     mode = _mode(channels, images)
     classes, labels = _classes(kept)
@@ -171,11 +171,11 @@ def _decode(
         try:
             image = open_image(read(name))
             if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-                raise UnknownRange
+                raise UnknownRange("float or 32-bit pixels, of an unknown range")
             return _fit(ImageOps.exif_transpose(image), size)
         except _UNREADABLE as error:
-            reason = str(error) if isinstance(error, UnusableFile) else type(error).__name__
-            return f"{name} ({reason})"
+            in_words = isinstance(error, UnusableFile | UnknownRange)
+            return f"{name} ({str(error) if in_words else reason_of(error)})"
 
     with decoders() as pool:  # PIL releases the GIL while it decodes
         results = list(pool.map(decode, names))

@@ -29,6 +29,7 @@ from gan_runner.evaluation.request import HELD_OUT, TRAIN, Request
 from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.objectives.priors import categories, code_dim
 from gan_runner.restore import TrainedModel, average_weights, load
+from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.exported import exported_file
 from gan_runner.runs.plain import plain
@@ -105,10 +106,7 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     config, full = saved_config(run_dir), _composed(())
     average = average_weights(state, config, request.average)
     _check_own(config, request)
-    metrics = {**full["metrics"], **config["metrics"]}
-    if "images" in config["metrics"] and "measures" in full["metrics"]["images"]:
-        asked = [*config["metrics"]["images"]["measures"], *full["metrics"]["images"]["measures"]]
-        metrics["images"] = {**metrics["images"], "measures": list(dict.fromkeys(asked))}
+    metrics = _all_metrics(config["metrics"], full["metrics"])
     plots = {**full["plots"], **config["plots"]}
     config |= {"metrics": {}, "plots": {}, "allow_targets": list(request.allow)}
     config = {**config, "device": request.device, "trainer": {**config["trainer"], **_SETTINGS}}
@@ -124,9 +122,10 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
         engine = build(cfg, tables, allow=request.allow)
     assert isinstance(engine, Engine), "a replica is saved as a run of its own"
     nets, (run,) = engine.nets, engine.runs
-    nets.generator.load_state_dict(state["generator"])
-    nets.critic.load_state_dict(state["critic"])
-    nets.generator_ema.load_state_dict(average)
+    with fits_config(run_dir):
+        nets.generator.load_state_dict(state["generator"])
+        nets.critic.load_state_dict(state["critic"])
+        nets.generator_ema.load_state_dict(average)
     dataset, _ = tables.of(validate(cfg, allow=request.allow)["dataset"])
     objective: Any = engine.game.objective
     model = TrainedModel(nets.generator_ema, nets.critic, objective, run.spec, engine.stream.device)
@@ -145,6 +144,15 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
         count=count, nets=nets, noise=noise, batch_size=run.settings.batch_size,
         categories=categories(prior), code=code_dim(prior), history=points, weights=weights,
     )  # fmt: skip
+
+
+def _all_metrics(own: ConfigTree, full: ConfigTree) -> ConfigTree:
+    """Return all metrics, with a run's own settings of those that it has."""
+    metrics = {**full, **own}
+    if "images" in own and "measures" in full["images"]:
+        asked = [*own["images"]["measures"], *full["images"]["measures"]]
+        metrics["images"] = {**metrics["images"], "measures": list(dict.fromkeys(asked))}
+    return metrics
 
 
 def _facts_of_run(

@@ -76,7 +76,8 @@ class Summary:
         unknown = dict.fromkeys(layer.kind for layer in self.layers if not layer.is_counted)
         without = f" (without {', '.join(unknown)})" if unknown else ""
         flops = f"{_si(self.flops)}FLOP per sample{without}"
-        head = f"{self.parameters:,} parameters, {flops}, {size}{drawn}"
+        plural = "" if self.parameters == 1 else "s"
+        head = f"{self.parameters:,} parameter{plural}, {flops}, {size}{drawn}"
         rows = self.table(whole=whole).splitlines()
         legend = [f"    {_LEGEND}"] if whole else []
         return "\n".join([f"  {name:<11} {head}", *legend, *(f"    {row}" for row in rows), ""])

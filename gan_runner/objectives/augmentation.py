@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gan_runner.core import Batch
+
+Policy = Callable[[Tensor, Tensor | None], Tensor]
+"""(images, which of them to change (N,), or None for all) -> images."""
 
 
 class DiffAugment(nn.Module):
@@ -29,14 +34,78 @@ class DiffAugment(nn.Module):
     ) -> None:
         super().__init__()
         policies = {_color: color, _translate: translation, _cut_out: cutout}
-        self.functions: list[Callable[[Tensor], Tensor]] = [f for f in policies if policies[f]]
+        self.functions: list[Policy] = [f for f in policies if policies[f]]
 
     def forward(self, batch: Batch) -> Batch:
         """Return the batch with augmented images (N, C, H, W)."""
         x = batch.x
         for function in self.functions:
-            x = function(x)
+            x = function(x, self._choose(x))
         return batch._replace(x=x)
+
+    def _choose(self, x: Tensor) -> Tensor | None:
+        """Return which images (N,) a policy changes; None: all."""
+        return None
+
+
+class AdaptiveAugment(DiffAugment):
+    """`DiffAugment` with probability p for each image and policy, p as strong as overfitting.
+
+    Karras et al. 2020 (arXiv 2006.06676), section 3.1: r_t = E sign f(x) over real images is 0 for
+    a critic that cannot tell and 1 for one that knows its data. Every `interval` steps p rises by
+    interval batch_size / images where r_t > target, and falls by as much where r_t < target. The
+    policies are those of `DiffAugment`, not their pipeline of 18 transformations.
+
+    Args:
+        batch_size: of real images in a step.
+        target: of r_t; theirs is 0.6.
+        images: real images in which p can rise from 0 to 1; theirs are 500,000.
+        interval: steps between two adjustments, whose r_t is their mean; theirs is 4.
+        start: p at step 0.
+        color: as in `DiffAugment`, like `translation` and `cutout`.
+        translation: see there.
+        cutout: see there.
+
+    Attributes:
+        p: probability in [0, 1], 0-d; filled in place, so a captured graph reads the new one.
+        signs: sum of the signs since the last adjustment.
+    """
+
+    p: Tensor
+    signs: Tensor
+
+    def __init__(
+        self,
+        *,
+        batch_size: Annotated[int, Gt(0)],
+        target: Annotated[float, Gt(-1), Le(1)] = 0.6,
+        images: Annotated[int, Gt(0)] = 500_000,
+        interval: Annotated[int, Gt(0)] = 4,
+        start: Annotated[float, Ge(0), Le(1)] = 0.0,
+        color: bool = True,
+        translation: bool = True,
+        cutout: bool = True,
+    ) -> None:
+        super().__init__(color=color, translation=translation, cutout=cutout)
+        self.target, self.interval = target, interval
+        self.change = interval * batch_size / images
+        self.register_buffer("p", torch.tensor(float(start)))
+        self.register_buffer("signs", torch.zeros(()))
+
+    def _choose(self, x: Tensor) -> Tensor:
+        return torch.rand(len(x), device=x.device) < self.p
+
+    @torch.no_grad()
+    def adapt(self, step: int, real_sign: Tensor) -> None:
+        """Take in E sign f(x) of a step (0-d), counted from 0; adjust p if it is due.
+
+        Nothing waits for the device.
+        """
+        self.signs.add_(real_sign)
+        if (step + 1) % self.interval == 0:
+            excess = self.signs / self.interval - self.target
+            self.p.add_(self.change * excess.sign()).clamp_(0, 1)
+            self.signs.zero_()
 
 
 def change_color(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
@@ -63,9 +132,9 @@ def translate(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     _, channels, height, width = x.shape
     rows = (_range(height, x)[None] - down[:, None] + 1).clamp(0, height + 1)
     columns = (_range(width, x)[None] - right[:, None] + 1).clamp(0, width + 1)
-    x = pad(x, (1, 1, 1, 1))  # a border of 0, which every index outside is clamped to
-    x = x.gather(2, rows[:, None, :, None].expand(-1, channels, -1, width + 2))
-    return x.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
+    pixels = (rows[:, :, None] * (width + 2) + columns[:, None, :]).flatten(1)
+    x = pad(x, (1, 1, 1, 1)).flatten(2)  # a border of 0, which every index outside is clamped to
+    return x.gather(2, pixels[:, None].expand(-1, channels, -1)).unflatten(2, (height, width))
 
 
 def cut_out(x: Tensor, top: Tensor, left: Tensor) -> Tensor:
@@ -78,22 +147,28 @@ def cut_out(x: Tensor, top: Tensor, left: Tensor) -> Tensor:
     return x * ~(is_in_rows[:, None, :, None] & is_in_columns[:, None, None, :])
 
 
-def _color(x: Tensor) -> Tensor:
-    """Change the colours of each image by three uniform numbers."""
+def _color(x: Tensor, chosen: Tensor | None) -> Tensor:
+    """Change the colours of chosen images by three uniform numbers, of others by rounding alone."""
     numbers = (torch.rand(len(x), 1, 1, 1, device=x.device) for _ in range(3))
-    return change_color(x, *numbers)
+    which = None if chosen is None else chosen[:, None, None, None]
+    return change_color(x, *(_or_neutral(number, 0.5, which) for number in numbers))
 
 
-def _translate(x: Tensor) -> Tensor:
-    """Shift each image by up to side // 8 pixels in either direction of each axis."""
-    down, right = (_integers(x, -(side // 8), side // 8) for side in x.shape[2:])
-    return translate(x, down, right)
+def _translate(x: Tensor, chosen: Tensor | None) -> Tensor:
+    """Shift chosen images by up to side // 8 pixels in either direction of each axis."""
+    shifts = (_integers(x, -(side // 8), side // 8) for side in x.shape[2:])
+    return translate(x, *(_or_neutral(shift, 0, chosen) for shift in shifts))
 
 
-def _cut_out(x: Tensor) -> Tensor:
-    """Cut a rectangle around a point of each image, of which a part may lie outside."""
+def _cut_out(x: Tensor, chosen: Tensor | None) -> Tensor:
+    """Cut a rectangle around a point of chosen images, of which a part may lie outside."""
     top, left = (_integers(x, 0, side - side // 2 % 2) - side // 4 for side in x.shape[2:])
-    return cut_out(x, top, left)
+    return cut_out(x, _or_neutral(top, x.shape[2], chosen), left)
+
+
+def _or_neutral(values: Tensor, neutral: float, chosen: Tensor | None) -> Tensor:
+    """Return a number per image that leaves the image as it is where it is not chosen."""
+    return values if chosen is None else torch.where(chosen, values, neutral)
 
 
 def _integers(x: Tensor, low: int, high: int) -> Tensor:

@@ -20,6 +20,7 @@ from torch.nn.functional import relu, softplus
 from gan_runner.objectives.requires import requires
 
 
+@requires(zero_decides=True)
 def logistic_critic(
     r: Tensor, f: Tensor, *, real_target: Annotated[float, Gt(0), Le(1)] = 1.0
 ) -> Tensor:
@@ -62,6 +63,7 @@ def least_squares_generator(f: Tensor, *, target: float = 1.0) -> Tensor:
     return 0.5 * (f - target).square().mean()
 
 
+@requires(zero_decides=True)
 def hinge_critic(r: Tensor, f: Tensor) -> Tensor:
     """E max(0, 1 - f(x)) + E max(0, 1 + f(G(z))). Lim & Ye 2017; Miyato et al. 2018, eq. 16."""
     return relu(1 - r).mean() + relu(1 + f).mean()

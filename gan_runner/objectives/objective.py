@@ -20,12 +20,15 @@ from gan_runner.core import (
     HasParameters,
     Latent,
     Loss,
+    StateDict,
 )
-from gan_runner.objectives.augmentation import DiffAugment
+from gan_runner.objectives.augmentation import AdaptiveAugment, DiffAugment
 from gan_runner.objectives.instance_noise import InstanceNoise
 from gan_runner.objectives.losses import wasserstein_estimate
 from gan_runner.objectives.priors import gaussian
 from gan_runner.objectives.requires import requirements_of
+
+REAL_SIGN = "augmentation/real_sign"  # tag of E sign f(x), which adaptive augmentation follows
 
 CriticLoss = Callable[[Tensor, Tensor], Tensor]
 PositiveInt = Annotated[int, Ge(1)]
@@ -106,6 +109,29 @@ class Objective:
         if self.input_noise is not None:
             self.input_noise.set_step(step)
 
+    def adapt(self, step: int, logs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Adapt the augmentation after a step, outside of compiled code; return logs by tag."""
+        augmentation = self.adaptive
+        if augmentation is None:
+            return {}
+        in_force = augmentation.p.clone()
+        augmentation.adapt(step, logs[REAL_SIGN])
+        return {"augmentation/p": in_force}
+
+    def state_dict(self) -> StateDict:
+        """Return the state that the next steps depend on; empty for most objectives."""
+        return {} if self.adaptive is None else {"augmentation": self.adaptive.state_dict()}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue where `state_dict` was called."""
+        if self.adaptive is not None:
+            self.adaptive.load_state_dict(state["augmentation"])
+
+    @property
+    def adaptive(self) -> AdaptiveAugment | None:
+        """Return the augmentation if it adapts to the critic's scores, else None."""
+        return self.augmentation if isinstance(self.augmentation, AdaptiveAugment) else None
+
     def schedule_weight(self, name: str, *, player: str, device: torch.device) -> Tensor:
         """Replace the weight of a term by a tensor on the device for a schedule to fill.
 
@@ -160,7 +186,8 @@ class Objective:
         terms = [f"loss/{name}" for name in self.critic_terms]
         terms += [f"loss/generator/{name}" for name in self.generator_terms]
         others = [tag for term in self._terms.values() for tag in requirements_of(term).logs]
-        return ["loss/critic", "loss/generator", *terms, *others, *self.estimates]
+        own = [] if self.adaptive is None else [REAL_SIGN, "augmentation/p"]
+        return ["loss/critic", "loss/generator", *terms, *others, *self.estimates, *own]
 
     def needing(self, what: str) -> list[str]:
         """Return the keys of the terms that need something: "features", "labels" or a head."""
@@ -182,7 +209,8 @@ class Objective:
         estimates = {
             tag: estimate(r.detach(), f.detach()) for tag, estimate in self.estimates.items()
         }
-        return Loss(total, {"loss/critic": total, **logs, **estimates})
+        signs = {} if self.adaptive is None else {REAL_SIGN: r.detach().sign().mean()}
+        return Loss(total, {"loss/critic": total, **logs, **estimates, **signs})
 
     def generator_loss(
         self, critic: Critic, real: Batch, fake: Batch, generator: HasParameters | None = None
@@ -191,7 +219,10 @@ class Objective:
 
         `generator` is for terms of its own weights.
         """
-        real, fake = self._perturb(real), self._perturb(fake)
+        # unused where the loss does not compare, but the random numbers of earlier runs include it
+        if self.adaptive is None or self._compares or self.generator_terms:
+            real = self._perturb(real)
+        fake = self._perturb(fake)
         scores = self._generator_scores(critic, real, fake)
         terms, logs = _evaluate(
             self.generator_terms, "loss/generator", critic, real, fake, own=generator

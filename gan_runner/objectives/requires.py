@@ -25,6 +25,7 @@ class Requirements:
         own_weights: a term of a player's weights: the generator's terms then get the generator.
         needs: of the critic or the data: "features", "labels", "head NAME".
         logs: tags that a term logs besides its value.
+        zero_decides: a critic's loss under which scores above 0 mean real, below 0 generated.
         bounds_slope: the critic becomes Lipschitz with a constant that the part sets.
         weights: names of the arguments that disable a term when all of them are 0.
     """
@@ -35,6 +36,7 @@ class Requirements:
     own_weights: bool = False
     needs: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
+    zero_decides: bool = False
     bounds_slope: bool = False
     weights: tuple[str, ...] = ("weight",)
 

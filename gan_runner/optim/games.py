@@ -20,21 +20,22 @@ Closure = Callable[[], float]
 
 
 class _LooksAhead(optim.Optimizer):
-    """Part of an optimizer: a move to look at, which the step then begins before."""
+    """Part of an optimizer: a move to look at, which the step then begins before.
+
+    The return is a hook before the step, so that hooks of limits act once in either move.
+    """
 
     starts: list[Tensor] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_step_pre_hook(_return_to_starts)
+
     def extrapolate(self) -> None:
         """Move to the point to look at; `step` starts from the present one."""
-        self.starts = [p.detach().clone() for p in _parameters(self)]
-        super().step()
-
-    def step(self, closure: Closure | None = None) -> None:  # type: ignore[override]
-        """Step with the gradients in `grad`, from where the look ahead began."""
-        if self.starts is not None:
-            _put_back(self, self.starts)
-        self.starts = None
-        super().step()
+        starts = [p.detach().clone() for p in _parameters(self)]
+        self.step()
+        self.starts = starts
 
 
 class ExtraSGD(_LooksAhead, optim.SGD):
@@ -150,10 +151,11 @@ def _parameters(optimizer: optim.Optimizer) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _put_back(optimizer: optim.Optimizer, starts: list[Tensor]) -> None:
-    """Put the parameters back to where they started."""
-    for parameter, start in zip(_parameters(optimizer), starts, strict=True):
+def _return_to_starts(optimizer: _LooksAhead, args: Any, kwargs: Any) -> None:
+    """Put the parameters back to where a look ahead began, if there was one."""
+    for parameter, start in zip(_parameters(optimizer), optimizer.starts or [], strict=False):
         parameter.copy_(start)
+    optimizer.starts = None
 
 
 def _decayed(gradient: Tensor, parameter: Tensor, group: dict[str, Any]) -> Tensor:

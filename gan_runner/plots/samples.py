@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_runner.core import EvalContext, Snapshot, ensemble_mean, forward_without_buffer_updates
+from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.plots.figures import Axes, Figure
 from gan_runner.runs.images import rgb_image
 
@@ -20,6 +21,7 @@ _PADDING = 2  # pixels between images
 _POINTS = 1000
 _BINS = 50  # of points with one coordinate
 _CONTOURS = 100  # points per side at which the critic is evaluated
+_COMPARED = 256  # points of a batch for a critic that compares its samples
 
 
 def image_grid(images: Tensor, *, columns: int = GRID) -> np.ndarray:
@@ -125,6 +127,7 @@ def draw_points(
         level = critic_on_grid(snapshot, axis)
         if np.isfinite(level).all():
             axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
+            title = f"{title}; the darker, the higher the critic's f"
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
     axes.scatter(fake[:, 0], fake[:, 1], s=6, c=OF_SAMPLES, label="generator", linewidths=0)
@@ -206,10 +209,15 @@ def _cell(r: int, g: int, b: int, below_r: int, below_g: int, below_b: int) -> s
 def critic_on_grid(snapshot: Snapshot, axis: np.ndarray) -> np.ndarray:
     """Compute f on a square grid, (n, n) for n coordinates of `axis`; f[i, j] is at (x_j, y_i).
 
-    All points are one batch, which affects a critic with batch norm.
+    All points are one batch, which affects a critic with batch norm. A critic that compares the
+    samples of a batch, at a cost of their number squared, gets batches spread over the grid.
     """
+    critic = snapshot.nets.critic
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
-    scores = forward_without_buffer_updates(
-        snapshot.nets.critic, points.to(snapshot.heldout.x.device)
-    )
-    return ensemble_mean(scores, len(points)).cpu().numpy().reshape(len(axis), len(axis))
+    points = points.to(snapshot.heldout.x.device)
+    count = -(-len(points) // _COMPARED) if has_batch_statistics(critic) else 1
+    scores = points.new_empty(len(points))
+    for k in range(count):
+        part = points[k::count]
+        scores[k::count] = ensemble_mean(forward_without_buffer_updates(critic, part), len(part))
+    return scores.cpu().numpy().reshape(len(axis), len(axis))

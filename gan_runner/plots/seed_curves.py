@@ -132,8 +132,11 @@ def _panel(axes: Axes, groups: Sequence[Group], tag: str, *, unit: Unit, band: B
         if curve is None:
             continue
         style = {"color": _COLOURS[place % len(_COLOURS)], "ls": ("-", "--", "-.")[place // 8 % 3]}
-        axes.plot(curve.x, curve.mean, lw=1.5, label=_legend(group), **style)
+        marker = "o" if len(curve.x) == 1 else ""  # a line of one point is invisible
+        axes.plot(curve.x, curve.mean, lw=1.5, marker=marker, label=_legend(group), **style)
         axes.fill_between(curve.x, curve.low, curve.high, alpha=0.2, lw=0, color=style["color"])
+        if marker:
+            axes.vlines(curve.x, curve.low, curve.high, color=style["color"], lw=1)
         floors += [v for run in group.runs if (v := run.values().get(f"{tag}{_FLOOR}")) is not None]
     if floors:
         axes.axhline(float(np.mean(floors)), color="grey", lw=1, ls=":", label="real data")

@@ -10,7 +10,8 @@ import hashlib
 import io
 import struct
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -134,6 +135,31 @@ def load_latest(run_dirs: Sequence[Path]) -> list[StateDict]:
             if common:
                 warnings.warn(f"{run_dirs[0]}: {damage}; using the one before it", stacklevel=2)
     raise ValueError(f"{run_dirs[0]} has no checkpoint that can be read")
+
+
+@contextmanager
+def fits_config(run_dir: Path) -> Iterator[None]:
+    """Turn the errors of loading a run's state into one that names config.yaml and the fix.
+
+    Raises:
+        ValueError: the state belongs to other networks or optimizers than config.yaml describes.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"{run_dir}: its checkpoint does not fit its config.yaml ({load_problem(error)});"
+            " restore the config.yaml that the run was trained with"
+        ) from error
+
+
+def load_problem(error: Exception) -> str:
+    """Return the line of an error that names the tensor; torch writes it below a headline."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    line = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
+    return f"missing part {line}" if isinstance(error, KeyError) else line.rstrip(".")
 
 
 def checksum(state: StateDict) -> str:

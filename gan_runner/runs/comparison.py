@@ -27,6 +27,7 @@ from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
 
 ABSENT = "-"
+_DATA = "content"  # key of a provenance: hash of the held-out rows
 _WIDEST = 36  # characters of a value of the configuration
 
 
@@ -123,6 +124,10 @@ def difference(runs: Sequence[Run], tag: str) -> str:
     """Describe the first key in which a tag's provenance differs; empty if all runs agree."""
     having = [run for run in runs if tag in run.values.final]
     provenances = [run.provenance_of(tag) for run in having]
+    data = [provenance.get(_DATA) for provenance in provenances]
+    for run, content in zip(having, data, strict=True):  # other data explains other rows
+        if None not in (content, data[0]) and content != data[0]:
+            return f"the held-out data of {having[0].name} and {run.name} differs"
     for key in dict.fromkeys(key for provenance in provenances for key in provenance):
         for run, provenance in zip(having, provenances, strict=True):
             both = (provenances[0].get(key), provenance.get(key))

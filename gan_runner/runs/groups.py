@@ -14,6 +14,7 @@ from gan_runner.runs.tags import Better, record_of
 
 SEED = "seed"
 _FIRST = ("objective", "model", "dataset", "optimizer")
+_SHOWN = ("objective", "model", "dataset", SEED)  # wherever they vary
 ABSENT = "-"  # the value of a setting that a run does not have
 _LOST = ("diverged", "failed")  # statuses whose numbers do not enter a mean
 
@@ -163,15 +164,15 @@ def paired_test(first: Mapping[str, float], second: Mapping[str, float]) -> Pair
 def varied(records: Sequence[RunRecord]) -> list[str]:
     """Return the settings that differ between runs, options of groups first.
 
-    A setting that follows from the seed and the options before it, such as the optimizer of an
-    objective's card, is left out.
+    A setting that follows from the options before it, such as the optimizer of an objective's card,
+    is left out; the objective, the model, the dataset and the seed never are.
     """
     keys = dict.fromkeys(key for record in records for key in record.settings)
     order = {key: place for place, key in enumerate((*_FIRST, *keys))}
     chosen: list[str] = []
     for key in sorted(keys, key=lambda key: ("." in key, key == SEED, order.get(key, 0))):
         before = [k for k in chosen if "." not in k]  # each parameter of a search counts
-        if _parts(records, [*before, key]) > _parts(records, before) or key == SEED:
+        if key in _SHOWN or _parts(records, [*before, key]) > _parts(records, before):
             chosen.append(key)
     return [key for key in chosen if _parts(records, [key]) > 1]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import SubprocessError
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Formats that Pillow decodes by itself, without an external program."""
@@ -35,6 +36,9 @@ class TooLarge(ValueError):
 class NotAFile(OSError):
     """Error for a path that is not a regular file, such as a pipe, which may never end."""
 
+
+# `check_pixels` refuses what Pillow warns of, with the name of the file.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 UNREADABLE = (
     OSError, ValueError, SyntaxError, EOFError, RuntimeError, LookupError, TypeError,
@@ -61,6 +65,19 @@ def open_image(source: Path | bytes, formats: tuple[str, ...] = FORMATS) -> Imag
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # whose decoder allocates a whole tile
         check_pixels(*(image.tag_v2.get(tag, 1) for tag in _TILE_SIDES))
     return image
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a file is not a usable image, in words that fit into brackets."""
+    if isinstance(error, UnidentifiedImageError):
+        return "unknown format"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS:,} pixels"
+    if isinstance(error, TooLarge):
+        return str(error).replace(";", ",")
+    if isinstance(error, PermissionError | FileNotFoundError):
+        return str(error.strerror).lower()
+    return "cut off or damaged" if "truncated" in str(error) else type(error).__name__
 
 
 def rgb_image(path: Path) -> Image.Image | None:

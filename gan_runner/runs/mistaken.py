@@ -49,6 +49,9 @@ def not_a_sweep(path: Path) -> str:
     sweeps = [p for p in _below(path, _PLAN) if p != path]
     if sweeps:
         return f"{head}: it contains {_counted(sweeps, 'sweep')}"
+    if count := len(list(_below(path, _CONFIG))):
+        advice = f"gan-table {quoted(path)} --over seed shows them"
+        return f"{head}: it contains {count} run{'s' if count > 1 else ''}; {advice}"
     return f"{head} (it contains no job)"
 
 

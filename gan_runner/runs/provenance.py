@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ _PACKAGES = ("gan_runner", "torchvision", "numpy", "hydra-core", "scikit-learn")
 
 
 def versions() -> dict[str, Any]:
-    """Return the versions of Python and of packages that affect results, and the git commit."""
+    """Return the versions of Python and of packages that affect results, and the git commit.
+
+    The process has imported one version of each, so they are looked up once.
+    """
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, Any]:
     import torch  # takes seconds, and `--version` does not need it
 
     return {

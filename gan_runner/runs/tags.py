@@ -99,8 +99,8 @@ TAGS: tuple[Tag, ...] = (
         panel="qualities", column=True),
     Tag("images/frechet", "distance", "lower", "Frechet distance of another network's features", 0,
         panel="qualities", column=True),
-    Tag("images/classifier_score", "score", "higher", "inception score of a classifier trained on"
-        " the data", 0, panel="qualities"),
+    Tag("images/classifier_score", "score", "higher", "inception score by the classes of the"
+        " network", 0, panel="qualities"),
     Tag("images/classifier_score_std", "spread", "neither", "standard deviation of the classifier"
         " score over splits", 0),
     Tag("images/kid", "distance", "lower", "kernel distance (MMD^2) of Inception's features", 0,
@@ -171,6 +171,8 @@ TAGS: tuple[Tag, ...] = (
     Tag("lr/*", "other", "neither", "learning rate in force, where it follows a schedule", 73),
     Tag("beta2/*", "other", "neither", "Adam's beta2 in force, where it follows a schedule", 73),
     Tag("weight/*", "other", "neither", "weight of a term, where it follows a schedule", 73),
+    Tag("augmentation/*", "other", "neither", "probability of adaptive augmentation, and the mean"
+        " sign of the real scores that it follows", 73),
     Tag("health/state", "health", "lower", "0 ok, 1 stalled, 2 collapsed, 3 diverged", 74),
     Tag("optimizer/*", "other", "neither", "cost or state of one step of hessian_free", 73),
     Tag("speed/*_step_seconds", "speed", "lower", "seconds of one step of a player's optimizer",

@@ -14,12 +14,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from gan_runner.config.paths import MOVABLE_KEYS
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.read import POINTS, try_points
 from gan_runner.studies import comparison_text
 from gan_runner.studies.study_files import BASELINE, read
-from gan_runner.sweeps.jobs import MACHINE_KEYS, Job, read_plan
+from gan_runner.sweeps.jobs import Job, read_plan
 from gan_runner.sweeps.table import as_csv, common_overrides
 
 TAG = "images/classifier_score"
@@ -163,7 +164,7 @@ def _command(folder: Path, jobs: Sequence[Job]) -> str:
 
 def _is_a_place(override: str) -> bool:
     """Return True if an override names a place on this machine."""
-    return key_of(override) in (*MACHINE_KEYS, "dataset.path")
+    return key_of(override) in MOVABLE_KEYS
 
 
 def _cell(value: float | None) -> float | str:

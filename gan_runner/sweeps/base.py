@@ -12,9 +12,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.private_hydra import compose_job
 from gan_runner.runs.parse import parse_json
-from gan_runner.sweeps.jobs import MACHINE_KEYS, Plan, read_jobs, read_plan
+from gan_runner.sweeps.jobs import Plan, read_jobs, read_plan
 
 _NOT_COMPUTED = ("hydra", "allow_targets")  # keys that decide no number
 

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from gan_runner.config.compose import merged_cards
 from gan_runner.config.words import key_of, value_of
 from gan_runner.private_hydra import combinations, compose_job, parse_overrides
 from gan_runner.runs.read import SUMMARY
@@ -27,9 +28,14 @@ def twice(overrides: Sequence[str]) -> str | None:
         if before is word or "=" not in word:
             continue
         sweeps = any(one.is_sweep_override() for one in parse_overrides([before, word]))
-        if sweeps or value_of(word).startswith("{"):  # a second dictionary drops the first one
-            key, both = key_of(word), f"{value_of(before)},{value_of(word)}"
-            return f"{before} {word}: sets one key twice; list all values once, {key}={both}"
+        key, both = key_of(word), f"{value_of(before)},{value_of(word)}"
+        if value_of(word).startswith("{"):  # a second dictionary drops the first one
+            advice = f"give each entry its own key, +{key}.NAME={{...}}"
+        elif sweeps:
+            advice = f"list all values once, {key}={both}"
+        else:
+            continue
+        return f"{before} {word}: sets one key twice; {advice}"
     return None
 
 
@@ -45,6 +51,7 @@ def fault_of(config: DictConfig, plan: Plan, folder: Path) -> str | None:
         _linked(folder)
         or _taken(folder)
         or _shared_folder(config, plan)
+        or merged_cards(plan.command)
         or _ill_directed(config)
         or _unmeasured(config, plan)
         or _missing_key(config, plan)
@@ -142,10 +149,10 @@ def _is_range(word: Any) -> bool:
 
 
 def _exists(config: DictConfig, key: str) -> bool:
-    """Return whether a configuration has a key, also one that is null."""
+    """Return whether a configuration has a key, also one that is null or has no value yet."""
     node: Any = config
     for word in key.split("."):
-        if not isinstance(node, DictConfig) or word not in node:
+        if not isinstance(node, DictConfig) or word not in list(node):  # `in` is False of ???
             return False
         node = OmegaConf.select(node, word, throw_on_missing=False)
     return True

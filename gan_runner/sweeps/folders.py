@@ -7,9 +7,10 @@ from pathlib import Path
 
 from omegaconf import ListConfig, OmegaConf
 
+from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.groups import brief
-from gan_runner.sweeps.jobs import MACHINE_KEYS, Plan, job_dir, job_name, read_plan, slug
+from gan_runner.sweeps.jobs import Plan, job_dir, job_name, read_plan, slug
 
 
 def folder_name(sweep_dir: Path, overrides: Sequence[str]) -> str:

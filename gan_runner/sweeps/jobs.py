@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import check_layout, has_checkpoints
@@ -35,8 +36,6 @@ UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
 RESUMABLE = ("killed", "interrupted")
 """Statuses that continue from the last checkpoint; a failed job does so once."""
 
-MACHINE_KEYS = ("device", "dataset.root", "dataset.cache", "dataset.download")
-"""Keys that say where a job runs and where files lie, not what is computed."""
 _READABLE = 80  # characters
 _PLAN_SHAPE = {"jobs": [[str]], "sources": str, "command": [str]}
 

@@ -21,7 +21,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_runner.config.errors import Interrupted, UsageError, first_line, raised_in
+from gan_runner.config.compose import config_dir
+from gan_runner.config.errors import Interrupted, UsageError, explain, first_line, raised_in
 from gan_runner.private_hydra import compose_job
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
@@ -149,6 +150,11 @@ class SweepCallback(Callback):
             raise SystemExit(error.exit_status) from error
         except OSError as error:
             echo(f"gan-run: hydra.sweep.dir: {error}; name another folder", error=True)
+            raise SystemExit(USAGE_ERROR) from error
+        except OmegaConfBaseException as error:  # of an interpolation
+            words = config.hydra.overrides
+            arguments = [*plain_words(words.task), *plain_words(words.hydra)]
+            echo(f"gan-run: {explain(error, arguments, config_dir())}", error=True)
             raise SystemExit(USAGE_ERROR) from error
         except Exception as error:  # Hydra would warn and run the jobs all the same
             echo(f"gan-run: {type(error).__name__}: {first_line(error)}", error=True)

@@ -18,7 +18,9 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device={name}: should be auto, cpu, cuda or cuda:N")
+        present = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        problem = "should be auto, cpu, cuda or cuda:N"
+        raise ValueError(f"device={name}: {problem}; this machine has {' and '.join(present)}")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
@@ -61,4 +63,5 @@ def device_name(device: torch.device) -> str:
     """Return a readable name of the device."""
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}"
-    return f"cpu, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"cpu, {threads} thread{'s' if threads > 1 else ''}"

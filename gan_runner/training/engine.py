@@ -22,7 +22,7 @@ from gan_runner.training.random_state import random_state, set_random_state
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
-from gan_runner.training.update import takes_closure
+from gan_runner.training.update import load_optimizer, takes_closure
 
 
 class Schedules(Protocol):
@@ -125,6 +125,7 @@ class Engine:
             self.game.objective.set_step(self.step)
             scheduled = self.set_schedules(self.step)
             logs = self.iteration(self.game, batches)
+            scheduled |= self.game.objective.adapt(self.step, logs)
             for ema in self.emas:
                 ema.update(self.step)
         self.step += 1
@@ -153,6 +154,8 @@ class Engine:
         }
         if others := self._other_averages():
             state["averages"] = {name: average.state_dict() for name, average in others.items()}
+        if own := self.game.objective.state_dict():
+            state["objective"] = own
         return [state]
 
     def load_state_dicts(self, states: Sequence[StateDict]) -> None:
@@ -164,8 +167,9 @@ class Engine:
         self.nets.generator_ema.load_state_dict(state["average"])
         for name, average in self._other_averages().items():
             average.load_state_dict(state["averages"][name])
-        self.optimizers["generator"].load_state_dict(state["generator_optimizer"])
-        self.optimizers["critic"].load_state_dict(state["critic_optimizer"])
+        self.game.objective.load_state_dict(state.get("objective", {}))
+        for name, optimizer in self.optimizers.items():
+            load_optimizer(optimizer, state[f"{name}_optimizer"])
         self.stream.load_state_dict(state["stream"])
         set_random_state(state["random"], self.stream.device)
         self.mode.load_state_dict(state["mode"])

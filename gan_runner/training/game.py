@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, autograd, nn
 from torch.func import functional_call
 
-from gan_runner.core import Batch, Critic, Latent, Loss
+from gan_runner.core import Batch, Critic, Latent, Loss, StateDict
 
 Gradients = Sequence[Tensor]
 Logs = dict[str, Tensor]
@@ -32,6 +32,18 @@ class Objective(Protocol):
 
     def set_step(self, step: int) -> None:
         """Set schedules to a step, before it and outside of compiled or captured code."""
+        ...
+
+    def adapt(self, step: int, logs: Logs) -> Logs:
+        """Adapt what follows the logs of a step, after it; return the values in force by tag."""
+        ...
+
+    def state_dict(self) -> StateDict:
+        """Return the state that the next steps depend on."""
+        ...
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Continue where `state_dict` was called."""
         ...
 
     def critic_loss(self, critic: Critic, real: Batch, fake: Batch) -> Loss:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.core import StateDict
+from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import CHECKPOINTS, check_new
 from gan_runner.runs.lock import locked
@@ -52,7 +53,7 @@ def fit(
         if resume_from is None:
             check_new(run_dir)
         else:  # before anything is written
-            _load_states(engine, resume_from)
+            _load_states(engine, run_dir, resume_from)
         atomic_write(run_dir / "config.yaml", engine.config.encode())
         schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
@@ -125,20 +126,15 @@ _COMMON = ("signal", "steps", "seconds", "settings", "accelerate", "versions", "
 _EACH = ("status", "steps", "seed", "health", "final", "best")
 
 
-def _load_states(engine: EngineLike, states: Sequence[StateDict]) -> None:
+def _load_states(engine: EngineLike, run_dir: Path, states: Sequence[StateDict]) -> None:
     """Set the engine to the checkpoints of its runs.
 
     Raises:
         ValueError: a checkpoint does not fit the engine.
     """
-    try:
+    with fits_config(run_dir):
         engine.load_state_dicts(states)
         engine.timer.load_state_dict(states[0]["seconds"], step=engine.step)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"the checkpoint is not of the run in config.yaml ({type(error).__name__}: {first})"
-        ) from error
 
 
 def _combined(

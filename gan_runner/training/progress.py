@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal: a bar, or a line per evaluation where there is none."""
+"""The progress of a run on the terminal: a bar, or lines at evaluations where there is none."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from math import isfinite, nan
+from math import inf, isfinite, nan
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
+_PAUSE = 1.0  # least seconds between two lines, where evaluations follow fast
 _ESTIMATES = {
     "wasserstein/critic_heldout": "held-out W", "critic/gap_heldout": "held-out gap",
     "wasserstein/critic": "W", "critic/gap": "gap",
@@ -27,7 +29,7 @@ class Progress:
     """
 
     def __init__(self, steps: int, step: int) -> None:
-        self._steps, self._shown = steps, ("", "")
+        self._steps, self._shown, self._printed = steps, ("", ""), -inf
         self._bar = tqdm(
             total=steps, initial=step, unit="step", dynamic_ncols=True,
             mininterval=0.2, file=sys.stderr, disable=not _has_width() or None,
@@ -55,7 +57,9 @@ class Progress:
         self._shown = self._estimate(points) or self._shown
         name, estimate = self._shown
         self._bar.set_postfix({name: estimate} if name else {}, refresh=False)
-        if self._bar.disable and evaluated:
+        is_due = step >= self._steps or monotonic() - self._printed >= _PAUSE
+        if self._bar.disable and evaluated and is_due:
+            self._printed = monotonic()
             speed = points[0].get("speed/steps_per_second", 0.0)
             mean = f" (mean of {len(points)} replicas)" if len(points) > 1 else ""
             shown = f"  {name}={estimate}{mean}" if name else ""

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
+from gan_runner.core import StateDict
 from gan_runner.training.game import Game, Logs, LossFunction, PlayerName
 from gan_runner.training.random_state import random_state, set_random_state
 
@@ -120,3 +122,16 @@ def _with_closure(
     }
     numbers = torch.tensor(list(tags.values()), device=closure.device).unbind()
     return {**closure.logs, **dict(zip(tags, numbers, strict=True))}
+
+
+def load_optimizer(optimizer: Optimizer, state: StateDict) -> None:
+    """Load the saved state of an optimizer.
+
+    Raises:
+        ValueError: it is the state of another optimizer, which lacks a setting of this one.
+    """
+    settings = [set(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for names, group in zip(settings, optimizer.param_groups, strict=True):
+        if missing := sorted(names - set(group)):
+            raise ValueError(f"the saved optimizer has no {missing[0]}")

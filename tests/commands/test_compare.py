@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gan_runner.commands.compare import main
-from gan_runner.runs.comparison import differing, read_runs
+from gan_runner.runs.comparison import difference, differing, read_runs
 from gan_runner.training.loop import fit
 
 CARD = {"reference": "held-out", "rows": 64, "seed": 1797}
@@ -39,6 +39,7 @@ def make(tmp_path: Path) -> Make:
         seed: int = 0,
         objective: str = "gan_runner.objectives.losses.hinge",
         rows: int = 64,
+        content: str = "one",
         status: str | None = "completed",
         cut: str = "",
     ) -> Path:
@@ -49,7 +50,11 @@ def make(tmp_path: Path) -> Make:
             "objective": {"critic_loss": {"_target_": objective, "_partial_": True}},
         }  # fmt: skip
         (run / "config.yaml").write_text(yaml.safe_dump(config))
-        cards = {"distance": {**CARD, "rows": rows}, "score": SCORE, "loss/critic": {"batch": 64}}
+        cards = {
+            "distance": {**CARD, "rows": rows, "content": content},
+            "score": SCORE,
+            "loss/critic": {"batch": 64},
+        }
         (run / "provenance.json").write_text(json.dumps(cards))
         lines = "".join(json.dumps(point) + "\n" for point in points)
         (run / "metrics.jsonl").write_text(lines + cut)
@@ -218,3 +223,8 @@ def test_it_reads_files_only() -> None:
     """torch takes seconds to import."""
     code = "import sys, gan_runner.commands.compare; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_other_data_is_named_before_its_rows(make: Make) -> None:
+    runs = read_runs([make("a"), make("b", rows=32, content="two")])
+    assert difference(runs, "distance") == "the held-out data of a and b differs"

@@ -33,7 +33,7 @@ from gan_runner.evaluation.request import Request
 from gan_runner.evaluation.tables import markdown_row
 from gan_runner.metrics.images import classifier
 from gan_runner.metrics.images.features import Features
-from gan_runner.runs.checkpoint import load_checkpoint
+from gan_runner.runs.checkpoint import load_state
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.training.loop import fit
 
@@ -54,26 +54,16 @@ def composed() -> Callable[..., DictConfig]:
     return lambda *overrides: _composed(overrides).copy()
 
 
-LOGGED = (
-    *SMALL, "metrics=full", "plots=none", "trainer.steps=12", "trainer.log_every=4",
-    "trainer.evaluate_every=4", "trainer.checkpoint_every=4", "trainer.keep_checkpoints=3",
-    "trainer.checkpoint_metric=images/frechet", "optimizer.lr=0.01", "trainer.ema_decay=0.5",
-)  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def run_dir(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on real digits with metrics at three checkpoints, all but the probe."""
+    """A finished run on real digits, whose log has every metric at three checkpoints."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    fit(build(composed(*LOGGED, "~metrics.probe")), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def full_run(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run with every metric."""
-    folder = tmp_path_factory.mktemp("full") / "run"
-    fit(build(composed(*LOGGED)), folder)
+    cfg = composed(
+        *SMALL, "metrics=full", "plots=none", "trainer.steps=12", "trainer.log_every=4",
+        "trainer.evaluate_every=4", "trainer.checkpoint_every=4", "trainer.keep_checkpoints=3",
+        "trainer.checkpoint_metric=images/frechet", "optimizer.lr=0.01", "trainer.ema_decay=0.5",
+    )  # fmt: skip
+    fit(build(cfg), folder)
     return folder
 
 
@@ -101,27 +91,13 @@ def numbers(result: dict[str, Any]) -> dict[str, float]:
     return {tag: entry["value"] for tag, entry in result["values"].items()}
 
 
-@pytest.mark.parametrize(("checkpoint", "raw"), [("last", False), ("8", True)])
-def test_metrics_of_samples_are_those_of_the_log(run_dir: Path, raw: bool, checkpoint: str) -> None:
-    request = Request(
-        checkpoint=checkpoint, raw=raw, measures=("images", "exact", "sliced", "diversity")
-    )
-    logged = points(run_dir)[12 if checkpoint == "last" else 8]
-    found = {
-        tag: v for tag, v in numbers(evaluate(run_dir, request)).items() if "_floor" not in tag
-    }
-    assert found == {tag: logged[tag] for tag in found} and len(found) > 20
-    assert all(tag.endswith("_raw") == raw for tag in found)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("checkpoint", ["last", "8"])
 def test_the_metrics_of_a_run_are_those_of_its_log_bit_for_bit(
-    full_run: Path, raw: bool, checkpoint: str
+    run_dir: Path, raw: bool, checkpoint: str
 ) -> None:
-    result = evaluate(full_run, Request(checkpoint=checkpoint, raw=raw))
-    logged = points(full_run)[12 if checkpoint == "last" else 8]
+    result = evaluate(run_dir, Request(checkpoint=checkpoint, raw=raw))
+    logged = points(run_dir)[12 if checkpoint == "last" else 8]
     found = numbers(result)
     assert {tag: found[tag] for tag in found if tag in logged} == {
         tag: logged[tag] for tag in found if tag in logged
@@ -300,8 +276,8 @@ def test_the_card_says_what_a_reader_asks(run_dir: Path, tmp_path: Path, said: S
 def test_averages_by_name(composed: Callable[..., DictConfig], tmp_path: Path, said: Said) -> None:
     """gan-sample, gan-export and gan-evaluate take the same weights by the same name."""
     run_dir = tmp_path / "run"
-    cfg = composed(*SMALL[:4], "metrics=default", "~metrics.probe", "plots=none", "trainer.steps=3",
-                   "optimizer.lr=0.01", "+average=[half_life,uniform]", "averages.half_life.images=40",
+    cfg = composed(*SMALL[:4], "metrics=default", "plots=none", "trainer.steps=3", "optimizer.lr=0.01",
+                   "+average=[half_life,uniform]", "averages.half_life.images=40",
                    "trainer.evaluate_every=3")  # fmt: skip
     fit(build(cfg), run_dir)
     weights, drawn = {}, {}
@@ -328,7 +304,9 @@ def test_averages_by_name(composed: Callable[..., DictConfig], tmp_path: Path, s
     for module in (command, export):
         for arguments in (("--average", "swa"), ("--average", "uniform", "--raw")):
             status, _, errors = said(module, run_dir, *arguments)
-            assert status == 2 and "--average" in errors.splitlines()[-1]
+            *earlier, line = errors.splitlines()  # of the calls of `evaluate` above
+            assert status == 2 and "--average" in line
+            assert all("held-out rows: about" in text for text in earlier)
 
 
 def test_a_checkpoint_is_read_once(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,10 +314,10 @@ def test_a_checkpoint_is_read_once(run_dir: Path, monkeypatch: pytest.MonkeyPatc
 
     def counted(path: Path) -> Any:
         seen.append(path)
-        return load_checkpoint(path)
+        return load_state(path)
 
-    monkeypatch.setattr("gan_runner.runs.checkpoint.load_checkpoint", counted)
-    monkeypatch.setattr("gan_runner.runs.chosen_checkpoint.load_checkpoint", counted)
+    monkeypatch.setattr("gan_runner.runs.checkpoint.load_state", counted)
+    monkeypatch.setattr("gan_runner.runs.chosen_checkpoint.load_state", counted)
     for which in ("last", "best"):
         evaluate(run_dir, Request(checkpoint=which, measures=("sliced",), seed=8))
     assert [path.name for path in seen] == ["step_00000012.pt", "best.pt"]
@@ -381,17 +359,14 @@ def test_points_are_evaluated_too(
 ) -> None:
     cfg = composed("dataset=gaussians8", "model=mlp", "model.width=8", "device=cpu", "plots=none",
                    "trainer.steps=2", "trainer.evaluate_every=2", "trainer.log_every=2",
-                   "trainer.num_eval_samples=64", "metrics=full", "~metrics.probe",
-                   "trainer.batch_size=16")  # fmt: skip
+                   "trainer.num_eval_samples=64", "metrics=full", "trainer.batch_size=16")  # fmt: skip
     fit(build(cfg), tmp_path / "run")
-    cheap = ("exact", "sliced", "modes", "grid", "diversity", "critic")
-    found = numbers(evaluate(tmp_path / "run", Request(measures=cheap)))
+    found = numbers(evaluate(tmp_path / "run", Request()))
     logged = points(tmp_path / "run")[2]
     assert found == {tag: logged[tag] for tag in found} and "modes/found" in found
     assert said(sample, tmp_path / "run", "--out", tmp_path / "x.npz", "--count", 64)[0] == 0
     assert read_samples(tmp_path / "x.npz").shape == (64, 2)
-    request = Request(measures=cheap[:-1], overrides=("dataset=gaussians8",))
-    values = numbers(evaluate(tmp_path / "x.npz", request))
+    values = numbers(evaluate(tmp_path / "x.npz", Request(overrides=("dataset=gaussians8",))))
     assert values["wasserstein/exact"] > 0 and "jsd/grid" in values
 
 
@@ -560,14 +535,10 @@ def test_ten_thousand_digits_are_evaluated(
                    "trainer.steps=1", "trainer.num_eval_samples=64", "model.filters=16",
                    "metrics=none", "plots=none", "device=cpu")  # fmt: skip
     fit(build(cfg), tmp_path / "run")
-    begun = time.process_time()
     result = evaluate(
         tmp_path / "run", Request(count=10_000, measures=("images",), network="random")
     )
-    seconds = time.process_time() - begun
     assert result["values"]["images/frechet"]["rows"] == 10_000
-    assert seconds < 2 * 15  # of both cores together
-    print(f"{seconds:.1f} CPU-seconds")
 
 
 def test_help_answers_without_torch() -> None:

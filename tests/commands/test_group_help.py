@@ -49,6 +49,26 @@ def test_words_come_from_docstrings_where_a_card_has_none() -> None:
     assert lr == "learning rate"
 
 
+def test_a_key_does_not_take_the_words_of_another_of_the_same_name() -> None:
+    found = entries(group_help(["penalty", "+penalty=r1"]))
+    assert found["penalty.weight=null"].startswith("of every penalty")
+    assert found["penalty.r1.weight=10.0"].startswith("gamma")
+
+
+def test_the_option_that_is_chosen_shows_its_whole_comment() -> None:
+    found = entries(group_help(["experiment", "experiment=collapse"]))
+    assert found["collapse"].endswith("To shrink it: trainer.steps=500")
+    assert "To shrink it" not in entries(group_help(["experiment"]))["collapse"]
+    assert not any(name.startswith("experiment.") for name in found)
+
+
+def test_cards_that_fill_another_node_have_words_too() -> None:
+    found = entries(group_help(["average", "+average=uniform"]))
+    assert found["averages.uniform.start=0"].startswith("iterations before which")
+    assert "gan-run --help average +average=uniform" in group_help(["average"])
+    assert "Keys of schedule=constant: none" in group_help(["schedule"])
+
+
 def test_cards_of_the_defaults_list_count() -> None:
     found = entries(group_help(["metrics", "metrics=images"]))
     assert found["metrics.exact.samples=400"].startswith("largest number; up to 0.06 s")

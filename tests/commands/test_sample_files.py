@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from gan_runner.builder import build
-from gan_runner.commands.sample import draw, draw_rows
+from gan_runner.commands.sample import draw, draw_rows, main
 from gan_runner.runs.sample_files import as_pixels, read_samples, write_npz, write_pngs
 from gan_runner.training.loop import fit
 
@@ -32,6 +32,13 @@ def test_files_hold_the_pixels(tmp_path: Path, channels: int) -> None:
         write_pngs(x, tmp_path / "pngs")
     with pytest.raises(ValueError, match="not grey or RGB images"):
         write_pngs(x[:, :, 0, 0], tmp_path / "points")
+
+
+@pytest.mark.parametrize("out", ["s_%04d.png", "s_%d.npz", "s_{i}.png"])
+def test_a_pattern_is_not_a_name(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--out", out])
+    assert f"--out {out}: is a pattern; write FOLDER/ for a PNG" in capsys.readouterr().err
 
 
 def test_files_of_others_are_checked(tmp_path: Path) -> None:

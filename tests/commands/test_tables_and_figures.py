@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import ttest_rel
-from sweep_files import VALUES, write_sweep
+from sweep_files import VALUES, write_run, write_sweep
 
 from gan_runner.commands.compare import main as compare
 from gan_runner.commands.plot import main as plot
@@ -65,6 +65,16 @@ def test_a_table_has_means_below_it(sweep: Path, capsys: pytest.CaptureFixture[s
         assert rows[objective][f"{EXACT} n"] == "3"
         assert float(rows[objective][f"{EXACT} worst"]) == max(values.values())
     assert f"| wgan_gp | 3 | {shown('wgan_gp')[0]} |" in (sweep / "sweep.md").read_text()
+
+
+def test_the_data_set_is_shown_even_where_the_objective_implies_it(tmp_path: Path) -> None:
+    for objective, dataset in (("wgan_gp", "digits"), ("ns_gan", "mnist")):
+        config = write_run(tmp_path / objective, objective, 0, 1.0) / "config.yaml"
+        config.write_text(config.read_text().replace("digits", dataset))
+        note = config.with_name("job.json")
+        note.write_text(note.read_text().replace("dataset=digits", f"dataset={dataset}"))
+    groups = grouped(read_records(tmp_path))
+    assert {group.settings["dataset"] for group in groups} == {"digits", "mnist"}
 
 
 def test_chosen_tags_at_a_budget(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,6 +175,17 @@ def test_a_figure_of_curves_with_bands(
         pixels = np.asarray(Image.open(out).convert("RGB")).reshape(-1, 3)
         for colour in ((0, 114, 178), (213, 94, 0)):  # one line for each group
             assert (np.abs(pixels - colour).max(axis=1) < 3).sum() > 200
+
+
+def test_a_curve_of_one_point_is_visible(sweep: Path, tmp_path: Path) -> None:
+    for path in sweep.glob("*/metrics.jsonl"):
+        path.write_text(path.read_text().splitlines()[-1] + "\n")
+    out = tmp_path / "figure.png"
+    plot([str(sweep), "--tags", EXACT, "--over", "seed", "--out", str(out)])
+    pixels = np.asarray(Image.open(out).convert("RGB"))
+    inside = pixels[: pixels.shape[0] * 2 // 3].reshape(-1, 3)  # without the legend
+    for colour in ((0, 114, 178), (213, 94, 0)):
+        assert (np.abs(inside - colour).max(axis=1) < 3).sum() > 100
 
 
 def test_a_band_is_one_standard_error(sweep: Path) -> None:

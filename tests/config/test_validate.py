@@ -15,11 +15,14 @@ from gan_runner.config.validate import validate
 BAD = {
     "trainer.steps=abc": r"^trainer\.steps=abc: should be a valid integer",
     "trainer.steps=2.5": r"^trainer\.steps=2\.5: should be a valid integer",
-    "trainer.steps=true": r"^trainer\.steps=True: should be a valid",
+    "trainer.steps=true": r"^trainer\.steps=true: should be a valid integer$",
     "trainer.steps=-1": r"^trainer\.steps=-1: should be greater than or equal to 0",
     "trainer.ema_decay=1": r"^trainer\.ema_decay=1: should be less than 1",
     "seed=-1": r"^seed=-1: should be greater than or equal to 0",
     "model.filters=0": r"^model\.filters=0: should be greater than or equal to 1",
+    "optimizer.lr=inf": r"^optimizer\.lr=inf: should be a finite number",
+    "optimizer.lr=nan": r"^optimizer\.lr=nan: should be (a finite number|greater than 0)",
+    "model.generator.init=nan": r"^model\.generator\.init=nan: ",
     "optimizer.lr=-1": r"^optimizer\.lr=-1: should be greater than 0",
     "optimizer.betas=[0.5]": r"^optimizer\.betas=\[0\.5\]: .*",
     "optimizer.generator.betas=[0,1.5]": r"^optimizer\.generator\.betas=.*\[1\] should be less than 1",
@@ -27,7 +30,7 @@ BAD = {
     "+objective.critic_terms.gradient_penalty.wieght=3": r"did you mean objective\.critic_terms\.gradient_penalty\.weight\?",
     "+colour=3": r"^colour: no such key",
     "+objective.critic_terms.foo=3": r"^objective\.critic_terms\.foo=3: should be callable",
-    "+objective.constraint=false": r"^objective\.constraint=False: should be callable",
+    "+objective.constraint=false": r"^objective\.constraint=false: should be callable",
     "~model.critic": r"^model\.critic: should be a node",
     "~optimizer.generator": r"^optimizer\.generator: should be a node",
     "dataset=image_folder": r"^dataset\.path is needed; set dataset\.path=VALUE",
@@ -44,6 +47,24 @@ def test_one_clear_line(config, override: str) -> None:
     with pytest.raises(ValueError, match=BAD[override]) as error:
         validate(config(override))
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_list_in_quotes_is_taken_for_a_sweep(config) -> None:
+    with pytest.raises(
+        ValueError, match=r"seed=0,1: .*; for a sweep, omit the quotes: -m seed=0,1"
+    ):
+        validate(config('seed="0,1"'))
+
+
+def test_a_value_of_the_environment_names_its_variable(
+    config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_RUNNER_X", "x")
+    for key in ("seed", "optimizer.lr"):
+        with pytest.raises(
+            ValueError, match=r"=x: .*\(from the environment variable GAN_RUNNER_X\)"
+        ):
+            validate(config(f"{key}=${{oc.env:GAN_RUNNER_X}}"))
 
 
 def test_all_problems_in_one_message(config) -> None:
@@ -99,8 +120,12 @@ def test_batch_norm_under_a_penalty_is_refused(engine) -> None:
 
 
 def test_no_such_device(engine) -> None:
-    with pytest.raises(ValueError, match=r"device=tpu: should be auto, cpu, cuda or cuda:N"):
-        engine("device=tpu")
+    for name in ("tpu", "CPU", "0", "cuda:-1", "cuda:x", "meta", "cpu:0", "null"):
+        with pytest.raises(
+            ValueError, match=r"=\S+: should be auto, .*; this machine has cpu"
+        ) as e:
+            engine(f"device={name}")
+        assert f"device={name}".replace("null", "None") in str(e.value)
     with pytest.raises(ValueError, match=r"device=cuda:99: this machine has \d+ CUDA devices"):
         engine("device=cuda:99")
 

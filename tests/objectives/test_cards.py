@@ -135,6 +135,7 @@ CARDS: dict[str, list[tuple[str, Any, str]]] = {
     ],
     "bayesian": [
         ("trainer.ema_decay", 0.0, f"{BAYES}: samples come from the chain"),
+        ("trainer.keep_checkpoints", 10, INFERRED),
         ("optimizer.critic.temperature", "auto", "Saatci & Wilson 2017, Algorithm 1: 1 / N"),
         ("optimizer.critic.warm_up", 250, f"{BAYES}, bayesian_gan_hmc.py: 5000 of 50000 iterations"),
         ("optimizer.critic.warm_up_lr", 2e-4, INFERRED),

@@ -10,7 +10,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from gan_runner.optim.games import OptimisticAdam, OptimisticSGD, extra_adam, extra_sgd
+from gan_runner.optim.games import (
+    ExtraAdam,
+    ExtraSGD,
+    OptimisticAdam,
+    OptimisticSGD,
+    extra_adam,
+    extra_sgd,
+)
 
 LR, B1, B2, EPS = 0.1, 0.5, 0.9, 1e-8
 GRADIENTS = [2.0, -1.0, 0.5, 3.0]
@@ -128,3 +135,21 @@ def test_a_parameter_without_a_gradient_stays() -> None:
         give(used, 1.0)
         optimizer.step()
     assert unused.item() == 1 and used.item() < 1
+
+
+@pytest.mark.parametrize("base", [ExtraSGD, ExtraAdam])
+@pytest.mark.parametrize("used_before", [False, True])
+def test_limits_act_once_in_either_move(base: type[Optimizer], used_before: bool) -> None:
+    """Whether or not torch has prepared the parent's step for hooks already."""
+    if used_before:
+        base.__mro__[2]([parameter()])
+    moves = []
+    weight = parameter()
+    optimizer = type("Fresh", (base,), {})([weight], lr=LR)
+    optimizer.register_step_pre_hook(lambda *_: moves.append(weight.item()))
+    give(weight, 1.0)
+    optimizer.extrapolate()
+    ahead = weight.item()
+    optimizer.step()
+    assert ahead != 1.0
+    assert moves == [1.0, 1.0]  # both moves start from the same point

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec, EvalContext, Latent, Nets, Snapshot
 from gan_runner.models.ensemble import Critic as Ensemble
+from gan_runner.models.mlp import Critic
 from gan_runner.models.norms import normalise_weights
 from gan_runner.plots.critic_surface import CriticSurface
 from gan_runner.plots.gradient_flow import GradientNorms, gradient_norms
@@ -28,6 +29,7 @@ from gan_runner.plots.latent_walks import (
     slerp,
 )
 from gan_runner.plots.learning_curves import Curves, curves_of, matching
+from gan_runner.plots.samples import critic_on_grid
 from gan_runner.plots.weight_histograms import WeightHistograms
 from gan_runner.runs.checkpoint import checkpoint_path, checkpoints, fingerprint, load_checkpoint
 from gan_runner.training.loop import fit
@@ -305,6 +307,21 @@ def test_the_surface_rises_where_the_critic_does() -> None:
     picture = CriticSurface(context, points=0)(snapshot).astype(int)
     left, right = picture[300, 80], picture[300, 460]  # viridis: from dark violet to yellow
     assert left[2] > left[1] + 30 and right[0] > right[2] + 80 and right[1] > right[2] + 80
+
+
+def test_a_critic_that_compares_samples_is_drawn_in_small_batches() -> None:
+    """The distances between all 16,384 points of the grid at once would take 270 GB."""
+    critic = Critic(DataSpec("plane", (2,)), width=4, depth=1, batch_statistics="discrimination")
+    context = context_of(torch.randn(200, 2))
+    snapshot = snapshot_of(context, torch.randn(200, 2), critic=critic)
+    sizes: list[int] = []
+    critic.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    assert CriticSurface(context, points=0)(snapshot) is not None
+    assert sizes == [256] * 64
+    axis = np.linspace(-1, 1, 3, dtype=np.float32)
+    points = torch.tensor([[x, y] for y in axis for x in axis])
+    expected = critic(points).detach().view(3, 3).numpy()
+    np.testing.assert_allclose(critic_on_grid(snapshot, axis), expected, rtol=1e-5)
 
 
 def test_curves_by_hand() -> None:

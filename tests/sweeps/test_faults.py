@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import Zygote
+from PIL import Image
 
 BARE = (
     "trainer.steps=2", "trainer.batch_size=4", "trainer.log_every=1", "trainer.num_eval_samples=64", "metrics=none",
@@ -22,7 +24,8 @@ REFUSED = {
         "seed=0,1 seed=2,3: sets one key twice; list all values once, seed=0,1,2,3",
     ),
     "a dictionary in two halves": (
-        (TERM % ("a", "r1"), TERM % ("b", "r2"), "objective=ns_gan", *TOY), "sets one key twice",
+        (TERM % ("a", "r1"), TERM % ("b", "r2"), "objective=ns_gan", *TOY),
+        "sets one key twice; give each entry its own key, +objective.critic_terms.NAME={...}",
     ),
     "a key of one option alone": (
         ("objective=infogan,ns_gan", "objective.prior.categorical=5", "model.filters=4", *BARE),
@@ -31,6 +34,23 @@ REFUSED = {
     "a key of no option": (
         ("model=mlp,mlp_generator", "model.wdith=8", *BARE),
         "model.wdith=8: the job with model=mlp has no such key",
+    ),
+    "a list of cards": (
+        ("objective=[gan,wgan]", *TOY),
+        "objective=[gan,wgan]: a run has one objective; choose one option, or sweep over them with"
+        " -m objective=gan,wgan",
+    ),
+    "a variable that is not set": (
+        ("seed=0,1", "optimizer.lr=${oc.env:NO_SUCH}", *TOY),
+        "optimizer.lr: the environment variable NO_SUCH is not set; set it, or write"
+        " ${oc.env:NO_SUCH,VALUE}",
+    ),
+    "a folder of a variable that is not set": (
+        ("seed=0,1", "hydra.sweep.dir=${oc.env:NO_SUCH}", *TOY),
+        "hydra.sweep.dir: the environment variable NO_SUCH is not set",
+    ),
+    "a key that does not exist": (
+        ("seed=0,1", "model.width=${sed}", *TOY), "model.width: Interpolation key 'sed' not found",
     ),
     "one folder for all jobs": (
         ("seed=0,1", "hydra.sweep.subdir=same", *TOY), "hydra.sweep.subdir=same: all jobs would share",
@@ -59,6 +79,20 @@ def test_a_sweep_is_refused_before_it_starts(zygote: Zygote, tmp_path: Path, nam
     assert code == 2 and words in out and len(lines) == 1, out
     assert "did you mean" not in out
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "output.txt"]
+
+
+def test_a_key_without_a_default_is_swept(zygote: Zygote, tmp_path: Path) -> None:
+    """Each folder has 300 characters, more than a file name may have."""
+    folders = ["/".join([letter * 60] * 5) for letter in "ab"]
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        for k in range(8):
+            pixels = np.random.default_rng(k).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{k}.png")
+    words = ("dataset=image_folder", f"dataset.path={','.join(folders)}", "model.filters=4")
+    code, out = zygote.run(tmp_path, "-m", *words, "objective=ns_gan", *BARE, "hydra.sweep.dir=s")
+    assert code == 0 and "2 jobs: 2 completed" in out, out
+    assert all(len(path.name) < 100 for path in (tmp_path / "s").iterdir())
 
 
 def test_a_sweep_into_a_run_is_refused(zygote: Zygote, tmp_path: Path) -> None:

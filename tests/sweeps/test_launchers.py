@@ -23,7 +23,11 @@ from gan_runner.sweeps import run_job
 from gan_runner.sweeps.jobs import Job, job_dir, read_jobs
 
 FOUR = ("objective=gan,ns_gan", "seed=0,1")
-ALONE = tuple(word for word in QUICK if not word.startswith(("objective=", "seed=")))
+# Processes of their own have the whole probe: tests/small_probe.py
+ALONE = (
+    *(word for word in QUICK if not word.startswith(("objective=", "seed="))),
+    "~metrics.probe",
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from covering import covering
 from rehearsal import META, HostWork, move_to_meta, on_meta, rehearsal
 from torch import Tensor
 
@@ -66,6 +67,11 @@ def test_every_objective(engine: Callable[..., Engine], objective: str) -> None:
     assert {value.device for value in logs.values()} == {META}
 
 
+def test_adaptive_augmentation_waits_for_nothing(engine: Callable[..., Engine]) -> None:
+    logs = iterate_on_meta(engine, "ns_gan", "dcgan", "+augmentation=adaptive")
+    assert logs["augmentation/p"].device == META
+
+
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model(engine: Callable[..., Engine], model: str) -> None:
     logs = iterate_on_meta(engine, "wgan_gp", model)
@@ -102,8 +108,10 @@ def test_tensorflows_flavor(engine: Callable[..., Engine], optimizer: str) -> No
 WAITING = {"hessian_free"}  # it reads numbers from the device, and says so
 
 
-@pytest.mark.parametrize("order", ["", *ORDERS])
-@pytest.mark.parametrize("optimizer", [o for o in options("optimizer") if o not in WAITING])
+@pytest.mark.parametrize(
+    ("optimizer", "order"),
+    covering([o for o in options("optimizer") if o not in WAITING], ["", *ORDERS], one_in=2),
+)
 def test_every_order_of_every_optimizer(
     engine: Callable[..., Engine], optimizer: str, order: str
 ) -> None:
