@@ -126,7 +126,13 @@ COMPOSITION = {
 }
 
 
-@pytest.mark.parametrize("typo", COMPOSITION)
+QUICK_TYPOS = ("objective=wgangp", "steps=5", "model.width=5")  # a process each
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [pytest.param(t, marks=() if t in QUICK_TYPOS else pytest.mark.slow) for t in COMPOSITION],
+)
 def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
     """A stand-in that cannot be imported shows that torch is not."""
     (tmp_path / "stand_in").mkdir()

@@ -302,7 +302,9 @@ def test_a_file_that_is_not_a_zip_is_named(tmp_path: Path, start: bytes | None, 
 def test_a_dangling_link_is_a_bad_file(tmp_path: Path) -> None:
     folder = noise(tmp_path / "d")
     (folder / "gone.png").symlink_to("nowhere.png")
-    with pytest.raises(ValueError, match=r"gone.png \(a link to a missing file\); remove them"):
+    with pytest.raises(
+        ValueError, match=r"gone.png \(a link to a missing file\); remove or convert them"
+    ):
         image_folder(path=str(folder))
     with pytest.warns(UserWarning, match="gone.png"):
         dataset = image_folder(path=str(folder), on_bad_file="skip")

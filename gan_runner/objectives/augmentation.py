@@ -132,9 +132,9 @@ def translate(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     _, channels, height, width = x.shape
     rows = (_range(height, x)[None] - down[:, None] + 1).clamp(0, height + 1)
     columns = (_range(width, x)[None] - right[:, None] + 1).clamp(0, width + 1)
-    x = pad(x, (1, 1, 1, 1))  # a border of 0, which every index outside is clamped to
-    x = x.gather(2, rows[:, None, :, None].expand(-1, channels, -1, width + 2))
-    return x.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
+    pixels = (rows[:, :, None] * (width + 2) + columns[:, None, :]).flatten(1)
+    x = pad(x, (1, 1, 1, 1)).flatten(2)  # a border of 0, which every index outside is clamped to
+    return x.gather(2, pixels[:, None].expand(-1, channels, -1)).unflatten(2, (height, width))
 
 
 def cut_out(x: Tensor, top: Tensor, left: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ def _columns(
 def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     """Return a column: numeric if all values are, and with a filter if texts repeat.
 
-    A filter offers 2 to `_CHOICES` different texts, fewer than there are lines.
+    A filter offers 2 to `_CHOICES` different texts, or 2 to `_FEW` numbers of which some repeat.
     """
     values = _values(lines, key) - {""}
     numbers = all(number(value) is not None for value in values)
@@ -164,7 +164,7 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     if key == "seconds":
         return {**column, "group": "Run", "digits": 0}
     column["group"] = "Run" if key in _ABOUT_THE_RUN else "Overrides"
-    most = min(len(lines) - 1, _FEW if numbers else _CHOICES)
+    most = min(len(lines) - 1, _FEW) if numbers else _CHOICES
     return {**column, "filter": 1 < len(values) <= most}
 
 
