@@ -17,9 +17,6 @@ from gan_runner.private_hydra import command_line_flags
 TRACEBACK = "--traceback"
 """Flag of `gan-run` that asks for the whole traceback of every error."""
 
-VERSION = "--version"
-"""Flag of `gan-run` that asks for the version of the package, not of Hydra."""
-
 
 def plain_words(arguments: Sequence[str]) -> list[str]:
     """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
