@@ -50,6 +50,7 @@ def test_a_table_has_means_below_it(sweep: Path, capsys: pytest.CaptureFixture[s
         lines[0][:4] == ["objective", "seed", "status", "steps"]
         and "6 jobs: 6 completed" in lines[7]
     )
+    assert lines[8] == [f"{EXACT} is between pixels, which rewards blur"]
     head = lines.index(["objective", "n", EXACT, "best", "worst", "jsd/probe", "best", "worst"])
     assert [line[:5] for line in lines[head + 1 : head + 3]] == [
         [objective, "3", *shown(objective)] for objective in VALUES
