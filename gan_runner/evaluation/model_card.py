@@ -11,21 +11,23 @@ import torch
 from PIL import Image
 
 from gan_runner.evaluation.evaluate import kept_results
-from gan_runner.evaluation.tables import caption, name_of
+from gan_runner.evaluation.tables import caption, name_of, number
 from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import TrainedModel, load
 from gan_runner.runs.exported import WEIGHTS
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.log import write_json
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.provenance import versions
 from gan_runner.runs.read import CONFIG, POINTS, read_cards, read_points, read_summary, saved_config
 from gan_runner.runs.tags import RAW, is_detail, record_of
+from gan_runner.runs.text_tables import markdown, markdown_text
 
 CARD, PROVENANCE, SAMPLES = "README.md", "provenance.json", "samples.png"
 _DRAWN = 100  # samples of the picture
 
-Row = tuple[str, float, float | None, str]
+Row = tuple[str, float | None, float | None, str]
 """Name, value, value of real data, and how it was measured."""
 
 
@@ -48,7 +50,7 @@ def write_folder(run_dir: Path, folder: Path, *, allow: Sequence[str] = ()) -> N
     has_picture = _draw(model, folder / SAMPLES)
     rows = [*_rows_of_log(logged), *(row for r in evaluations for row in _rows_of(r))]
     text = _text(run_dir, model, rows, facts=facts, has_picture=has_picture)
-    atomic_write(folder / CARD, text.encode())
+    atomic_write(folder / CARD, markdown_text(text).encode())
 
 
 def _logged(
@@ -110,10 +112,11 @@ def _text(
 ) -> str:
     """Return the model card, with the header that model hubs read."""
     config, summary = saved_config(run_dir), read_summary(run_dir)
-    data = summary.get("data", "unknown data")
+    data = printable_cell(summary.get("data", "unknown data"))
     step = "unknown" if facts["step"] is None else f"{facts['step']:,}"
-    table = ["| metric | value | real data | measured by |", "|---|---|---|---|"]
-    table += [f"| {n} | {v:.4g} | {'' if r is None else f'{r:.4g}'} | {h} |" for n, v, r, h in rows]
+    seed = printable_cell(config.get("seed"))
+    cells = [(name, number(v), "" if r is None else number(r), how) for name, v, r, how in rows]
+    table = markdown([("metric", "value", "real data", "measured by"), *cells])
     parameters = sum(p.numel() for p in model.generator.parameters())
     losses = json.dumps(config["objective"].get("critic_loss", {}).get("_target_", "its own"))
     lines = [
@@ -123,7 +126,7 @@ def _text(
         f"- data: {data}",
         f"- network: `{config['model']['generator']['_target_']}`, {parameters:,} parameters,"
         f" {facts['weights']} weights {facts['hash']}",
-        f"- training: checkpoint {facts['checkpoint']}, step {step}, seed {config['seed']},"
+        f"- training: checkpoint {facts['checkpoint']}, step {step}, seed {seed},"
         f" critic's loss {losses}; all settings in [config.yaml](config.yaml)",
         f"- software: gan_runner {facts['versions'].get('gan_runner')}, torch"
         f" {torch.__version__}, commit {facts['versions'].get('git_commit')}",

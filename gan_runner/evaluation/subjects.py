@@ -22,7 +22,7 @@ from gan_runner.config.errors import explain
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.validate import validate
-from gan_runner.core import Dataset, Latent, Nets, to_unit
+from gan_runner.core import Dataset, Latent, Nets, StateDict, to_unit
 from gan_runner.evaluation.memory import check_memory
 from gan_runner.evaluation.own_data import dataset_at
 from gan_runner.evaluation.request import HELD_OUT, TRAIN, Request
@@ -123,9 +123,7 @@ def _run(run_dir: Path, request: Request) -> Subject:
         engine = build(cfg, tables, allow=request.allow)
     assert isinstance(engine, Engine), "a replica is saved as a run of its own"
     nets, (run,) = engine.nets, engine.runs
-    nets.generator.load_state_dict(state["generator"])
-    nets.critic.load_state_dict(state["critic"])
-    nets.generator_ema.load_state_dict(state["average"])
+    _load_weights(nets, state, run_dir)
     dataset, _ = tables.of(validate(cfg, allow=request.allow)["dataset"])
     objective: Any = engine.game.objective
     model = TrainedModel(nets.generator_ema, nets.critic, objective, run.spec, engine.stream.device)
@@ -150,6 +148,23 @@ def _run(run_dir: Path, request: Request) -> Subject:
         count=count, nets=nets, noise=noise, batch_size=run.settings.batch_size,
         categories=categories(prior), code=code_dim(prior), history=points, weights=weights,
     )  # fmt: skip
+
+
+def _load_weights(nets: Nets, state: StateDict, run_dir: Path) -> None:
+    """Load the weights of a checkpoint.
+
+    Raises:
+        ValueError: they are of other networks.
+    """
+    try:
+        nets.generator.load_state_dict(state["generator"])
+        nets.critic.load_state_dict(state["critic"])
+        nets.generator_ema.load_state_dict(state["average"])
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(
+            f"{run_dir}: its checkpoint is not of the networks in its config.yaml ({first})"
+        ) from error
 
 
 def _exported(file: Path, request: Request) -> Subject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gan_runner.runs import text_tables
 from gan_runner.runs.tags import is_detail, record_of
 
 _NAMES = {
@@ -22,8 +23,7 @@ def terminal_text(result: Mapping[str, Any]) -> str:
     tags = sorted(values, key=lambda tag: record_of(tag).order)
     width = max((len(tag) for tag in tags), default=0)
     lines = [
-        f"{tag:{width}} {_number(values[tag]['value']):>10}{_real(tag, values[tag])}"
-        for tag in tags
+        f"{tag:{width}} {number(values[tag]['value']):>10}{_real(tag, values[tag])}" for tag in tags
     ]
     return "\n".join([f"{result['path']}{_which(result)}", *(f"  {line}" for line in lines)])
 
@@ -33,8 +33,8 @@ def markdown_row(result: Mapping[str, Any]) -> str:
     values = result["values"]
     tags = sorted(values, key=lambda tag: record_of(tag).order)
     tags = [tag for tag in tags if not _is_minor(tag)][:_IN_A_ROW]
-    cells = [f"{name_of(tag, values[tag])} {_number(values[tag]['value'])}" for tag in tags]
-    return f"| {' | '.join([result['path'], *cells, caption(result)])} |"
+    cells = [f"{name_of(tag, values[tag])} {number(values[tag]['value'])}" for tag in tags]
+    return text_tables.markdown_row([result["path"], *cells, caption(result)])
 
 
 def caption(result: Mapping[str, Any]) -> str:
@@ -76,8 +76,9 @@ def _which(result: Mapping[str, Any]) -> str:
 
 def _real(tag: str, value: Mapping[str, Any]) -> str:
     real = value.get("real") if tag.startswith("images/") else None
-    return "" if real is None else f"  (real data {_number(real)})"
+    return "" if real is None else f"  (real data {number(real)})"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a value with four significant digits."""
     return "not finite" if value is None else f"{value:.4g}"

@@ -10,8 +10,8 @@ from gan_runner.runs.checkpoint import (
     best_path,
     checkpoint_path,
     checkpoints,
-    load_checkpoint,
     load_latest,
+    load_state,
 )
 
 
@@ -39,6 +39,6 @@ def load_chosen(run_dir: Path, which: str = "last") -> StateDict:
             " (see trainer.keep_checkpoints and trainer.checkpoint_metric)"
         )
     try:
-        return load_checkpoint(path)
+        return load_state(path)
     except CorruptCheckpoint as damage:
         raise ValueError(f"--checkpoint {which}: {damage}; choose another") from damage

@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
         content = _DECODER.decode(text.strip())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    _check_size(content, inf)
+    check_size(content, inf)
     return content
 
 
@@ -47,7 +47,7 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("nested too deeply") from error
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
-    _check_size(content, _NODES)
+    check_size(content, _NODES)
     return content
 
 
@@ -84,7 +84,7 @@ def _name(kind: type) -> str:
     return _PLURAL.get(kind, kind.__name__)
 
 
-def _check_size(content: Any, most: float) -> None:
+def check_size(content: Any, most: float) -> None:
     """Check depth and number of values without recursion; a value that contains itself is deep.
 
     Raises:
