@@ -21,6 +21,10 @@ _DIGITS = 20  # characters of an integer of 64 bits
 _PLURAL = {int: "int", float: "number", str: "str", dict: "dict", list: "list", type(None): "None"}
 
 
+class TooLarge(ValueError):
+    """Error for text that stands for too many values, or for too many levels of them."""
+
+
 def parse_json(text: str) -> Any:
     """Return JSON as plain values; numbers that are not finite become None.
 
@@ -44,7 +48,7 @@ def parse_yaml(text: str) -> Any:
     try:
         content = yaml.safe_load(text)
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise TooLarge("nested too deeply") from error
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
     check_size(content, _NODES)
@@ -95,7 +99,7 @@ def check_size(content: Any, most: float) -> None:
         value, depth = waiting.pop()
         count += 1
         if depth > _DEPTH or count > most:
-            raise ValueError("nested too deeply")
+            raise TooLarge("nested too deeply, or has too many values")
         if isinstance(value, dict):
             waiting += [(item, depth + 1) for item in value.values()]
         elif isinstance(value, list | tuple | set):

@@ -1,0 +1,47 @@
+"""Configuration files of a stranger that never end, or stand for more than they hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.errors import ConfigCompositionException
+
+from gan_runner.config.outside import check_contents
+from gan_runner.config.unread import unread_keys
+
+BOMB = "m0: &m0 [x]\n" + "".join(
+    f"m{k}: &m{k} [{', '.join([f'*m{k - 1}'] * 10)}]\n" for k in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.write_text(BOMB), "too many values"),
+        (lambda path: path.write_text("a: &a {b: *a}"), "nested too deeply"),
+        (lambda path: path.write_text("[" * 2000), "nested too deeply"),
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (lambda path: (path.touch(), os.truncate(path, 20 << 30)), "more than"),
+    ],
+)
+def test_a_file_that_would_take_all_memory_or_time_is_refused_unread(
+    make: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "x.yaml")
+    with pytest.raises(ConfigCompositionException, match=reason):
+        check_contents(str(tmp_path / "x.yaml"), "/home")
+
+
+def test_files_of_this_package_and_of_others_packages_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(BOMB)
+    check_contents(str(tmp_path / "x.yaml"), str(tmp_path))
+    check_contents("hydra.conf/hydra/help/default.yaml", "/home")
+
+
+def test_dots_in_a_key_of_a_file_are_no_traceback() -> None:
+    raw = {"seed": 0, "hydra.searchpath": ["x"]}
+    assert [what for _, what in unread_keys(raw, ["seed"], set())]
