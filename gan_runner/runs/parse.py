@@ -46,13 +46,49 @@ def parse_yaml(text: str) -> Any:
         ValueError: the text is not YAML, contains itself, or is nested too deeply.
     """
     try:
+        if "<<" in text:
+            _check_merges(yaml.compose(text, Loader=yaml.SafeLoader))
         content = yaml.safe_load(text)
+    except TooLarge:
+        raise
     except RecursionError as error:
         raise TooLarge("nested too deeply") from error
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
     check_size(content, _NODES)
     return content
+
+
+def _check_merges(root: yaml.Node | None) -> None:
+    """Check the number of keys that merges (`<<`) copy, which the parser would multiply.
+
+    Raises:
+        TooLarge: there are too many.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            inner: list[int] = []
+            if isinstance(node, yaml.SequenceNode):
+                inner = [size(item) for item in node.value]
+            elif isinstance(node, yaml.MappingNode):
+                inner = [size(v) if key.tag.endswith(":merge") else 1 for key, v in node.value]
+            sizes[id(node)] = max(1, sum(inner))
+        return sizes[id(node)]
+
+    waiting, seen = [root] if root else [], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            if size(node) > _NODES:
+                raise TooLarge("nested too deeply, or has too many values")
+            waiting += [child for pair in node.value for child in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def mismatch(content: Any, shape: Shape, name: str = "") -> str | None:

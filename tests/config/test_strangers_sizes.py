@@ -11,18 +11,23 @@ from hydra.errors import ConfigCompositionException
 
 from gan_runner.config.outside import check_contents
 from gan_runner.config.unread import unread_keys
+from gan_runner.runs.parse import parse_yaml
 
 BOMB = "m0: &m0 [x]\n" + "".join(
     f"m{k}: &m{k} [{', '.join([f'*m{k - 1}'] * 10)}]\n" for k in range(1, 9)
+)
+
+MERGES = "m0: &m0 {x: 1}\n" + "".join(
+    f"m{k}: &m{k} {{<<: [{', '.join([f'*m{k - 1}'] * 10)}]}}\n" for k in range(1, 9)
 )
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
+        (lambda path: path.write_text(MERGES), "too many values"),
         (lambda path: path.write_text(BOMB), "too many values"),
         (lambda path: path.write_text("a: &a {b: *a}"), "nested too deeply"),
-        (lambda path: path.write_text("[" * 2000), "nested too deeply"),
         (os.mkfifo, "not a regular file"),
         (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
         (lambda path: (path.touch(), os.truncate(path, 20 << 30)), "more than"),
@@ -45,3 +50,7 @@ def test_files_of_this_package_and_of_others_packages_are_passed_over(tmp_path: 
 def test_dots_in_a_key_of_a_file_are_no_traceback() -> None:
     raw = {"seed": 0, "hydra.searchpath": ["x"]}
     assert [what for _, what in unread_keys(raw, ["seed"], set())]
+
+
+def test_merges_of_a_sane_size_are_read() -> None:
+    assert parse_yaml("a: &a {x: 1}\nb: {<<: [*a, *a], y: 2}")["b"] == {"x": 1, "y": 2}
