@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from gan_runner.runs.printable import printable
+
 _TRAINS = "gan-run"  # its result is a run directory; that of the other commands is their output
 
 
@@ -47,6 +49,32 @@ def _open_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+
+
+@contextmanager
+def printable_output() -> Iterator[None]:
+    """Escape control characters of standard output, where Hydra prints what files say."""
+    before = sys.stdout
+    sys.stdout = _Printable(before)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+class _Printable:
+    """A text stream that escapes control characters."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text as `printable` returns it."""
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Output:

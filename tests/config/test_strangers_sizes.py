@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hydra.errors import ConfigCompositionException
 
+from gan_runner import train
+from gan_runner.commands.terminal import printable_output
+from gan_runner.commands.usage import shows_files
 from gan_runner.config.outside import check_contents
 from gan_runner.config.unread import unread_keys
 from gan_runner.runs.parse import parse_yaml
@@ -54,3 +57,26 @@ def test_dots_in_a_key_of_a_file_are_no_traceback() -> None:
 
 def test_merges_of_a_sane_size_are_read() -> None:
     assert parse_yaml("a: &a {x: 1}\nb: {<<: [*a, *a], y: 2}")["b"] == {"x": 1, "y": 2}
+
+
+@pytest.mark.slow
+def test_no_control_character_of_a_file_s_name_reaches_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "x\x1b[31m.yaml").write_text("a: 1")
+    monkeypatch.setattr("sys.argv", ["gan-run", "--config-dir", str(tmp_path), "--help"])
+    with pytest.raises(SystemExit):
+        train.main()
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "x\\x1b[31m" in out
+
+
+def test_what_hydra_prints_of_files_is_escaped(capsys: pytest.CaptureFixture) -> None:
+    flags = ["--help", "--hydra-help", "--cfg=job", "-i", "--info", "-c"]
+    assert all(shows_files(["-cd", "D", flag, *["all"] * (flag in "-i-c")]) for flag in flags)
+    assert not shows_files(["--config-dir", "D", "seed=1"])
+    with printable_output():
+        print("a\x1b[31m")
+    assert capsys.readouterr().out == "a\\x1b[31m\n"
