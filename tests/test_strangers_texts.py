@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from gan_runner.data.image_files import open_files
 from gan_runner.evaluation.evaluate import FOLDER, kept_path, kept_results
 from gan_runner.evaluation.request import Request
 from gan_runner.plots.seed_curves import draw, save
@@ -14,6 +16,7 @@ from gan_runner.runs.exported import read_exported
 from gan_runner.runs.groups import Group
 from gan_runner.runs.read import POINTS, read_json, read_points, try_points
 from gan_runner.runs.rows import RunRecord
+from gan_runner.runs.sample_files import read_samples
 from gan_runner.runs.tensors import save_safetensors
 
 
@@ -80,3 +83,10 @@ def test_results_are_neither_read_nor_written_outside(
     monkeypatch.setattr("gan_runner.evaluation.evaluate.load_chosen", lambda *_: {})
     with pytest.raises(ValueError, match="leads out"):
         kept_path(run, Request())
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.npz")
+    for read in (lambda path: open_files(str(path)), read_samples):
+        with pytest.raises(ValueError, match="not a regular file"):
+            read(tmp_path / "s.npz")
