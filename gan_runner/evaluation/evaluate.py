@@ -29,7 +29,8 @@ _VALUE = {"value!": _MAYBE, "real": _MAYBE, "rows": int, "reference": str, "netw
 _SHAPE = {
     "kind!": str, "path!": str, "data!": str, "samples!": int, "checkpoint!": str,
     "step": (int, type(None)), "generator!": str, "average": str, "noise!": str,
-    "generator_weights": str, "protocol": (dict, type(None)), "values!": {"*": {**_VALUE, "generator": str}},
+    "generator_weights": str, "protocol": (dict, type(None)),
+    "values!": {"*": {**_VALUE, "generator": str}},
 }  # fmt: skip
 _PROTOCOL_SHAPE = {"text!": str, "source!": str}
 
