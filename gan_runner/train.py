@@ -16,12 +16,13 @@ from omegaconf import DictConfig
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.exits import leave, one_line_errors
-from gan_runner.commands.terminal import terminal
+from gan_runner.commands.terminal import printable_output, terminal
 from gan_runner.commands.usage import (
     TRACEBACK,
     asks_for_help,
     check_flags,
     plain_words,
+    shows_files,
     usage,
 )
 from gan_runner.config.compose import application, guard
@@ -53,6 +54,9 @@ def main() -> None:
             sweep(arguments, _app)
         elif "--dry-run" in arguments:
             raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
+        elif shows_files(arguments):
+            with printable_output():
+                _app()
         else:
             note_folders(arguments)
             _app()

@@ -33,6 +33,12 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     return bool(flags) and flags <= {"--help", "-h"}
 
 
+def shows_files(arguments: Sequence[str]) -> bool:
+    """Return whether a flag makes Hydra print configuration instead of a run."""
+    flags = command_line_flags(arguments)
+    return any(flags[name] for name in ("help", "hydra_help", "cfg", "info"))
+
+
 def usage(arguments: Sequence[str]) -> str:
     """Return the text of --help: the template in conf/config.yaml with its fields substituted.
 

@@ -14,9 +14,9 @@ from typing import Any
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import brief
-from gan_runner.runs.printable import printable
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.tags import columns
-from gan_runner.runs.text_tables import aligned, csv_text, markdown
+from gan_runner.runs.text_tables import aligned, csv_text, markdown, markdown_text
 from gan_runner.sweeps.jobs import Job
 
 Row = dict[str, Any]
@@ -38,11 +38,12 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job], *, means: Sequence[str] = 
     atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     lines = markdown(_shown(jobs))
     common = " ".join(common_overrides(jobs))
-    shared = [f"All with `{common}`.\n"] if common else []
-    page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
+    shared = [f"All with `{printable_cell(common)}`.\n"] if common else []
+    page = [f"# {printable_cell(sweep_dir.name)}\n", f"{counts(jobs)}.\n", *shared, *lines]
     page += ["", *means] if means else []
     page += [f"\n{_EXACT} is between pixels, which rewards blur."] if _is_in_pixels(jobs) else []
-    atomic_write(sweep_dir / "sweep.md", printable("\n".join(page) + "\n").encode(), shared=True)
+    text = markdown_text("\n".join(page) + "\n")
+    atomic_write(sweep_dir / "sweep.md", text.encode(), shared=True)
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -535,10 +535,13 @@ def test_ten_thousand_digits_are_evaluated(
                    "trainer.steps=1", "trainer.num_eval_samples=64", "model.filters=16",
                    "metrics=none", "plots=none", "device=cpu")  # fmt: skip
     fit(build(cfg), tmp_path / "run")
+    begun = time.process_time()
     result = evaluate(
         tmp_path / "run", Request(count=10_000, measures=("images",), network="random")
     )
+    seconds = time.process_time() - begun
     assert result["values"]["images/frechet"]["rows"] == 10_000
+    assert seconds < 2 * 15, seconds  # of both cores together
 
 
 def test_help_answers_without_torch() -> None:
