@@ -70,9 +70,7 @@ def test_a_malformed_result_is_made_anew(change: dict[str, object], tmp_path: Pa
     assert kept_results(tmp_path) == [RESULT]
 
 
-def test_results_are_neither_read_nor_written_outside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_are_neither_read_nor_written_outside(tmp_path: Path) -> None:
     run, other = tmp_path / "run", tmp_path / "other"
     for folder in (run, other):
         folder.mkdir()
@@ -80,9 +78,8 @@ def test_results_are_neither_read_nor_written_outside(
     (run / FOLDER).symlink_to(other)
     assert kept_results(run) == []
     (run / "config.yaml").write_text("seed: 0")
-    monkeypatch.setattr("gan_runner.evaluation.evaluate.load_chosen", lambda *_: {})
     with pytest.raises(ValueError, match="leads out"):
-        kept_path(run, Request())
+        kept_path(run, Request(), {})
 
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
