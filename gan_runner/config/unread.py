@@ -86,7 +86,18 @@ def _named_keys(node: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
     elif isinstance(node, list):
         for k, child in enumerate(node):
             yield from _named_keys(child, (*path, str(k)))
-    elif isinstance(node, str) and (match := _INTERPOLATION.search(node)):
+    elif isinstance(node, str):
+        yield from names_in(node, path)
+
+
+def names_in(text: str, path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the dotted keys in the interpolations of a text; one that is computed ends in a dot.
+
+    Args:
+        text: a value of the configuration.
+        path: of the value, from which relative names count.
+    """
+    if match := _INTERPOLATION.search(text):
         for word in _KEY.findall(re.sub(r"\[['\"]?(\w+)['\"]?\]", r".\1", match[1])):
             name = word.lstrip(".")
             dots = len(word) - len(name)

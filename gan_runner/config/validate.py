@@ -15,6 +15,7 @@ from pydantic import BeforeValidator
 from gan_runner.config import signature
 from gan_runner.config.command_line import ENVIRONMENT, group_choices, hydras_tree, task_words
 from gan_runner.config.errors import interpolation_problem
+from gan_runner.config.expansion import check_expansion
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.targets import locate
 from gan_runner.config.unread import helper_groups, named_keys, unread_keys
@@ -38,6 +39,8 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     Raises:
         ValueError: lists every problem, one per line.
     """
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    check_expansion(raw)
     try:
         tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -51,7 +54,6 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     tree.pop("penalty", None)  # by now in the terms of the objective
     tree.pop("study", None)  # describes all jobs together, not a single run
     choices = {CHOICES: tree.pop(CHOICES)} if CHOICES in tree else {}
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
     raw.pop(CHOICES, None)
     named = named_keys(raw, *hydras_tree())
     for name in helper_groups(raw, _TOP, named):

@@ -12,6 +12,7 @@ from hydra.errors import ConfigCompositionException
 from gan_runner import train
 from gan_runner.commands.terminal import printable_output
 from gan_runner.commands.usage import shows_files
+from gan_runner.config.expansion import check_expansion
 from gan_runner.config.outside import check_contents
 from gan_runner.config.unread import unread_keys
 from gan_runner.runs.parse import parse_yaml
@@ -80,3 +81,26 @@ def test_what_hydra_prints_of_files_is_escaped(capsys: pytest.CaptureFixture) ->
     with printable_output():
         print("a\x1b[31m")
     assert capsys.readouterr().out == "a\\x1b[31m\n"
+
+
+WORDS = {"b0": "word", **{f"b{k}": f"${{b{k - 1}}}${{b{k - 1}}}" for k in range(1, 40)}}
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        WORDS,
+        dict(reversed(WORDS.items())),
+        {"own": {"b0": "x", **{f"b{k}": [f"${{..b{k - 1}}}"] * 3 for k in range(1, 40)}}},
+        {"n": "1", **{f"b{k}_1": f"${{b{k - 1}_${{n}}}}" * 2 for k in range(1, 40)}, "b0_1": "x"},
+        {**WORDS, "b7": "${oc.select:b6}${oc.select:b6}"},
+    ],
+)
+def test_interpolations_that_double_are_refused_unresolved(tree: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="its interpolations stand for more than"):
+        check_expansion(tree)
+
+
+def test_circles_and_chains_of_interpolations_are_left_to_omegaconf() -> None:
+    check_expansion({"a": "${b}", "b": "${a}"})
+    check_expansion({"b0": "x", **{f"b{k}": f"${{b{k - 1}}}" for k in range(1, 200)}})
