@@ -121,13 +121,16 @@ class LoadedFile(NamedTuple):
 
 
 def on_config_load(
-    check: Callable[[LoadedFile], None], explain: Callable[[str, Exception], str] | None = None
+    check: Callable[[LoadedFile], None],
+    explain: Callable[[str, Exception], str] | None = None,
+    before: Callable[[str], None] | None = None,
 ) -> None:
     """Call a function with each configuration file that Hydra loads from now on.
 
     Args:
         check: called with each file; raises an error of Hydra's where it refuses the file.
         explain: returns the message for a file that cannot be read, given its path and the error.
+        before: called with the path of each file before it is read.
     """
     from hydra._internal.config_repository import ConfigRepository
     from hydra.core.object_type import ObjectType
@@ -141,6 +144,8 @@ def on_config_load(
     def load_config(self: Any, config_path: str) -> Any:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         file = f"{getattr(source, 'path', '')}/{config_path.removesuffix('.yaml')}.yaml"
+        if before is not None:
+            before(file)
         try:
             result = original(self, config_path)
         except (

@@ -221,8 +221,8 @@ def load(
     if problems:
         raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
     state = load_chosen(run_dir, checkpoint)
+    weights = state["generator"] if raw else average_weights(state, config, average)
     with fits_config(run_dir):
-        weights = state["generator"] if raw else average_weights(state, config, average)
         players = _load(checked, {**state, "weights": weights}, str(run_dir), device=where)
     which = "raw" if raw else average or "average"
     facts = {"checkpoint": checkpoint, "step": state["step"], "weights": which}
@@ -235,13 +235,14 @@ def average_weights(
     """Return the weights of an average of a run by its name in `averages`; None: the first.
 
     Raises:
-        ValueError: the run has no such average.
+        ValueError: the run or its checkpoint has no such average.
     """
-    names = list(config.get("averages") or ["ema"])
-    if name is not None and name not in names:
-        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(names)}")
-    weights: StateDict = state["average"] if name in (None, names[0]) else state["averages"][name]
-    return weights
+    first = next(iter(config.get("averages") or {}), "ema")
+    weights: StateDict = {first: state["average"], **state.get("averages", {})}
+    if name is not None and name not in weights:
+        raise ValueError(f"--average {name}: no such average; choose one of: {', '.join(weights)}")
+    chosen: StateDict = weights[name or first]
+    return chosen
 
 
 def _load(

@@ -14,16 +14,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-import gan_runner
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.exits import leave, one_line_errors
-from gan_runner.commands.terminal import terminal
+from gan_runner.commands.terminal import printable_output, terminal
 from gan_runner.commands.usage import (
     TRACEBACK,
-    VERSION,
     asks_for_help,
     check_flags,
     plain_words,
+    shows_files,
     usage,
 )
 from gan_runner.config.compose import application, guard
@@ -38,9 +37,6 @@ def main() -> None:
     sys.argv[1:] = arguments = plain_words(sys.argv[1:])
     plain_warnings("gan-run")
     with one_line_errors(whole=whole):
-        if VERSION in arguments:
-            print(f"gan_runner {gan_runner.__version__}")
-            return
         check_flags(arguments)
         if any(argument.startswith("resume=") for argument in arguments):
             from gan_runner.commands.run import resume
@@ -58,6 +54,9 @@ def main() -> None:
             sweep(arguments, _app)
         elif "--dry-run" in arguments:
             raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
+        elif shows_files(arguments):
+            with printable_output():
+                _app()
         else:
             note_folders(arguments)
             _app()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import copy
+import gc
 import json
 import os
 import shutil
@@ -43,10 +44,16 @@ TINY = (
 )
 
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of sklearn and of processes that tests start
 os.environ["GAN_RUNNER_CACHE"] = tempfile.mkdtemp(prefix="gan_runner_tests_")
 atexit.register(shutil.rmtree, os.environ["GAN_RUNNER_CACHE"], ignore_errors=True)
 torch.set_num_threads(1)  # the tensors are tiny: two threads would only wait for each other
 set_probe(SMALL)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage a million objects that stay: modules and tests."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,10 @@ def package(folder: Path, line: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "name",
+    ["a loss", "torch", *(pytest.param(n, marks=pytest.mark.slow) for n in ("a file", "a key"))],
+)
 def test_an_error_in_a_package_of_ones_own(zygote: Zygote, tmp_path: Path, name: str) -> None:
     line, words = LOSSES[name]
     file = package(tmp_path, line)
@@ -68,7 +71,7 @@ def test_the_flag_shows_the_traceback_of_a_refusal(zygote: Zygote, tmp_path: Pat
         assert code == 2 and "Traceback (most recent call last)" in out and out.endswith(line), out
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+@pytest.mark.parametrize("dim", [1, 2, pytest.param(3, marks=pytest.mark.slow), 5])
 def test_points_of_any_dimension(zygote: Zygote, tmp_path: Path, dim: int) -> None:
     more = (
         f"dataset.dim={dim}",

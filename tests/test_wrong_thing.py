@@ -112,13 +112,14 @@ def test_a_report_names_it_too(zygote: Any, place: Path, path: str) -> None:
 
 
 def test_a_folder_of_runs_leads_to_its_table(tmp_path: Path) -> None:
+    here = tmp_path / "here"  # beside tmp_path other tests may have put jobs of a sweep
     for name in "ab":
-        write_run(tmp_path / name, "wgan_gp", 0, 1.0)
-    advice = f"it contains 2 runs; gan-table {tmp_path} --over seed shows them"
-    assert not_a_sweep(tmp_path / "nowhere").endswith("(it does not exist)")
-    for job in tmp_path.glob("*/job.json"):  # without its mark as a job
+        write_run(here / name, "wgan_gp", 0, 1.0)
+    advice = f"it contains 2 runs; gan-table {here} --over seed shows them"
+    assert not_a_sweep(here / "nowhere").endswith("(it does not exist)")
+    for job in here.glob("*/job.json"):  # without its mark as a job
         job.unlink()
-    assert not_a_sweep(tmp_path).endswith(advice)
+    assert not_a_sweep(here).endswith(advice)
 
 
 def test_a_search_for_runs_ends(tmp_path: Path) -> None:
@@ -302,7 +303,9 @@ def test_a_file_that_is_not_a_zip_is_named(tmp_path: Path, start: bytes | None, 
 def test_a_dangling_link_is_a_bad_file(tmp_path: Path) -> None:
     folder = noise(tmp_path / "d")
     (folder / "gone.png").symlink_to("nowhere.png")
-    with pytest.raises(ValueError, match=r"gone.png \(a link to a missing file\); remove them"):
+    with pytest.raises(
+        ValueError, match=r"gone.png \(a link to a missing file\); remove or convert them"
+    ):
         image_folder(path=str(folder))
     with pytest.warns(UserWarning, match="gone.png"):
         dataset = image_folder(path=str(folder), on_bad_file="skip")

@@ -8,6 +8,7 @@ ended, `exit CODE` (minus the signal's number if one killed it).
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -45,6 +46,7 @@ def main() -> None:
     torch.set_num_threads(1)
     import_everything()
     set_probe(SMALL)
+    gc.freeze()  # a collection in a child would copy every page
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()

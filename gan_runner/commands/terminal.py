@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from gan_runner.runs.printable import printable
 from gan_runner.runs.provenance import version_line
 
 _PLAIN = {
@@ -75,6 +76,32 @@ def _encodable(text: str, encoding: str) -> str:
     """Return text with a plain spelling, or an escape, of each character not in the encoding."""
     plain = (_PLAIN.get(c, c) if c.encode(encoding, "ignore") == b"" else c for c in text)
     return "".join(plain).encode(encoding, "backslashreplace").decode(encoding)
+
+
+@contextmanager
+def printable_output() -> Iterator[None]:
+    """Escape control characters of standard output, where Hydra prints what files say."""
+    before = sys.stdout
+    sys.stdout = _Printable(before)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+class _Printable:
+    """A text stream that escapes control characters."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text as `printable` returns it."""
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Output:

@@ -17,9 +17,6 @@ from gan_runner.private_hydra import command_line_flags
 TRACEBACK = "--traceback"
 """Flag of `gan-run` that asks for the whole traceback of every error."""
 
-VERSION = "--version"
-"""Flag of `gan-run` that asks for the version of the package, not of Hydra."""
-
 
 def plain_words(arguments: Sequence[str]) -> list[str]:
     """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
@@ -34,6 +31,12 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     """Return whether --help is given without other flags, which Hydra would have to parse."""
     flags = {argument for argument in arguments if argument.startswith("-")}
     return bool(flags) and flags <= {"--help", "-h"}
+
+
+def shows_files(arguments: Sequence[str]) -> bool:
+    """Return whether a flag makes Hydra print configuration instead of a run."""
+    flags = command_line_flags(arguments)
+    return any(flags[name] for name in ("help", "hydra_help", "cfg", "info"))
 
 
 def usage(arguments: Sequence[str]) -> str:
@@ -78,6 +81,10 @@ def check_flags(arguments: Sequence[str]) -> None:
     if not any(argument.startswith("-") for argument in arguments):
         return
     flags = command_line_flags([a for a in arguments if a != "--dry-run"])
+    groups = [a for a in arguments if a.isidentifier() and (config_dir() / a).is_dir()]
+    if {"--help", "-h"} & set(arguments) and groups and not asks_for_help(arguments):
+        problem = f"--help {groups[0]}: knows the options of gan_runner alone"
+        raise UsageError(f"{problem}; leave the other flags out", USAGE_ERROR)
     for argument in arguments:
         word = argument.removeprefix("--").partition("=")[0]
         if argument.startswith("--") and word.isidentifier() and (config_dir() / word).is_dir():

@@ -13,7 +13,7 @@ from omegaconf.resolvers import oc
 
 from gan_runner.config.command_line import named_variables
 from gan_runner.config.errors import quoted_path
-from gan_runner.config.outside import check_file
+from gan_runner.config.outside import check_contents, check_file
 from gan_runner.config.own_files import unreadable
 from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load, parse_overrides
 
@@ -52,7 +52,10 @@ def guard() -> None:
     For the entry points alone: another application of Hydra's keeps its own rules.
     """
     leave_keys_to_jobs()
-    on_config_load(lambda file: check_file(file, str(config_dir())), unreadable)
+    home = str(config_dir())
+    on_config_load(
+        lambda file: check_file(file, home), unreadable, lambda path: check_contents(path, home)
+    )
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
 
 

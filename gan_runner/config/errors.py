@@ -125,9 +125,10 @@ def _bad_override(error: BaseException, arguments: list[str], folders: Sequence[
         return f"{first_line(error)}; add -m to run one job for each value{advice}"
     match = re.search(r"Could not override '([^']+)'", str(error))
     if not match:
-        message = interpolation_problem(error.__cause__ or error)
+        cause = error.__cause__ or error
+        message = interpolation_problem(cause)
         pairs = [argument.partition("=") for argument in arguments]
-        keys = [key for key, _, value in pairs if value and _is_cause(value, first_line(error))]
+        keys = [key for key, _, value in pairs if value and _is_cause(value, first_line(cause))]
         return f"{keys[0]}: {message}" if keys else message
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):

@@ -17,9 +17,38 @@ from omegaconf import OmegaConf
 
 from gan_runner.config.own_files import own_faults
 from gan_runner.private_hydra import LoadedFile
+from gan_runner.runs.parse import TooLarge, parse_yaml
 
 _TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
+_MAX_BYTES = 4 << 20
 _NOT_FROM_FILES = ("hydra", "allow_targets")
+
+
+def check_contents(path: str, home: str) -> None:
+    """Refuse a file outside of this package that Hydra could not read in little time and memory.
+
+    OmegaConf copies what an anchor stands for at each alias, so that a short file may become large.
+
+    Args:
+        path: of the file; one in a package is passed over.
+        home: folder of this package's configuration.
+
+    Raises:
+        ConfigCompositionException: the file is a pipe or a device, is large, or becomes large.
+    """
+    file = Path(path)
+    if path.startswith(f"{home}/") or not file.exists():
+        return
+    if not file.is_file():
+        raise ConfigCompositionException(f"{path}: is not a regular file")
+    if file.stat().st_size > _MAX_BYTES:
+        raise ConfigCompositionException(f"{path}: has more than {_MAX_BYTES:,} bytes")
+    try:
+        parse_yaml(file.read_text(encoding="utf-8", errors="replace"))
+    except TooLarge as error:
+        raise ConfigCompositionException(f"{path}: {error}") from error
+    except ValueError:  # Hydra says what is wrong
+        return
 
 
 def check_file(file: LoadedFile, home: str) -> None:

@@ -110,8 +110,10 @@ def _import(module_name: str, attribute: str) -> Any:
     try:
         module = import_module(module_name)
     except ImportError as error:
-        place = place_in_user_code(error, [f"{module_name.partition('.')[0]}."])
-        raise ValueError(f"cannot be imported ({error}){place}") from error
+        package = module_name.partition(".")[0]
+        place = place_in_user_code(error, [f"{package}."])
+        fix = "; put its folder on PYTHONPATH" if getattr(error, "name", "") == package else ""
+        raise ValueError(f"cannot be imported ({error}){place}{fix}") from error
     if hasattr(module, attribute):
         return getattr(module, attribute)
     names = [n for n in vars(module) if not n.startswith("_")]

@@ -104,7 +104,10 @@ def _hint(key: str, raw: ConfigTree, known: Sequence[str]) -> str:
         return suggestion(leaf, list(known))
     if leaf in known:
         return f"; did you mean {leaf}?"
-    node = _node(raw, parent)
+    try:
+        node = _node(raw, parent)
+    except (KeyError, IndexError, TypeError):  # the dots are in a key of the file
+        return "; nothing reads it"
     beside = [str(name) for name in node if name != leaf]
     below = [f"{name}.{k}" for name in beside if isinstance(node[name], dict) for k in node[name]]
     near = suggestion(leaf, [name for name in [*beside, *below] if "_target_" not in name], parent)

@@ -53,7 +53,7 @@ def open_files(path: str) -> tuple[list[str], Reader]:
         raise ValueError(f"dataset.path={path}: {error}; write the folder out") from error
     if source.is_dir():
         names, read = _files_below(source), lambda name: read_file(source / name)
-    elif zipfile.is_zipfile(source):
+    elif source.is_file() and zipfile.is_zipfile(source):  # a pipe would be waited for
         archive = _opened(path, source)
         names = [i.filename for i in archive.infolist() if not i.is_dir()]
         read = partial(_member, archive)
@@ -93,6 +93,8 @@ def _kind(source: Path) -> str:
     """Return what is wrong with a path that is neither a directory nor a zip file."""
     if not source.exists():
         return "does not exist"
+    if not source.is_file():
+        return "is not a regular file"
     with source.open("rb") as file:
         start = file.read(6)
     for magic, kind in _MAGIC.items():

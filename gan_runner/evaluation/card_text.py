@@ -16,7 +16,9 @@ from gan_runner.evaluation.tables import (
     spread_of,
 )
 from gan_runner.runs.exported import WEIGHTS
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.tags import RAW, is_detail, record_of
+from gan_runner.runs.text_tables import markdown
 
 _GROUPS = ("objective", "model", "dataset", "optimizer")
 _OF_THE_MACHINE = ("device", "dataset.root", "dataset.path", "dataset.cache", "hydra.")
@@ -51,9 +53,9 @@ def card_text(
     tags = "[gan, image-generation]" if is_image else "[gan]"
     parts = [
         f"---\nlibrary_name: gan_runner\ntags: {tags}\n---",
-        f"# {name}",
+        f"# {printable_cell(name)}",
         f"![Samples, seed 0]({picture})" if picture else "",
-        "\n".join(f"- {key}: {text}" for key, text in facts),
+        "\n".join(f"- {key}: {printable_cell(text)}" for key, text in facts),
         "## Quality",
         "\n".join(f"- {remark}" for remark in remarks),
         *_sections(logged, evaluations),
@@ -77,12 +79,10 @@ def groups_of(choices: Mapping[str, Any]) -> str:
 
 def _sections(logged: Values, evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a table of the run's log and one for each evaluation."""
-    tables = [("Log of the run at this step", table) if (table := _table(logged)) else None]
-    tables += [
-        (f"gan-evaluate: {caption(result)}", table) if (table := _table(result["values"])) else None
-        for result in evaluations
-    ]
-    found = [part for pair in tables if pair for part in (f"### {pair[0]}", pair[1])]
+    named = [("Log of the run at this step", logged)]
+    named += [(f"gan-evaluate: {caption(result)}", result["values"]) for result in evaluations]
+    tables = [(f"### {printable_cell(title)}", _table(values)) for title, values in named]
+    found = [part for pair in tables if pair[1] for part in pair]
     if not found:
         return ["The run logged no metrics at this step; `gan-evaluate` computes them."]
     note = "Real data: the value of real rows in place of samples. \u00b1: standard deviation over"
@@ -96,10 +96,10 @@ def _table(values: Values) -> str:
     if not tags:
         return ""
     rows = [_row(tag, values) for tag in sorted(tags, key=lambda tag: record_of(tag).order)]
-    return "\n".join(["| metric | value | real data | settings |", "|---|---|---|---|", *rows])
+    return "\n".join(markdown([("metric", "value", "real data", "settings"), *rows]))
 
 
-def _row(tag: str, values: Values) -> str:
+def _row(tag: str, values: Values) -> tuple[str, str, str, str]:
     value, real, spread = values[tag], real_of(tag, values), spread_of(tag, values)
     cell = number(value["value"]) + ("" if spread is None else f" \u00b1 {spread:.2g}")
     rows, network = value.get("rows"), value.get("network")
@@ -108,7 +108,7 @@ def _row(tag: str, values: Values) -> str:
     settings += [f"features of {network}" if network else ""]
     name = f"{name_of(tag, value)}{_ARROWS.get(record_of(tag).better, '')}"
     shown = "" if real is None else number(real)
-    return f"| {name} | {cell} | {shown} | {', '.join(filter(None, settings))} |"
+    return name, cell, shown, ", ".join(filter(None, settings))
 
 
 def _usage(*, is_image: bool) -> str:

@@ -16,11 +16,23 @@ from gan_runner.evaluation.subjects import subject_of
 from gan_runner.runs.checkpoint import fingerprint
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.log import write_json
+from gan_runner.runs.parse import mismatch
 from gan_runner.runs.provenance import versions
 from gan_runner.runs.read import CONFIG, try_json
+from gan_runner.runs.within import Folder, within
 from gan_runner.training.device import device_name
 
 FOLDER = "evaluations"  # of a run directory
+
+_MAYBE = (int, float, type(None))
+_VALUE = {"value!": _MAYBE, "real": _MAYBE, "rows": int, "reference": str, "network": str}
+_SHAPE = {
+    "kind!": str, "path!": str, "data!": str, "samples!": int, "checkpoint!": str,
+    "step": (int, type(None)), "generator!": str, "average": str, "noise!": str,
+    "generator_weights": str, "protocol": (dict, type(None)),
+    "values!": {"*": {**_VALUE, "generator": str}},
+}  # fmt: skip
+_PROTOCOL_SHAPE = {"text!": str, "source!": str}
 
 
 def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict[str, Any]:
@@ -43,7 +55,7 @@ def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict
     request = request.checked()
     state = load_chosen(path, request.checkpoint) if _is_run(path) else None
     kept = None if state is None else kept_path(path, request, state)
-    if kept is not None and plots is None and (result := try_json(kept)):
+    if kept is not None and plots is None and (result := _kept(kept)):
         return result
     subject = subject_of(path, request, state)
     values, seconds = timed(subject, request, plots=plots)
@@ -70,16 +82,28 @@ def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict
 
 
 def kept_path(run_dir: Path, request: Request, state: StateDict) -> Path:
-    """Return the file of a run's result, named by all that decides it."""
+    """Return the file of a run's result, named by all that decides it.
+
+    Raises:
+        ValueError: the folder of results is a link out of the run directory.
+    """
     config = (run_dir / CONFIG).read_text(encoding="utf-8")
     text = json.dumps([fingerprint(state), config, request.key], default=str)
-    return run_dir / FOLDER / f"{sha256(text.encode()).hexdigest()[:16]}.json"
+    return within(run_dir, run_dir / FOLDER / f"{sha256(text.encode()).hexdigest()[:16]}.json")
 
 
 def kept_results(run_dir: Path) -> list[dict[str, Any]]:
     """Return the results that a run directory keeps."""
-    results = (try_json(path) for path in sorted((run_dir / FOLDER).glob("*.json")))
-    return [result for result in results if result and isinstance(result.get("values"), dict)]
+    paths, _ = Folder(run_dir).glob(f"{FOLDER}/*.json")
+    return [result for path in paths if (result := _kept(path))]
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """Return a result that a run directory keeps; None where it is malformed."""
+    result = try_json(path, _SHAPE)
+    if result and result.get("protocol") and mismatch(result["protocol"], _PROTOCOL_SHAPE):
+        return None
+    return result
 
 
 def write_results(path: Path, results: Mapping[str, Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import TrainedModel, load
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.log import write_json
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.provenance import versions
 from gan_runner.runs.read import (
     CHOICES,
@@ -30,6 +31,7 @@ from gan_runner.runs.read import (
 )
 from gan_runner.runs.rows import typed_overrides
 from gan_runner.runs.tags import RAW, record_of
+from gan_runner.runs.text_tables import markdown_text
 
 CARD, PROVENANCE, SAMPLES = "README.md", "provenance.json", "samples.png"
 _DRAWN = 100  # samples of the picture
@@ -66,7 +68,7 @@ def write_folder(
         is_image=model.spec.is_image,
         picture=SAMPLES if _draw(model, folder / SAMPLES) else None,
     )
-    atomic_write(folder / CARD, text.encode())
+    atomic_write(folder / CARD, markdown_text(text).encode())
 
 
 def _logged(run_dir: Path, model: TrainedModel) -> dict[str, dict[str, Any]]:
@@ -97,7 +99,7 @@ def _facts(
         ("data", _data(run_dir) + (f", {rows:,} training rows" if rows else "")),
         ("network", f"`{config['model']['generator']['_target_']}`, {count:,} parameters"),
         ("weights", f"{_weights(run_dir, model)}, SHA-256 {hashed}"),
-        ("training", f"{command}seed {config['seed']}"),
+        ("training", f"{command}seed {printable_cell(config.get('seed'))}"),
         ("software", f"gan_runner {own['gan_runner']} ({commit}), torch {torch.__version__}"),
     ]
 
@@ -113,7 +115,7 @@ def _weights(run_dir: Path, model: TrainedModel) -> str:
 
 
 def _data(run_dir: Path) -> str:
-    return str(read_summary(run_dir).get("data", "unknown data"))
+    return printable_cell(read_summary(run_dir).get("data", "unknown data"))
 
 
 def _draw(model: TrainedModel, path: Path) -> bool:

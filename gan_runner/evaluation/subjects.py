@@ -104,8 +104,7 @@ def subject_of(path: Path, request: Request, state: StateDict | None = None) -> 
 def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
     config, full = saved_config(run_dir), _composed(())
-    with fits_config(run_dir):
-        average = average_weights(state, config, request.average)
+    average = average_weights(state, config, request.average)
     _check_own(config, request)
     metrics = _all_metrics(config["metrics"], full["metrics"])
     plots = {**full["plots"], **config["plots"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gan_runner.runs import text_tables
 from gan_runner.runs.tags import FLOOR, RAW, STD, is_detail, record_of
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -42,7 +43,7 @@ def markdown_row(result: Mapping[str, Any]) -> str:
     tags = sorted(values, key=lambda tag: record_of(tag).order)
     tags = [tag for tag in tags if not _is_minor(tag)][:_IN_A_ROW]
     cells = [f"{name_of(tag, values[tag])} {number(values[tag]['value'])}" for tag in tags]
-    return f"| {' | '.join([result['path'], *cells, caption(result)])} |"
+    return text_tables.markdown_row([result["path"], *cells, caption(result)])
 
 
 def caption(result: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from annotated_types import Ge
 
 from gan_runner.core import EvalContext, Snapshot
+from gan_runner.plots.figures import label_text
 from gan_runner.plots.samples import critic_on_grid, half_width, new_figure, rendered
 
 _LEVELS = 24
@@ -55,7 +56,7 @@ class CriticSurface:
                 x[:, 0], x[:, 1], s=9, c=colour, label=label, edgecolors="black", linewidths=0.3
             )
         axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
-        axes.set_title(f"{snapshot.spec.name}: the critic's value f(x)")
+        axes.set_title(f"{label_text(snapshot.spec.name)}: the critic's value f(x)")
         axes.legend(loc="upper right", markerscale=1.5)
         figure.colorbar(filled, ax=axes)
         return rendered(figure)

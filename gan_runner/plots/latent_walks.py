@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from gan_runner.core import EvalContext, Snapshot, forward_without_buffer_updates
+from gan_runner.plots.figures import label_text
 from gan_runner.plots.samples import GRID, OF_DATA, half_width, image_grid, new_figure, rendered
 
 _PATHS, _STEPS = 24, 60  # in the plane
@@ -130,7 +131,7 @@ class Interpolations:
             axes.plot(path[:, 0], path[:, 1], ".-", color=colour, lw=0.8, ms=2.5, alpha=0.8)
             axes.plot(path[[0, -1], 0], path[[0, -1], 1], "o", color=colour, ms=5, mec="black")
         axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
-        axes.set_title(f"{snapshot.spec.name}: samples between samples")
+        axes.set_title(f"{label_text(snapshot.spec.name)}: samples between samples")
         return rendered(figure)
 
 

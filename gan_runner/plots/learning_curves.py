@@ -9,7 +9,7 @@ from math import log
 import numpy as np
 
 from gan_runner.core import EvalContext, Snapshot
-from gan_runner.plots.figures import Axes
+from gan_runner.plots.figures import Axes, label_text
 from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
 from gan_runner.runs.tags import panel, record_of
 
@@ -116,7 +116,7 @@ def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
     for k, (tag, curve) in enumerate(list(curves.items())[:2]):
         twin = axes.twinx() if k else axes
         twin.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k])
-        twin.set_ylabel(tag.partition("/")[2].replace("_", " "), color=_COLOURS[k])
+        twin.set_ylabel(label_text(tag.partition("/")[2].replace("_", " ")), color=_COLOURS[k])
         twin.tick_params(axis="y", labelcolor=_COLOURS[k])
 
 
@@ -127,7 +127,7 @@ def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
         colour = _COLOURS[tags.index(tag.removesuffix(_FLOOR)) % len(_COLOURS)]
         line = ":" if tag.endswith(_FLOOR) else "-"
         name = tag.removeprefix("wasserstein/")
-        axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=name, color=colour)
+        axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=label_text(name), color=colour)
     _legend(axes)
 
 

@@ -13,6 +13,7 @@ from gan_runner.core import EvalContext, Snapshot, to_unit
 from gan_runner.metrics.coverage import closest_pairs
 from gan_runner.metrics.rows import as_rows
 from gan_runner.metrics.transport import assignment, transport
+from gan_runner.plots.figures import label_text
 from gan_runner.plots.samples import image_grid
 
 _PAIRS = 5  # pairs of images per row
@@ -58,7 +59,9 @@ class TransportPlan:
         x, y = as_rows(fake), as_rows(real)
         plan, value = optimal_plan(x, y)
         if not snapshot.spec.is_image:
-            return paint_plan(x, y, plan, title=f"{snapshot.spec.name}: W1 = {value:.3f}")
+            return paint_plan(
+                x, y, plan, title=f"{label_text(snapshot.spec.name)}: W1 = {value:.3f}"
+            )
         partners = torch.from_numpy(plan.argmax(axis=1)).to(real.device)
         return paint_pairs(fake[:_SHOWN], real[partners[:_SHOWN]])
 

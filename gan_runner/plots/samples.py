@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_runner.core import EvalContext, Snapshot, ensemble_mean, forward_without_buffer_updates
 from gan_runner.models.critic_output import has_batch_statistics
-from gan_runner.plots.figures import Axes, Figure
+from gan_runner.plots.figures import Axes, Figure, label_text
 from gan_runner.runs.images import rgb_image
 
 OF_DATA, OF_SAMPLES = "tab:orange", "tab:blue"
@@ -85,7 +85,7 @@ def paint_classes(snapshot: Snapshot, *, classes: Tensor) -> np.ndarray:
 
 def paint_points(snapshot: Snapshot) -> np.ndarray:
     """Draw samples of the averaged generator over real points and the critic's level lines."""
-    return scatter(*points_of(snapshot), title=snapshot.spec.name, snapshot=snapshot)
+    return scatter(*points_of(snapshot), title=label_text(snapshot.spec.name), snapshot=snapshot)
 
 
 def points_of(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gan_runner.plots.figures import Axes, Figure
+from gan_runner.plots.figures import Axes, Figure, label_text
 from gan_runner.runs.files import atomic_path
 from gan_runner.runs.groups import Group
 from gan_runner.runs.rows import Band, Unit
@@ -132,12 +132,16 @@ def _panel(axes: Axes, groups: Sequence[Group], tag: str, *, unit: Unit, band: B
         if curve is None:
             continue
         style = {"color": _COLOURS[place % len(_COLOURS)], "ls": ("-", "--", "-.")[place // 8 % 3]}
-        axes.plot(curve.x, curve.mean, lw=1.5, label=_legend(group), **style)
+        marker = "o" if len(curve.x) == 1 else ""  # a line of one point is invisible
+        label = label_text(_legend(group))
+        axes.plot(curve.x, curve.mean, lw=1.5, marker=marker, label=label, **style)
         axes.fill_between(curve.x, curve.low, curve.high, alpha=0.2, lw=0, color=style["color"])
+        if marker:
+            axes.vlines(curve.x, curve.low, curve.high, color=style["color"], lw=1)
         floors += [v for run in group.runs if (v := run.values().get(f"{tag}{_FLOOR}")) is not None]
     if floors:
         axes.axhline(float(np.mean(floors)), color="grey", lw=1, ls=":", label="real data")
-    axes.set_title(tag, fontsize=9)
+    axes.set_title(label_text(tag), fontsize=9)
     axes.set_xlabel(_LABELS[unit], fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3, lw=0.5)

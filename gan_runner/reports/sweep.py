@@ -26,6 +26,7 @@ Line = dict[str, str]
 _RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
 _ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
 _OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
+_RUNS = 200  # whose versions are read
 _VALUES = 6  # values of a run shown as columns; the opened row shows all
 _ARROWS = {"lower": "\u2193", "higher": "\u2191"}
 _FEW = 12  # a column with more distinct numbers, such as a learning rate's, has no filter
@@ -55,7 +56,7 @@ def content(folder: Path) -> dict[str, Any]:
         "kind": "sweep",
         "order": _order(folder, columns),
         "title": folder.resolve().name,
-        "facts": _facts(shared),
+        "facts": [*_facts(shared), *_software(folder, lines)],
         "progress": f"{done} of {len(lines)} runs completed.",
         "columns": columns,
         "rows": [_row(folder, i, line, columns, budget) for i, line in enumerate(lines)],
@@ -87,6 +88,19 @@ def _order(folder: Path, columns: Sequence[Mapping[str, Any]]) -> list[Any]:
 def _facts(shared: Mapping[str, str]) -> list[tuple[str, str]]:
     words = [f"{k}={v}" for k, v in shared.items() if v and k not in _OF_THE_MACHINE]
     return [("all with", " ".join(words))] if words else []
+
+
+def _software(folder: Path, lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Return the versions and commits that the runs used, for a citation."""
+    found: dict[str, None] = {}
+    for line in lines[:_RUNS]:
+        path = Folder(folder).find(line["run_dir"]) if line.get("run_dir") else None
+        own = (try_summary(path) or {}).get("versions") if path else None
+        if isinstance(own, dict):
+            name, torch = own.get("gan_runner"), own.get("torch")
+            commit = str(own.get("git_commit") or "unknown commit")[:12]
+            found[f"gan_runner {name} ({commit}), torch {torch}"] = None
+    return [("software", "; ".join(found))] if found else []
 
 
 def _keys(lines: Iterable[Line]) -> list[str]:
@@ -150,7 +164,7 @@ def _columns(
 def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     """Return a column: numeric if all values are, and with a filter if texts repeat.
 
-    A filter offers 2 to `_CHOICES` different texts, fewer than there are lines.
+    A filter offers 2 to `_CHOICES` different texts, or 2 to `_FEW` numbers of which some repeat.
     """
     values = _values(lines, key) - {""}
     numbers = all(number(value) is not None for value in values)
@@ -164,7 +178,7 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     if key == "seconds":
         return {**column, "group": "Run", "digits": 0}
     column["group"] = "Run" if key in _ABOUT_THE_RUN else "Overrides"
-    most = min(len(lines) - 1, _FEW if numbers else _CHOICES)
+    most = min(len(lines) - 1, _FEW) if numbers else _CHOICES
     return {**column, "filter": 1 < len(values) <= most}
 
 

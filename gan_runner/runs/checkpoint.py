@@ -21,19 +21,22 @@ from torch import Tensor
 from gan_runner.core import StateDict
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import CHECKPOINTS, checkpoint_path, checkpoint_steps, checkpoints
+from gan_runner.runs.parse import Shape, check_size, mismatch
 from gan_runner.runs.within import within
 
 _FORMAT = 2
-_ABSENT = object()
 _VOLATILE = ("seconds", "mode")  # may differ between two runs that are equal
 _LOGGED = ("health", "meter")  # parts of a state that only the log depends on
-_PARTS: Mapping[str, type | tuple[type, ...]] = {
-    "step": int, "generator": Mapping, "critic": Mapping, "average": Mapping,
-    "generator_optimizer": Mapping, "critic_optimizer": Mapping, "stream": Mapping,
-    "random": Mapping, "mode": Mapping, "shape": list, "n_classes": int, "replicas": int,
-    "meter": Mapping, "health": Mapping, "incident": (int, type(None)), "seconds": Mapping,
+_PARTS: Shape = {
+    "step!": int, "generator!": dict, "critic!": dict, "average!": dict,
+    "generator_optimizer!": dict, "critic_optimizer!": dict, "stream!": dict,
+    "random!": dict, "mode!": dict, "shape!": [int], "n_classes!": int, "replicas!": int,
+    "meter!": {"*": Tensor}, "health!": dict, "incident": (int, type(None)),
+    "seconds!": {"total!": (int, float), "*": (int, float)},
 }  # fmt: skip
 """The parts of a run's checkpoint and their types."""
+
+_MOST_VALUES = 1_000_000  # of a state: an optimizer has a dozen for each tensor
 
 
 class _Hash(Protocol):
@@ -89,6 +92,7 @@ def load_checkpoint(path: Path) -> StateDict:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        check_size(content, _MOST_VALUES)
         valid = isinstance(content, dict) and content.get("format") == _FORMAT
         matches = valid and checksum(content["state"]) == content["checksum"]
     except Exception as error:  # the reader of a stranger's pickle may raise anything
@@ -109,9 +113,10 @@ def load_state(path: Path) -> StateDict:
         CorruptCheckpoint: as `load_checkpoint`, or a part is missing or has another type.
     """
     state = load_checkpoint(path)
-    for name, kind in _PARTS.items():
-        if not isinstance(state.get(name, _ABSENT), kind):
-            raise CorruptCheckpoint(f"{path.name} has no part {name} of the right type")
+    if issue := mismatch(state, _PARTS):
+        raise CorruptCheckpoint(f"{path.name} has no part of the right type: {issue}")
+    if not state["shape"] or min(state["shape"]) < 1:
+        raise CorruptCheckpoint(f"{path.name} has samples of no size: shape {state['shape']}")
     return state
 
 
@@ -192,9 +197,20 @@ def differences(ours: Any, theirs: Any, prefix: str = "") -> list[str]:
     return [] if checksum({"": ours}) == checksum({"": theirs}) else [prefix]
 
 
+def _check_storage(tensor: Tensor) -> None:
+    """Refuse a tensor of more elements than its file holds, which a copy would write out.
+
+    Raises:
+        ValueError: the tensor repeats its elements, or is not strided.
+    """
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError("a tensor repeats its elements")
+
+
 def _absorb(digest: _Hash, value: Any) -> None:
     """Feed a value to a hash; each part's type and length delimit it from the next part."""
     if isinstance(value, Tensor):
+        _check_storage(value)
         array = value.detach().cpu().contiguous()
         _absorb(digest, [str(array.dtype), list(array.shape)])
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -7,12 +7,13 @@ trained with, `weights` is "average" or "raw", `checkpoint` and `step` say when.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
+
+from gan_runner.runs.parse import mismatch, parse_json
 
 WEIGHTS = "generator.safetensors"
 
@@ -55,12 +56,14 @@ def read_exported(path: Path) -> Exported:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
     try:
-        step = facts.get("step", "")
+        step, shape = facts.get("step", ""), parse_json(facts["shape"])
+        if not shape or mismatch(shape, [int]) or min(shape) < 1:
+            raise ValueError(f"shape {facts['shape']}")
         return Exported(
             tensors,
             generator=_node(facts["generator"]),
             objective=_node(facts["objective"]),
-            shape=tuple(int(size) for size in json.loads(facts["shape"])),
+            shape=tuple(shape),
             n_classes=int(facts["n_classes"]),
             weights=facts["weights"],
             checkpoint=facts.get("checkpoint", "last"),
@@ -74,7 +77,7 @@ def read_exported(path: Path) -> Exported:
 
 
 def _node(text: str) -> dict[str, Any]:
-    node = json.loads(text)
+    node = parse_json(text)
     if not isinstance(node, dict):
         raise ValueError("expected a JSON object")
     return node

@@ -21,6 +21,10 @@ _DIGITS = 20  # characters of an integer of 64 bits
 _PLURAL = {int: "int", float: "number", str: "str", dict: "dict", list: "list", type(None): "None"}
 
 
+class TooLarge(ValueError):
+    """Error for text that stands for too many values, or for too many levels of them."""
+
+
 def parse_json(text: str) -> Any:
     """Return JSON as plain values; numbers that are not finite become None.
 
@@ -31,7 +35,7 @@ def parse_json(text: str) -> Any:
         content = _DECODER.decode(text.strip())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    _check_size(content, inf)
+    check_size(content, inf)
     return content
 
 
@@ -42,13 +46,49 @@ def parse_yaml(text: str) -> Any:
         ValueError: the text is not YAML, contains itself, or is nested too deeply.
     """
     try:
+        if "<<" in text:
+            _check_merges(yaml.compose(text, Loader=yaml.SafeLoader))
         content = yaml.safe_load(text)
+    except TooLarge:
+        raise
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise TooLarge("nested too deeply") from error
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
-    _check_size(content, _NODES)
+    check_size(content, _NODES)
     return content
+
+
+def _check_merges(root: yaml.Node | None) -> None:
+    """Check the number of keys that merges (`<<`) copy, which the parser would multiply.
+
+    Raises:
+        TooLarge: there are too many.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            inner: list[int] = []
+            if isinstance(node, yaml.SequenceNode):
+                inner = [size(item) for item in node.value]
+            elif isinstance(node, yaml.MappingNode):
+                inner = [size(v) if key.tag.endswith(":merge") else 1 for key, v in node.value]
+            sizes[id(node)] = max(1, sum(inner))
+        return sizes[id(node)]
+
+    waiting, seen = [root] if root else [], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            if size(node) > _NODES:
+                raise TooLarge("nested too deeply, or has too many values")
+            waiting += [child for pair in node.value for child in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def mismatch(content: Any, shape: Shape, name: str = "") -> str | None:
@@ -84,7 +124,7 @@ def _name(kind: type) -> str:
     return _PLURAL.get(kind, kind.__name__)
 
 
-def _check_size(content: Any, most: float) -> None:
+def check_size(content: Any, most: float) -> None:
     """Check depth and number of values without recursion; a value that contains itself is deep.
 
     Raises:
@@ -95,7 +135,7 @@ def _check_size(content: Any, most: float) -> None:
         value, depth = waiting.pop()
         count += 1
         if depth > _DEPTH or count > most:
-            raise ValueError("nested too deeply")
+            raise TooLarge("nested too deeply, or has too many values")
         if isinstance(value, dict):
             waiting += [(item, depth + 1) for item in value.values()]
         elif isinstance(value, list | tuple | set):

@@ -16,6 +16,7 @@ from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
 from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
 from gan_runner.runs.plain import plain
+from gan_runner.runs.printable import printable
 from gan_runner.runs.within import Folder
 
 CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
@@ -27,6 +28,9 @@ _GROUPS = ("dataset", "objective", "optimizer", "metrics", "plots", "health")
 
 Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
+
+_MAX_BYTES = 256 << 20
+"""Largest text file that is read: the log of a million points has a quarter of it."""
 
 _NUMBER, _MAYBE = (int, float), (int, float, type(None))
 _HEALTH: Shape = {"state": str, "since": int, "because": str, "incident": (int, type(None))}
@@ -42,6 +46,7 @@ _RUN: Shape = {
 SUMMARY_SHAPE: Shape = {
     **_RUN,
     "seconds": {"total!": _NUMBER, "*": _NUMBER},
+    "data": str,
     "settings": {"checkpoint_metric": (str, type(None))},
     "replicas": {"*": {**_RUN, "status!": str, "seed!": int}},
 }
@@ -80,10 +85,12 @@ def read_text(path: Path) -> str | None:
     """Return the text of a file; None where there is no regular file.
 
     Raises:
-        ValueError: the file is a link out of its folder, or is not text in UTF-8.
+        ValueError: the file is a link out of its folder, is too large, or is not text in UTF-8.
     """
     if not Folder(path.parent).path(path.name).is_file():
         return None
+    if (size := path.stat().st_size) > _MAX_BYTES:  # of zeros, it would take no room in an archive
+        raise ValueError(f"{path}: has {size:,} bytes; at most {_MAX_BYTES:,} are read")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -112,7 +119,7 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
     try:
         config = plain(config, keep=("${seed}",))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(printable(f"{path}: {error}")) from error
     check_layout(run_dir, config)
     return cast(dict[str, Any], config)
 
@@ -198,8 +205,9 @@ def _point(path: Path, line: str) -> dict[str, Any]:
 def try_points(path: Path) -> list[dict[str, Any]]:
     """Return all lines of a metrics.jsonl that are JSON objects; [] where it cannot be read."""
     try:
-        regular = Folder(path.parent).path(path.name).is_file()
-        text = path.read_text(encoding="utf-8", errors="replace") if regular else ""
+        found = Folder(path.parent).path(path.name)
+        usable = found.is_file() and found.stat().st_size <= _MAX_BYTES
+        text = path.read_text(encoding="utf-8", errors="replace") if usable else ""
     except (OSError, ValueError):
         return []
     points = [point for line in text.splitlines() if (point := _object(line)) is not None]

@@ -72,6 +72,8 @@ def is_folder_of_images(path: Path) -> bool:
 
 
 def _npz(path: Path) -> np.ndarray:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is not a regular file")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = list(arrays)

@@ -1,13 +1,17 @@
-"""Tables as text, Markdown and CSV, without control characters."""
+"""Tables as text, Markdown and CSV, in which text from files stays text."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gan_runner.runs.printable import printable, printable_cell
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_FORMULA = re.compile(r"[=+\-@\t\r].", re.DOTALL)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, gap: int = 2) -> list[str]:
@@ -24,17 +28,44 @@ def aligned(rows: Sequence[Sequence[str]], *, gap: int = 2) -> list[str]:
 def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a Markdown table; the first row is the head."""
     head, *body = rows
-    return [_markdown(row) for row in (head, ["---"] * len(head), *body)]
+    return [markdown_row(row) for row in (head, ["---"] * len(head), *body)]
 
 
-def _markdown(cells: Sequence[str]) -> str:
-    escaped = (printable_cell(cell).replace("|", "\\|") for cell in cells)
+def markdown_row(cells: Sequence[str]) -> str:
+    """Return a row of a Markdown table."""
+    escaped = (markdown_text(printable_cell(cell)).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 
 
+def markdown_text(text: str) -> str:
+    """Return Markdown without control characters, in which no `<` begins a tag of HTML."""
+    return _TAG.sub("&lt;", printable(text))
+
+
 def csv_text(rows: Iterable[Sequence[Any]], *, line_end: str = "\n") -> str:
-    """Return rows as CSV; None becomes an empty cell."""
+    """Return rows as CSV; None becomes an empty cell.
+
+    A spreadsheet would compute a text that begins like a formula, so that it gets an apostrophe.
+    """
     text = io.StringIO()
-    safe = ([printable(c) if isinstance(c, str) else c for c in row] for row in rows)
+    safe = ([_csv_cell(cell) for cell in row] for row in rows)
     csv.writer(text, lineterminator=line_end).writerows(safe)
     return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return (
+        f"'{printable(value)}"
+        if _FORMULA.match(value) and not _is_number(value)
+        else printable(value)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

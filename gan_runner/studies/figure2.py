@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gan_runner.config.words import key_of, value_of
+from gan_runner.plots.figures import label_text
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.images import rgb_image
 from gan_runner.runs.within import Folder
@@ -43,9 +44,9 @@ def draw(folder: Path, jobs: Sequence[Job]) -> Path:
         for j, objective in enumerate(columns):
             _cell(axes[i, j], cells.get((model, objective)))
             if i == 0:
-                axes[i, j].set_title(objective, fontsize=12, fontweight="bold")
+                axes[i, j].set_title(label_text(objective), fontsize=12, fontweight="bold")
             if j == 0:
-                axes[i, j].set_ylabel(model.removeprefix("dcgan_"), fontsize=11)
+                axes[i, j].set_ylabel(label_text(model.removeprefix("dcgan_")), fontsize=11)
     content = io.BytesIO()
     canvas.print_png(content)
     path = folder / "figure2.png"
@@ -55,7 +56,7 @@ def draw(folder: Path, jobs: Sequence[Job]) -> Path:
 
 def _cell(axes: Axes, job: Job | None) -> None:
     axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(caption(job), fontsize=9)
+    axes.set_xlabel(label_text(caption(job)), fontsize=9)
     pictures = Folder(job.folder).glob("samples/step_*.png")[0] if job else []
     picture = rgb_image(pictures[-1]) if pictures else None
     if picture is not None:

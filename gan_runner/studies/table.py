@@ -12,7 +12,6 @@ from pathlib import Path
 
 from gan_runner.runs import text_tables
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.printable import printable
 from gan_runner.studies import comparison_text
 from gan_runner.studies.comparison_text import DEMONSTRATION
 from gan_runner.studies.paired_statistics import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
@@ -170,7 +169,7 @@ def markdown(study: Study, *, brief: bool = False) -> str:
         if rows:
             lines += ["", f"## {section.title}", "", section.note]
             lines += ["", *_lines(study, replace(section, rows=tuple(rows)))]
-    return "\n".join(lines) + "\n"
+    return text_tables.markdown_text("\n".join(lines) + "\n")
 
 
 def _lines(study: Study, section: Section) -> Iterator[str]:
@@ -258,5 +257,5 @@ def write(study_dir: Path) -> list[Path]:
     study = read(study_dir)
     paths = [study_dir / "table.md", study_dir / "table.csv"]
     for path, text in zip(paths, (markdown(study), csv_text(study)), strict=True):
-        atomic_write(path, printable(text).encode(), shared=True)
+        atomic_write(path, text.encode(), shared=True)
     return paths

@@ -14,14 +14,15 @@ from typing import Any
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import brief
-from gan_runner.runs.printable import printable
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.tags import columns
-from gan_runner.runs.text_tables import aligned, csv_text, markdown
+from gan_runner.runs.text_tables import aligned, csv_text, markdown, markdown_text
 from gan_runner.sweeps.jobs import Job
 
 Row = dict[str, Any]
 
 _STUDY_TAG = "images/classifier_score_raw"  # the number that robustness studies compare
+_EXACT = "wasserstein/exact"
 _ERRORS = 3  # errors that are printed in full below the table
 
 
@@ -37,10 +38,12 @@ def write_table(sweep_dir: Path, jobs: Sequence[Job], *, means: Sequence[str] = 
     atomic_write(sweep_dir / "sweep.csv", as_csv(rows).encode(), shared=True)
     lines = markdown(_shown(jobs))
     common = " ".join(common_overrides(jobs))
-    shared = [f"All with `{common}`.\n"] if common else []
-    page = [f"# {sweep_dir.name}\n", f"{counts(jobs)}.\n", *shared, *lines]
+    shared = [f"All with `{printable_cell(common)}`.\n"] if common else []
+    page = [f"# {printable_cell(sweep_dir.name)}\n", f"{counts(jobs)}.\n", *shared, *lines]
     page += ["", *means] if means else []
-    atomic_write(sweep_dir / "sweep.md", printable("\n".join(page) + "\n").encode(), shared=True)
+    page += [f"\n{_EXACT} is between pixels, which rewards blur."] if _is_in_pixels(jobs) else []
+    text = markdown_text("\n".join(page) + "\n")
+    atomic_write(sweep_dir / "sweep.md", text.encode(), shared=True)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -82,7 +85,14 @@ def _values(run: Mapping[str, Any]) -> Row:
 def terminal_table(jobs: Sequence[Job]) -> str:
     """Return the aligned table, the number of jobs by status, and the errors cut in the table."""
     lines = aligned(_shown(jobs))
-    return "\n".join([*lines, counts(jobs), *_cut_errors(jobs)])
+    blur = [f"{_EXACT} is between pixels, which rewards blur"] if _is_in_pixels(jobs) else []
+    return "\n".join([*lines, counts(jobs), *blur, *_cut_errors(jobs)])
+
+
+def _is_in_pixels(jobs: Sequence[Job]) -> bool:
+    """Return whether the first completed job logs a transport distance between images."""
+    job = next((job for job in jobs if job.status == "completed"), None)
+    return job is not None and str(job.provenance_of(_EXACT).get("units")).startswith("pixels")
 
 
 def _cut_errors(jobs: Sequence[Job]) -> list[str]:

@@ -223,9 +223,20 @@ class Recorder:
         }
 
     def _load_state(self, state: StateDict) -> None:
-        self.meter.load_state_dict(state["meter"])
-        self.run.health.load_state_dict(state["health"])
-        self.incident = state["incident"]
+        """Restore meter and health.
+
+        Raises:
+            ValueError: the checkpoint is not of a run with this health.
+        """
+        try:
+            self.meter.load_state_dict(state["meter"])
+            self.run.health.load_state_dict(state["health"])
+            self.incident = state["incident"]
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{self.run_dir}: the health in its checkpoint is not of its config.yaml"
+                f" ({type(error).__name__})"
+            ) from error
 
 
 def measure(

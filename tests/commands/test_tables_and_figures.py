@@ -50,6 +50,7 @@ def test_a_table_has_means_below_it(sweep: Path, capsys: pytest.CaptureFixture[s
         lines[0][:4] == ["objective", "seed", "status", "steps"]
         and "6 jobs: 6 completed" in lines[7]
     )
+    assert lines[8] == [f"{EXACT} is between pixels, which rewards blur"]
     head = lines.index(["objective", "n", EXACT, "best", "worst", "jsd/probe", "best", "worst"])
     assert [line[:5] for line in lines[head + 1 : head + 3]] == [
         [objective, "3", *shown(objective)] for objective in VALUES
@@ -174,6 +175,17 @@ def test_a_figure_of_curves_with_bands(
         pixels = np.asarray(Image.open(out).convert("RGB")).reshape(-1, 3)
         for colour in ((0, 114, 178), (213, 94, 0)):  # one line for each group
             assert (np.abs(pixels - colour).max(axis=1) < 3).sum() > 200
+
+
+def test_a_curve_of_one_point_is_visible(sweep: Path, tmp_path: Path) -> None:
+    for path in sweep.glob("*/metrics.jsonl"):
+        path.write_text(path.read_text().splitlines()[-1] + "\n")
+    out = tmp_path / "figure.png"
+    plot([str(sweep), "--tags", EXACT, "--over", "seed", "--out", str(out)])
+    pixels = np.asarray(Image.open(out).convert("RGB"))
+    inside = pixels[: pixels.shape[0] * 2 // 3].reshape(-1, 3)  # without the legend
+    for colour in ((0, 114, 178), (213, 94, 0)):
+        assert (np.abs(inside - colour).max(axis=1) < 3).sum() > 100
 
 
 def test_a_band_is_one_standard_error(sweep: Path) -> None:

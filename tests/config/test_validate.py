@@ -38,7 +38,7 @@ BAD = {
     "objective._target_=torch.load": r"objective may name gan_runner\.objectives\.\*",
     "objective._target_=gan_runner.training.ema.torch": r"objective may name gan_runner\.objectives\.\*",
     "objective._target_=gan_runner.objectives.objective.Objectve": r"did you mean Objective\?",
-    "model.critic._target_=torch.nn.modules.module.torch.load": r"cannot be imported",
+    "model.critic._target_=torch.nn.modules.module.torch.load": r"cannot be imported \([^)]*\)$",
 }
 
 
@@ -135,6 +135,11 @@ def test_user_packages_by_permission(config) -> None:
     with pytest.raises(ValueError, match=r"allow_targets=\[collections\.\]"):
         locate(name, place="model")
     assert locate(name, allow=["collections."], place="model").function is OrderedDict
+
+
+def test_a_package_that_is_not_found_leads_to_the_path_of_imports() -> None:
+    with pytest.raises(ValueError, match=r"'absent_package'\); put its folder on PYTHONPATH$"):
+        locate("absent_package.losses.critic", allow=["absent_package."], place="objective")
 
 
 @pytest.mark.parametrize(

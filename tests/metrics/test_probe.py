@@ -11,6 +11,7 @@ import pytest
 import torch
 from closed_forms import js
 from eval_contexts import context_of, snapshot_of
+from small_probe import SMALL, set_probe
 
 from gan_runner.core import Batch, DataSpec
 from gan_runner.data.digits import digits
@@ -116,6 +117,7 @@ def test_the_better_classifier_is_chosen_without_a_bias() -> None:
     assert apart > 0.5 and set(chosen) == {"boosted trees"}
 
 
+@pytest.mark.slow
 def test_the_network_sees_texture() -> None:
     """Blocks of equal pixels in one set, in the other such pixels in random order."""
     coarse = RNG.choice([-1.0, 1.0], size=(2, 300, 1, 4, 4)).astype(np.float32)
@@ -144,8 +146,11 @@ def test_images_of_any_size() -> None:
             assert logits[is_real == 1].mean() > logits[is_real == 0].mean()
 
 
-def test_grey_levels_alone_tell_nothing() -> None:
+@pytest.mark.parametrize("fits", ["few", pytest.param("whole", marks=pytest.mark.slow)])
+def test_grey_levels_alone_tell_nothing(fits: str) -> None:
     """Samples are the data's own images, but between its grey levels."""
+    if fits == "few":
+        set_probe(SMALL)
     data = digits()
     heldout, train = data.heldout.x.float() / 127.5 - 1, data.train.x[:1000].float() / 127.5 - 1
     context = context_of(heldout, train=data.train, spec=data.spec)
@@ -157,9 +162,9 @@ def test_grey_levels_alone_tell_nothing() -> None:
     assert values.keys() == probe.provenance.keys() == TAGS
     about = probe.provenance["jsd/probe"]
     assert about["classifiers"] == ["boosted trees", "convolutional network"]
-    assert (about["levels"], about["folds"], about["rows"]) == (17, 5, 359)
+    assert (about["levels"], about["folds"], about["rows"]) == (17, bounds.FOLDS, 359)
     unquantised = probe_bound(heldout.numpy(), unrounded.numpy(), TREES, seed=0)
-    assert unquantised.value > 0.6
+    assert unquantised.value > (0.6 if fits == "whole" else 0.05)
     before = torch.get_rng_state()
     again = ProbeJensenShannon(context).bound(unrounded)
     assert (again.value, again.se) == (values["jsd/probe_raw"], values["jsd/probe_se_raw"])

@@ -29,7 +29,7 @@ def before_tanh(network: nn.Module, z: torch.Tensor) -> torch.Tensor:
     [
         ((3, 32, 32), 32, 0.28),
         ((3, 32, 32), 64, 0.21),
-        ((3, 32, 32), 128, 0.16),
+        pytest.param((3, 32, 32), 128, 0.16, marks=pytest.mark.slow),
         ((1, 16, 16), 4, 0.82),
         ((1, 16, 16), 8, 0.77),
         ((1, 16, 16), 12, 0.71),

@@ -52,7 +52,7 @@ def exponent(moments: Tensor, first: int) -> float:
     return float(((j - j.mean()) * (y - y.mean())).sum() / (j - j.mean()).square().sum())
 
 
-@pytest.mark.parametrize("alpha", [1.0, 2.0])
+@pytest.mark.parametrize("alpha", [1.0, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_one_over_j(alpha: float) -> None:
     """With c = 1 and 2 c alpha = 2 or 4; j a_j tends to d alpha^2 / (2 c alpha - 1) / 2."""
     moments = chains(2000, alpha=alpha)
@@ -65,7 +65,7 @@ def test_slower_with_small_steps() -> None:
     assert exponent(chains(2000, alpha=0.2), 50) == pytest.approx(-0.4, abs=0.1)
 
 
-@pytest.mark.parametrize("alpha", [0.75, 1.0, 2.0])
+@pytest.mark.parametrize("alpha", [0.75, 1.0, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_the_bound_is_above_the_curve(alpha: float) -> None:
     radius, c = 3.0, 1.0
     second = c**2 * (radius**2 + DIM)  # E |c (theta - x)|^2 on the sphere, its largest value

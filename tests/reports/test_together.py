@@ -53,7 +53,8 @@ def search(folder: Path) -> Path:
     """Write three trials of two parameters."""
     for number, (rate, weight) in enumerate([("1e-4", "5"), ("1e-3", "0.1"), ("0.01", "1")]):
         run = write_run(folder / f"{number}_a", "gan", 0, float(number != 1), number=number,
-                        settings={"checkpoint_metric": EXACT})  # fmt: skip
+                        settings={"checkpoint_metric": EXACT},
+                        versions={"gan_runner": "9", "torch": "8", "git_commit": "0123456789abc"})  # fmt: skip
         note = json.loads((run / "job.json").read_text())
         words = [f"optimizer.lr={rate}", f"objective.weight={weight}"]
         (run / "job.json").write_text(json.dumps({**note, "overrides": words}))
@@ -75,6 +76,7 @@ def test_a_search_is_sorted_by_its_tag(tmp_path: Path, capsys: pytest.CaptureFix
     table([str(tmp_path)])  # writes what the page reads
     capsys.readouterr()
     page = content(tmp_path)
+    assert page["facts"][-1] == ("software", "gan_runner 9 (0123456789ab), torch 8")
     assert page["order"] == [f"final {EXACT}", False]
     columns = {column["key"]: column for column in page["columns"]}
     assert f"final {EXACT}" in columns and not any("_floor" in key for key in columns)

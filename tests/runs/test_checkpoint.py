@@ -16,6 +16,7 @@ from gan_runner.runs.checkpoint import (
     fingerprint,
     load_checkpoint,
     load_latest,
+    load_state,
     prune,
     save_checkpoint,
 )
@@ -156,3 +157,37 @@ def test_a_stranger_s_file_is_no_checkpoint(path: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(CorruptCheckpoint, match="not a checkpoint of this version"):
         load_checkpoint(path)
+
+
+def nested(levels: int) -> list[object]:
+    """A small file whose lists, followed one by one, are 2^levels."""
+    value: list[object] = [1]
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("meter", {"x": nested(45)}),
+        ("meter", {"x": torch.zeros(1).expand(1 << 40)}),
+        ("meter", {"x": "text"}),
+        ("step", True),
+        ("shape", []),
+        ("shape", [0]),
+        ("shape", [2.5]),
+        ("shape", ["x"]),
+        ("seconds", {"total": torch.zeros(2)}),
+    ],
+)
+def test_a_part_that_would_fill_the_memory_or_has_another_type_is_corrupt(
+    path: Path, part: str, value: object
+) -> None:
+    torch.save({"format": 2, "checksum": "", "state": {**STATE, part: value}}, path)
+    with pytest.raises(CorruptCheckpoint):
+        load_state(path)
+    if part != "meter":  # these have a checksum
+        save_checkpoint(path, {**STATE, part: value})
+        with pytest.raises(CorruptCheckpoint, match=r"right type|no size"):
+            load_state(path)

@@ -122,7 +122,7 @@ def on_a_terminal(zygote: Zygote, *argv: str, cwd: Path) -> tuple[int, str]:
     zygote.start(cwd, *argv, out=os.ttyname(follower))
     status = zygote.wait()
     os.close(follower)
-    reader.join(timeout=10)
+    reader.join(timeout=60)
     os.close(leader)
     return status, b"".join(shown).decode()
 
@@ -142,7 +142,7 @@ def test_postscript_is_not_previewed_on_a_terminal(
     (tmp_path / "run" / "samples" / "step_999999.png").write_bytes(EPS)
     status, shown = on_a_terminal(zygote, "resume=run", "trainer.steps=10", cwd=tmp_path)
     zygote.process.stdin.close()
-    zygote.process.wait(timeout=10)
+    zygote.process.wait(timeout=60)
     assert status == 0 and "completed at step 10" in shown, shown
     assert "Traceback" not in shown
     assert not witness.exists()

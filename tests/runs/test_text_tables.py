@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gan_runner.runs.text_tables import aligned, csv_text, markdown
+from gan_runner.runs.text_tables import aligned, csv_text, markdown, markdown_text
 
 ROWS = [["tag", "value"], ["a|b", "1"], ["long name", ""]]
 
@@ -20,3 +20,16 @@ def test_markdown_escapes_bars() -> None:
 def test_csv_quotes_and_leaves_none_empty() -> None:
     assert csv_text([["a", "b"], ['x,"y"', None]]) == 'a,b\n"x,""y""",\n'
     assert csv_text([["a"]], line_end="\r\n") == "a\r\n"
+
+
+def test_a_file_s_text_begins_no_tag_of_html() -> None:
+    lines = markdown([["a<b", "<img src=x onerror=alert(1)>"], ["</td>", "<!--"]])
+    assert lines[0] == "| a&lt;b | &lt;img src=x onerror=alert(1)> |"
+    assert lines[2] == "| &lt;/td> | &lt;!-- |"
+    assert markdown_text("1 < 2, \x1b[31m\n") == "1 < 2, \\x1b[31m\n"
+
+
+def test_no_cell_of_csv_is_a_formula() -> None:
+    cells = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=", "-", "-1.5", "+2", "-inf", "1-1", -3]
+    safe = ["'=1+1", "'+1+1", "'-1+1", "'@SUM(A1)", "=", "-", "-1.5", "+2", "-inf", "1-1", "-3"]
+    assert csv_text([cells]) == ",".join(safe) + "\n"

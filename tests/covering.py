@@ -1,0 +1,26 @@
+"""Two lists whose pairs are tested: a covering part in the fast tier, the others in the slow one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+
+
+def covering(
+    first: Sequence[str],
+    second: Sequence[str],
+    *,
+    one_in: int,
+    always: Collection[tuple[str, str]] = (),
+) -> list[Any]:
+    """Return all pairs; the fast ones hold each entry of both lists, and those that `always` names."""
+    assert one_in <= min(len(first), len(second))
+    return [
+        pytest.param(
+            a, b, marks=() if (i + j) % one_in == 0 or (a, b) in always else pytest.mark.slow
+        )
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+    ]
