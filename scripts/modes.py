@@ -30,14 +30,16 @@ BUDGET = [
 RATE = "optimizer.lr=1e-3"  # published learning rates are for longer training
 NEEDS = {"infogan": ["model.latent_dim=14"]}  # noise large enough for the code
 RATED = ("gan_runner.optim.standard.adam", "gan_runner.optim.standard.rmsprop")
+GAMES = {"quadratic"}  # of numbers, without data
 COUNT = 2500
 ENOUGH = fair(COUNT, 25)
 LAST = ("lipschitz/lower", "wasserstein/per_slope")
 
 
 def cards() -> list[str]:
-    """Return the names of all objectives."""
-    return sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
+    """Return the names of all objectives that data is generated with."""
+    names = (path.stem for path in (config_dir() / "objective").glob("*.yaml"))
+    return sorted(name for name in names if name not in GAMES)
 
 
 def composed(overrides: list[str]) -> DictConfig:
