@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import peer
 from bench_plot import draw
 from labels import agreement, purity
 from modes import ENOUGH, cards, found
+from workloads import peer
 
 from gan_runner.data.toy import gaussians25
 
