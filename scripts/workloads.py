@@ -1,4 +1,4 @@
-"""What scripts/bench.py times: command lines of this runner, and iterations of other code."""
+"""The workloads of scripts/bench.py: command lines of this runner, and iterations of other code."""
 
 from __future__ import annotations
 
