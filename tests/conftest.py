@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -155,6 +156,8 @@ class Zygote:
         if self.child:  # a test that failed has left it behind
             self.kill(signal.SIGKILL)
             self.wait()
+        while any((cwd / "outputs").glob(time.strftime("*/%H-%M-%S"))):
+            time.sleep(0.05)  # run directories are named by the second
         out = str(cwd / "output.txt")
         job = {"out": out, **options, "argv": argv, "cwd": str(cwd)}
         self.process.stdin.write(json.dumps(job) + "\n")
