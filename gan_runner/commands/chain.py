@@ -33,8 +33,8 @@ def load_mixture(run_dir: Path, *, checkpoint: str = "auto", **options: Any) -> 
     is_chain = isinstance(model.objective, BayesianObjective) and model.critic is not None
     if checkpoint != "auto" or not is_chain:
         return model
-    last = model.facts["step"]
-    earlier = [step for step in checkpoint_steps(run_dir) if _warm_up(run_dir) < step < last]
+    first, last = _warm_up(run_dir), model.facts["step"]
+    earlier = [step for step in checkpoint_steps(run_dir) if first < step < last]
     if not earlier:
         warnings.warn(
             f"{run_dir}: one checkpoint of the chain is kept, and its generators alone are mixed;"
