@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 TorchSpectralNorm = nn.utils.parametrizations._SpectralNorm
 """Torch's spectral-norm parametrization, to derive from."""
@@ -34,6 +34,11 @@ def has_avx512_bf16() -> bool:
 def is_spectral_norm(parametrization: nn.Module) -> bool:
     """Return True for torch's spectral-norm parametrization, which keeps vectors in buffers."""
     return hasattr(parametrization, "_power_method")
+
+
+def masked(x: Tensor, by: Tensor, slope: float) -> Tensor:
+    """Return x where `by` is positive, slope x elsewhere: what LeakyReLU does with a gradient x."""
+    return torch.ops.aten.leaky_relu_backward(x, by, slope, False)
 
 
 def write_summary(board: Any, summary: Any) -> None:

@@ -1,11 +1,11 @@
 """Compare two checkouts bit for bit: losses, metrics and every number of the training state.
 
-    python scripts/bit_identity.py OLD_CHECKOUT [NEW_CHECKOUT]
+    python scripts/bit_identity.py OLD_CHECKOUT [NEW_CHECKOUT] [--all KEY=VALUE ...]
 
 Both checkouts train each case in a process of its own. The script compares all lines of
 metrics.jsonl but speeds, and all tensors and plain values of the last checkpoint. Values are
-compared by content and order, so a key may have been renamed. The exit status is 1 if a case
-differs.
+compared by content and order, so a key may have been renamed. `--all` adds overrides to every
+case, such as `trainer.precision=fp32`. The exit status is 1 if a case differs.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path, nargs="?", default=Path(__file__).resolve().parents[1])
+    parser.add_argument("--all", nargs="*", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     different = 0
     for name, commands in CASES.items():
@@ -93,7 +94,8 @@ def main() -> None:
             results = []
             for label in ("old", "new"):
                 run_dir = Path(scratch) / label
-                train(getattr(options, label).resolve(), commands, run_dir)
+                first = (*commands[0], *options.all)  # a resumed run keeps its configuration
+                train(getattr(options, label).resolve(), [first, *commands[1:]], run_dir)
                 results.append(contents(run_dir))
         same = results[0] == results[1]
         different += not same

@@ -82,12 +82,14 @@ def stepper(engine: Engine | StackedEngine, *, precise: bool) -> Step:
 def outside(engine: Engine | StackedEngine, seconds: float, scratch: Path) -> float:
     """Return the share of a run's time outside of updates, at the default intervals.
 
-    Metrics are not included. The seconds per step of batches and log, and the seconds per
+    Metrics and plots are not included. The seconds per step of batches and log, and the seconds per
     checkpoint, come from a short run; `seconds` is the time of an iteration.
     """
     run = engine.runs[0]
+    run.metrics, run.plots = [], {}
     steps = max(2, min(100, round(5 / seconds)))
-    for name, value in {"steps": steps, "log_every": 1, "checkpoint_every": steps}.items():
+    last = engine.step + steps  # the rounds of timing have moved the engine
+    for name, value in {"steps": last, "log_every": 1, "checkpoint_every": steps}.items():
         object.__setattr__(run.settings, name, value)
     silence = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory(dir=scratch) as folder, silence:

@@ -6,9 +6,11 @@ import ast
 import json
 from collections.abc import Callable
 from importlib import import_module
+from math import nan
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -40,6 +42,11 @@ def test_norms_have_common_bases() -> None:
     assert issubclass(nn.BatchNorm2d, private_apis.AnyBatchNorm)
     assert issubclass(nn.InstanceNorm2d, private_apis.AnyNorm)
     assert not issubclass(nn.InstanceNorm2d, private_apis.AnyBatchNorm)
+
+
+def test_a_mask_is_taken_from_another_tensor() -> None:
+    x, by = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([5.0, -5.0, 0.0, nan])
+    assert private_apis.masked(x, by, 0.5).tolist() == [1.0, 1.0, 1.5, 2.0]
 
 
 def test_a_summary_is_written(tmp_path: Path) -> None:

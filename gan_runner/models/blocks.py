@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
 from gan_runner.models.norms import Norm, normalise_weights
+from gan_runner.private_apis import masked
 
 PositiveInt = Annotated[int, Ge(1)]
 KernelSize = Annotated[int, Ge(3)]
@@ -39,6 +40,7 @@ class PiecewiseLinear(nn.Module):
 
     It is a product with a mask that autograd treats as a constant. The second derivative is zero,
     and under a gradient penalty torch's own layers would propagate these zeros through the network.
+    Torch's formula for the layer's gradient is this product, in one kernel.
     """
 
     def __init__(self, slope: float = 0.0) -> None:
@@ -48,7 +50,7 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation to a tensor of any shape."""
-        return x * x.detach().sign().clamp(min=self.slope)
+        return masked(x, x.detach(), self.slope)
 
     def extra_repr(self) -> str:
         """Return the arguments for `repr`."""
