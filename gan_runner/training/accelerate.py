@@ -28,7 +28,7 @@ from gan_runner.training.game import (
     Player,
     PlayerName,
 )
-from gan_runner.training.step import Iteration, alternating
+from gan_runner.training.step import Iteration, alternating, averaged
 
 Accelerate = Literal["auto", "eager", "compile", "cuda_graph"]
 
@@ -92,7 +92,7 @@ def check_mode(requested: Accelerate, device: torch.device, *, replicas: int) ->
 
 
 class AutoStep:
-    """An iteration in the requested mode, or with auto in the fastest one.
+    """An iteration in the requested mode, or with auto in the fastest one; averages included.
 
     auto has one candidate on a CPU, eager: compiling takes longer than it earns there. On a GPU it
     takes some iterations of the run itself with each of eager and cuda_graph, then goes on with the
@@ -105,11 +105,11 @@ class AutoStep:
     """
 
     def __init__(self, mode: Mode, device: torch.device, *, order: Iteration = alternating) -> None:
-        self.mode, self.device, self.order = mode, device, order
+        self.mode, self.device, self.order = mode, device, averaged(order)
         self.iterations: dict[str, Callable[[Game, Sequence[RowIndices]], Logs]] = {
-            "eager": order,
-            "compile": CompiledStep(order),
-            "cuda_graph": CUDAGraphStep(order),
+            "eager": self.order,
+            "compile": CompiledStep(self.order),
+            "cuda_graph": CUDAGraphStep(self.order),
         }
         self.candidates = ["eager", "cuda_graph"] if device.type == "cuda" else ["eager"]
         self.taken, self.start = 0, 0.0
@@ -220,7 +220,7 @@ def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class CUDAGraphStep:
-    """The iteration as one CUDA graph: all critic steps, penalty and optimizers, without Python.
+    """The iteration as one CUDA graph, without Python: all updates, penalties and averages.
 
     The first iterations run eagerly on a stream of their own, so that libraries choose their
     algorithms and optimizers make their state; they are steps of the run like any other. Then one

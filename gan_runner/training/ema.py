@@ -115,14 +115,26 @@ class EMA:
         pairs = [p for p in zip(averages, tensors, strict=True) if id(p[0]) not in vectors]
         self.floats = [(a, n) for a, n in pairs if a.is_floating_point()]
         self.others = [(a, n) for a, n in pairs if not a.is_floating_point()]
-        self.decay = Exponential(decay=decay) if isinstance(decay, float | int) else decay
+        self.rule = Exponential(decay=decay) if isinstance(decay, float | int) else decay
+        self.decay = 0.0
+        device = self.floats[0][0].device
+        self.weight = None if device.type == "cpu" else torch.zeros((), device=device)
+
+    def set_step(self, step: int) -> None:
+        """Set d for the update after `step` others, outside of captured code."""
+        self.decay = self.rule(step)
+        if self.weight is not None:
+            self.weight.fill_(1 - self.decay)
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take one step of the average, after `step` steps before it."""
-        decay = self.decay(step)
-        averages, tensors = zip(*self.floats, strict=True)
-        get_ema_multi_avg_fn(decay)(list(averages), list(tensors), None)
+    def update(self) -> None:
+        """Take one step of the average. A captured one reads 1 - d from the device."""
+        if self.weight is None:
+            averages, tensors = zip(*self.floats, strict=True)
+            get_ema_multi_avg_fn(self.decay)(list(averages), list(tensors), None)
+        else:
+            for average, tensor in self.floats:
+                average.lerp_(tensor, self.weight.to(average.dtype))
         for average, tensor in self.others:
             average.copy_(tensor)
         for part, weight in self.spectral:

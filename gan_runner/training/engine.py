@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -77,7 +78,7 @@ class Engine:
         nets: the players and the averaged generator.
         optimizers: of "critic" and "generator".
         game: the players as training calls them, and the losses that they minimise.
-        iteration: one generator iteration of the game; see `step` and `accelerate`.
+        iteration: one generator iteration of the game and a step of each average; see `accelerate`.
         mode: how the iteration is executed.
         stream: of training batches.
         schedules: sets what follows a schedule to a step; returns the values in force by tag.
@@ -104,7 +105,7 @@ class Engine:
     ) -> None:
         self.runs: Sequence[RunSpec] = [run]
         self.nets, self.optimizers, self.stream = nets, optimizers, stream
-        self.game, self.iteration, self.mode = game, iteration, mode
+        self.iteration, self.mode = iteration, mode
         self.schedules = schedules
         rules = averages or {"ema": Exponential(decay=run.settings.ema_decay)}
         self.average_names = list(rules)
@@ -113,6 +114,7 @@ class Engine:
             ema_of(average, nets.generator, decay=rule)
             for average, rule in zip(self.averages, rules.values(), strict=True)
         ]
+        self.game = replace(game, averages=self.emas)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
         if any(map(takes_closure, optimizers.values())):
             mode.selected = "eager"  # auto would try to capture a step that reads from the device
@@ -124,10 +126,10 @@ class Engine:
         with self.timer("update"):
             self.game.objective.set_step(self.step)
             scheduled = self.set_schedules(self.step)
+            for ema in self.emas:
+                ema.set_step(self.step)
             logs = self.iteration(self.game, batches)
             scheduled |= self.game.objective.adapt(self.step, logs)
-            for ema in self.emas:
-                ema.update(self.step)
         self.step += 1
         return [logs | scheduled]
 

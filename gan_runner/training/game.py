@@ -169,6 +169,14 @@ class PlayerLike(Protocol):
         ...
 
 
+class Average(Protocol):
+    """The interface of an average of the generator's weights."""
+
+    def update(self) -> None:
+        """Take one step toward the present weights."""
+        ...
+
+
 class OptimizerLike(Protocol):
     """The interface of an optimizer in training.
 
@@ -219,6 +227,7 @@ class Game:
         differentiate: computes the gradients of a loss.
         batch_dim: the dimension of a batch that counts samples; 1 where replicas are stacked.
         generator_batch_multiple: samples of the generator's update, in batches.
+        averages: of the generator, which follow it after each iteration.
     """
 
     critic: PlayerLike
@@ -232,6 +241,7 @@ class Game:
     differentiate: Differentiate = differentiate
     batch_dim: int = 0
     generator_batch_multiple: int = 1
+    averages: Sequence[Average] = ()
 
     def with_players(self, critic: PlayerLike, generator: PlayerLike) -> Game:
         """Return the same game between other players."""

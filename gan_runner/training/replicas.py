@@ -97,6 +97,11 @@ class StackedEngine:
             optimizers = [engine.optimizers[name] for engine in engines]
             self.optimizers.append(StackedOptimizer(optimizers, player.parameters))
             player.parts = self.optimizers[-1].parts
+        own = [*generator.parameters, *generator.buffers]
+        self.emas = [
+            EMA(_stack([tensors_of(e.averages[i]) for e in engines]), own, decay=ema.rule)
+            for i, ema in enumerate(first.emas)
+        ]
         self.game = Game(
             critic=critic,
             generator=generator,
@@ -109,12 +114,8 @@ class StackedEngine:
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
             generator_batch_multiple=first.game.generator_batch_multiple,
+            averages=self.emas,
         )
-        own = [*generator.parameters, *generator.buffers]
-        self.emas = [
-            EMA(_stack([tensors_of(e.averages[i]) for e in engines]), own, decay=ema.decay)
-            for i, ema in enumerate(first.emas)
-        ]
 
     def train_step(self) -> list[Logs]:
         """Take one iteration of all; return the logs of each."""
@@ -125,9 +126,9 @@ class StackedEngine:
             scheduled = [engine.set_schedules(self.step) for engine in self.engines]
             for optimizer in self.optimizers if any(scheduled) else ():
                 optimizer.sync_settings()
-            logs = self.iteration(self.game, batches)
             for ema in self.emas:
-                ema.update(self.step)
+                ema.set_step(self.step)
+            logs = self.iteration(self.game, batches)
         self.step += 1
         columns = zip(*(values.unbind() for values in logs.values()), strict=True)
         each = [dict(zip(logs, column, strict=True)) for column in columns]

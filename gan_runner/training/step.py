@@ -20,6 +20,18 @@ Iteration = Callable[[Game, Sequence[RowIndices]], dict[str, Tensor]]
 """One generator iteration of a game: maps row numbers or rows of the data to logs."""
 
 
+def averaged(order: Iteration) -> Iteration:
+    """Return an order that takes one step of each average of the generator after its iteration."""
+
+    def iteration(game: Game, batches: Sequence[RowIndices]) -> dict[str, Tensor]:
+        logs = order(game, batches)
+        for average in game.averages:
+            average.update()
+        return logs
+
+    return iteration
+
+
 def alternating(
     game: Game, batches: Iterable[RowIndices], *, loss: LossFunction = generator_loss
 ) -> dict[str, Tensor]:

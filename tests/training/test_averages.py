@@ -27,7 +27,8 @@ def follow(rule: AveragingRule, values: list[float], *, start: float = 0.0) -> l
     ema, averages = EMA([average], [tensor], decay=rule), []
     for step, value in enumerate(values):
         tensor.fill_(value)
-        ema.update(step)
+        ema.set_step(step)
+        ema.update()
         averages.append(average.item())
     return averages
 
@@ -89,8 +90,38 @@ def test_a_network_of_the_mean_has_the_mean_of_the_weights() -> None:
     for step in range(5):
         nn.init.normal_(network.weight)
         weights.append(network.weight.detach().clone())
-        ema.update(step)
+        ema.set_step(step)
+        ema.update()
     torch.testing.assert_close(average.weight.detach(), torch.stack(weights).mean(0))
+
+
+def test_a_weight_on_the_device_takes_the_same_steps() -> None:
+    """A captured graph reads 1 - d from the device; here that tensor is on the CPU."""
+    averages = [nn.Linear(8, 8), nn.Linear(8, 8)]
+    averages[1].load_state_dict(averages[0].state_dict())
+    network = nn.Linear(8, 8)
+    by_float, by_tensor = (ema_of(average, network, decay=0.9) for average in averages)
+    by_tensor.weight = torch.zeros(())
+    for step in range(30):
+        nn.init.normal_(network.weight)
+        for ema in (by_float, by_tensor):
+            ema.set_step(step)
+            ema.update()
+    assert torch.equal(averages[0].weight, averages[1].weight)
+    assert not torch.equal(averages[0].weight, network.weight)
+
+
+def test_the_iteration_that_is_captured_moves_the_averages(engine: Callable[..., Any]) -> None:
+    built = engine(*TOY, "+average=[exponential,uniform]")
+    before = [next(average.parameters()).clone() for average in built.averages]
+    for ema in built.emas:
+        ema.set_step(0)
+    built.iteration(built.game, built.next_batches())
+    weight = next(built.nets.generator.parameters())
+    for average, old, d in zip(built.averages, before, (0.1, 0.0), strict=True):  # 1/10 and 0/1
+        moved = next(average.parameters())
+        assert not torch.equal(moved, old)
+        torch.testing.assert_close(moved, torch.lerp(old, weight, 1 - d))
 
 
 def test_several_averages_are_saved_and_sampled_by_name(
@@ -101,9 +132,9 @@ def test_several_averages_are_saved_and_sampled_by_name(
     weights: list[torch.Tensor] = []
     update = built.emas[1].update
 
-    def noted(step: int) -> None:
+    def noted() -> None:
         weights.append(next(built.nets.generator.parameters()).detach().clone())
-        update(step)
+        update()
 
     built.emas[1].update = noted
     fit(built, tmp_path)
@@ -146,7 +177,7 @@ def test_without_a_name_the_average_is_that_of_the_trainer(
     engine: Callable[..., Any], tmp_path: Path
 ) -> None:
     built = engine(*TOY, "trainer.steps=3")
-    assert built.emas[0].decay == Exponential(decay=0.999) and len(built.emas) == 1
+    assert built.emas[0].rule == Exponential(decay=0.999) and len(built.emas) == 1
     fit(built, tmp_path)
     assert "averages" not in load_checkpoint(checkpoint_path(tmp_path, 3))
     assert (draw(tmp_path, 5, average="ema", device="cpu") == draw(tmp_path, 5, device="cpu")).all()

@@ -26,7 +26,9 @@ from gan_runner.training.settings import Settings
 
 
 def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
-    EMA(tensors_of(average), tensors_of(network), decay=decay).update(step)
+    ema = EMA(tensors_of(average), tensors_of(network), decay=decay)
+    ema.set_step(step)
+    ema.update()
 
 
 def test_average_in_closed_form() -> None:
