@@ -49,6 +49,21 @@ def test_a_captured_graph_takes_the_steps_of_eager(
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
 
 
+def test_averages_follow_in_a_captured_graph(engine: Callable[..., Engine]) -> None:
+    found = {}
+    for mode in ("eager", "cuda_graph"):
+        built = engine(
+            *WORKLOADS["points"], *GPU, f"trainer.accelerate={mode}",
+            "+average=[exponential,uniform]",
+        )  # fmt: skip
+        torch.cuda.manual_seed(3)
+        for _ in range(12):
+            built.train_step()
+        found[mode] = [next(a.parameters()).detach().clone() for a in built.averages]
+    torch.testing.assert_close(found["cuda_graph"], found["eager"], rtol=1e-3, atol=1e-5)
+    assert not torch.equal(*found["eager"])
+
+
 def test_a_captured_graph_follows_schedules(engine: Callable[..., Engine]) -> None:
     """Rates, beta2 and the weight of a term move; limits act inside of the graph."""
     cosine = "{_target_: gan_runner.optim.schedules.cosine, _partial_: true, first: %s, last: %s, steps: 12}"
