@@ -22,6 +22,7 @@ _SIGNS = {  # symptom: state
     _BROKEN: "diverged",
     "explosion": "diverged",
     "sameness": "collapsed",
+    "one shape": "collapsed",
     "flat critic": "stalled",
     "no gradient": "stalled",
     "frozen loss": "stalled",
@@ -31,6 +32,7 @@ _LOSSES = ("loss/critic", "loss/generator")
 _STEEP = 1e3  # a loss that starts above this value may already be exploding
 _GROWTH = 1.01  # least factor between evaluations that counts as growth
 _TOLD_APART = 0.66  # nats of `jsd/probe_raw`, below which samples resemble data; log 2 = 0.693
+_ALIKE_SCORE, _ALIKE_DIVERSITY = 1.5, 0.4  # below both, samples are variants of one shape
 _FINITE = ("loss/", "grad_norm/")  # prefixes of tags whose values training depends on
 
 
@@ -42,7 +44,8 @@ class Health:
     - collapsed: `coverage/diversity_raw` is below `min_diversity`, so the current (raw) generator
       makes nearly one sample. Covering only some modes of a mixture is not a collapse. Every
       generator starts with little diversity. One that has never exceeded the limit is excused while
-      its diversity grows, unless it has collapsed before.
+      its diversity grows, unless it has collapsed before. Or the samples are variants of one shape:
+      the classifier's score is below 1.5 and the diversity below 0.4.
     - stalled: the critic gives no training signal. Its slope at data and samples,
       `critic/input_gradient_norm`, or the generator's gradient, `grad_norm/generator`, is at most
       `min_gradient`. Or `loss/critic` repeats its value within the relative tolerance `loss_rtol`;
@@ -164,9 +167,11 @@ class Health:
         if (score := finite.get("images/classifier_score_raw")) is not None:
             self._probe = finite.get("jsd/probe_raw", self._probe)
             shows = score < self.min_classifier_score and self._probe >= _TOLD_APART
-            signs["unlearned"] = (
-                f"classifier score {score:.2f}: noise or one image" if shows else ""
-            )
+            seen = f"classifier score {score:.2f}"
+            signs["unlearned"] = f"{seen}: noise or one image" if shows else ""
+            signs["one shape"] = ""
+            if diversity is not None and diversity < _ALIKE_DIVERSITY and score < _ALIKE_SCORE:
+                signs["one shape"] = f"{seen}, diversity {diversity:.2g}: variants of one shape"
         if (slope := finite.get("critic/input_gradient_norm")) is not None:
             signs["flat critic"] = (
                 f"critic's slope {slope:.2g}" if slope <= self.min_gradient else ""

@@ -103,6 +103,26 @@ def test_a_game_in_equilibrium_is_well() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("score", "share", "state"),
+    [
+        (1.32, 0.13, 2), (1.42, 0.26, 2),  # one blot, and one grid of dots, with varied strokes
+        (1.60, 0.71, 0), (3.78, 0.82, 0),  # bad digits and poor ones, which differ
+        (1.32, 0.90, 0), (1.90, 0.13, 0),  # two conditions, of which one alone does not count
+    ],
+)  # fmt: skip
+def test_variants_of_one_shape_are_a_collapse(score: float, share: float, state: int) -> None:
+    """Numbers of digits that a person has looked at, after 1,600 and 2,000 steps of training."""
+    points = [{DIVERSITY: share, "images/classifier_score_raw": score}] * 2
+    health = Health()
+    assert play(health, points) == [0, state]
+    assert health.because == (
+        f"classifier score {score:.2f}, diversity {share:.2g}: variants of one shape"
+        if state
+        else ""
+    )
+
+
 def test_constant_samples_are_a_collapse_at_the_second_evaluation() -> None:
     health = Health()
     # evaluations at every second point
