@@ -11,14 +11,13 @@ import numpy as np
 from gan_runner.core import EvalContext, Snapshot
 from gan_runner.plots.figures import Axes, label_text
 from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
-from gan_runner.runs.tags import panel, record_of
+from gan_runner.runs.tags import FLOOR, panel, record_of
 
 Curve = tuple[list[float], list[float]]
 """Steps and values."""
 
 _DISTANCES, _QUALITIES = panel("distances"), panel("qualities")
 _DIVERGENCES = ("jsd/*", *panel("divergences"))
-_FLOOR = "_floor"  # suffix of tags that hold the value between real rows
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
@@ -122,10 +121,10 @@ def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
 
 def _draw(axes: Axes, curves: Mapping[str, Curve]) -> None:
     """Draw lines; a floor is dotted, in the colour of the metric."""
-    tags = list(dict.fromkeys(tag.removesuffix(_FLOOR) for tag in curves))
+    tags = list(dict.fromkeys(tag.removesuffix(FLOOR) for tag in curves))
     for tag, curve in curves.items():
-        colour = _COLOURS[tags.index(tag.removesuffix(_FLOOR)) % len(_COLOURS)]
-        line = ":" if tag.endswith(_FLOOR) else "-"
+        colour = _COLOURS[tags.index(tag.removesuffix(FLOOR)) % len(_COLOURS)]
+        line = ":" if tag.endswith(FLOOR) else "-"
         name = tag.removeprefix("wasserstein/")
         axes.plot(*curve, marker=".", ms=3, lw=1.3, ls=line, label=label_text(name), color=colour)
     _legend(axes)

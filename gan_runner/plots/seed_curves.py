@@ -14,6 +14,7 @@ from gan_runner.plots.figures import Axes, Figure, label_text
 from gan_runner.runs.files import atomic_path
 from gan_runner.runs.groups import Group
 from gan_runner.runs.rows import Band, Unit
+from gan_runner.runs.tags import FLOOR
 
 FORMATS = ("pdf", "png", "svg", "eps")
 
@@ -21,7 +22,6 @@ FORMATS = ("pdf", "png", "svg", "eps")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _LABELS = {"step": "generator updates", "critic_updates": "critic updates",
            "seconds": "seconds of training"}  # fmt: skip
-_FLOOR = "_floor"
 _POINTS = 400  # largest number of points of a curve
 
 
@@ -138,7 +138,7 @@ def _panel(axes: Axes, groups: Sequence[Group], tag: str, *, unit: Unit, band: B
         axes.fill_between(curve.x, curve.low, curve.high, alpha=0.2, lw=0, color=style["color"])
         if marker:
             axes.vlines(curve.x, curve.low, curve.high, color=style["color"], lw=1)
-        floors += [v for run in group.runs if (v := run.values().get(f"{tag}{_FLOOR}")) is not None]
+        floors += [v for run in group.runs if (v := run.values().get(f"{tag}{FLOOR}")) is not None]
     if floors:
         axes.axhline(float(np.mean(floors)), color="grey", lw=1, ls=":", label="real data")
     axes.set_title(label_text(tag), fontsize=9)

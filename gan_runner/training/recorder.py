@@ -14,7 +14,13 @@ from typing import Any
 from torch import Tensor
 
 from gan_runner.core import Nets, Snapshot, StateDict
-from gan_runner.runs.checkpoint import best_path, checkpoint_path, prune, save_checkpoint
+from gan_runner.runs.checkpoint import (
+    best_path,
+    checkpoint_path,
+    fits_config,
+    prune,
+    save_checkpoint,
+)
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.log import Meter, RunLog, write_json
 from gan_runner.runs.read import DATA
@@ -228,15 +234,10 @@ class Recorder:
         Raises:
             ValueError: the checkpoint is not of a run with this health.
         """
-        try:
+        with fits_config(self.run_dir):
             self.meter.load_state_dict(state["meter"])
             self.run.health.load_state_dict(state["health"])
             self.incident = state["incident"]
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"{self.run_dir}: the health in its checkpoint is not of its config.yaml"
-                f" ({type(error).__name__})"
-            ) from error
 
 
 def measure(
