@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -210,14 +211,18 @@ def critic_on_grid(snapshot: Snapshot, axis: np.ndarray) -> np.ndarray:
     """Compute f on a square grid, (n, n) for n coordinates of `axis`; f[i, j] is at (x_j, y_i).
 
     All points are one batch, which affects a critic with batch norm. A critic that compares the
-    samples of a batch, at a cost of their number squared, gets batches spread over the grid.
+    samples of a batch, at a cost of their number squared, gets batches spread over the grid. Scores
+    of a critic that takes labels are means over all labels.
     """
     critic = snapshot.nets.critic
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
     points = points.to(snapshot.heldout.x.device)
     count = -(-len(points) // _COMPARED) if has_batch_statistics(critic) else 1
-    scores = points.new_empty(len(points))
-    for k in range(count):
+    labels = range(classes) if (classes := getattr(critic, "n_classes", 0)) else (None,)
+    scores = points.new_zeros(len(points))
+    for k, label in product(range(count), labels):
         part = points[k::count]
-        scores[k::count] = ensemble_mean(forward_without_buffer_updates(critic, part), len(part))
+        y = None if label is None else torch.full((len(part),), label, device=part.device)
+        own = ensemble_mean(forward_without_buffer_updates(critic, part, y), len(part))
+        scores[k::count] += own / len(labels)
     return scores.cpu().numpy().reshape(len(axis), len(axis))
