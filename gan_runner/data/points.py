@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from gan_runner.runs.arrays import MAX_BYTES, read_npy, read_npz
 from gan_runner.runs.files import expanded
 
 _TEXT = (".csv", ".txt", ".tsv")
+_CELL = re.compile(r"at row (\d+), column")
 _NEAR = 10.0  # largest mean, and spread or its inverse, of a coordinate without a warning
 _LISTED = 8  # coordinates that a warning gives numbers for
 
@@ -96,13 +98,24 @@ def _table(file: Path) -> np.ndarray:
         with file.open(encoding="utf-8-sig") as lines:
             skipped, delimiter = _layout(lines.readlines(1 << 16))
             lines.seek(0)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # no rows: refused with its shape
-                return np.loadtxt(
-                    lines, delimiter=delimiter, skiprows=skipped, ndmin=2, quotechar='"'
-                )
+            return _numbers(lines, skipped, delimiter)
     except UnicodeDecodeError as error:
         raise ValueError("is not UTF-8 text; save it in that encoding") from error
+
+
+def _numbers(lines: TextIO, skipped: int, delimiter: str | None) -> np.ndarray:
+    """Read the numbers (N, D) below the first `skipped` lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no rows: refused with its shape
+        try:
+            return np.loadtxt(lines, delimiter=delimiter, skiprows=skipped, ndmin=2, quotechar='"')
+        except UnicodeDecodeError:
+            raise
+        except ValueError as error:
+            reason = str(error).partition("\n")[0].partition(";")[0].rstrip(".")
+            # numpy counts rows from 0 where it names a column, and from 1 elsewhere
+            reason = _CELL.sub(lambda match: f"at row {int(match[1]) + 1}, column", reason)
+            raise ValueError(f"{reason}; below any names, lines are rows of numbers") from error
 
 
 def _layout(lines: Sequence[str]) -> tuple[int, str | None]:
