@@ -99,7 +99,7 @@ def scatter(
 ) -> np.ndarray:
     """Draw points (N, d) of the generator over real points; for d = 2, over a snapshot's critic.
 
-    Points of more than two coordinates are projected; those of one are counted.
+    Points of more than two coordinates are projected; of those with one, histograms are drawn.
     """
     figure = new_figure(5, 5)
     draw_points(figure.subplots(), real, fake, title=title, snapshot=snapshot)
@@ -137,14 +137,18 @@ def draw_points(
 
 
 def _draw_counts(axes: Axes, real: np.ndarray | None, fake: np.ndarray, *, title: str) -> None:
-    """Draw histograms of points (N, 1), in bins that data and samples share."""
+    """Draw histograms of points (N, 1), in bins that data and samples share.
+
+    Bars are shares: a small file holds out far fewer points than there are samples.
+    """
     shown = [points for points in (real, fake) if points is not None]
     finite = [points[np.isfinite(points)] for points in shown]
     bins = np.histogram_bin_edges(np.concatenate(finite), bins=_BINS)
     names = [(OF_DATA, "data"), (OF_SAMPLES, "generator")][-len(finite) :]
     for points, (colour, name) in zip(finite, names, strict=True):
-        axes.hist(points, bins=bins, color=colour, label=name, alpha=0.6)
-    axes.set(title=title, xlabel="coordinate", ylabel="points")
+        shares = np.full(len(points), 1 / max(1, len(points)))
+        axes.hist(points, bins=bins, weights=shares, color=colour, label=name, alpha=0.6)
+    axes.set(title=title, xlabel="coordinate", ylabel="share of points")
     axes.legend(loc="upper right")
 
 
