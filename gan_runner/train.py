@@ -28,6 +28,7 @@ from gan_runner.commands.usage import (
 from gan_runner.config.compose import application, guard
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.runs.layout import note_folders
+from gan_runner.runs.printable import echo
 
 
 @terminal("gan-run")
@@ -47,7 +48,7 @@ def main() -> None:
 
             repeat(arguments, job)
         elif asks_for_help(arguments):
-            print(usage(arguments))
+            echo(usage(arguments))
         elif {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
             from gan_runner.commands.sweep import sweep
 

@@ -140,9 +140,12 @@ def test_a_typo_is_answered_without_torch(tmp_path: Path, typo: str) -> None:
     refused(gan("train", typo, cwd=tmp_path, PYTHONPATH=path), COMPOSITION[typo], tmp_path)
 
 
-def test_help_on_a_group_takes_no_other_flag(tmp_path: Path) -> None:
-    words = r"--help objective: knows the options of gan_runner alone; leave the other flags out$"
-    refused(gan("train", "--help", "objective", "--config-dir", ".", cwd=tmp_path), words, tmp_path)
+def test_help_on_a_group_takes_no_other_flag_but_a_folder(tmp_path: Path) -> None:
+    words = r"--help objective: takes --config-dir and no other flag; leave the others out$"
+    refused(gan("train", "--help", "objective", "--cfg", "job", cwd=tmp_path), words, tmp_path)
+    words = r"--config-dir nowhere: no such folder; set another one$"
+    arguments = ("--help", "objective", "--config-dir", "nowhere")
+    refused(gan("train", *arguments, cwd=tmp_path), words, tmp_path)
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="the launcher is installed")

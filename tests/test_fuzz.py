@@ -23,7 +23,15 @@ from gan_runner.commands import compare, evaluate, export, plot, report, sample,
 from gan_runner.sweeps.jobs import write_note
 
 GROUPS = {
-    "dataset": ["digits", "gaussians8", "swiss_roll", "mnist", "image_folder", "nonsense"],
+    "dataset": [
+        "digits",
+        "gaussians8",
+        "swiss_roll",
+        "mnist",
+        "image_folder",
+        "points",
+        "nonsense",
+    ],
     "model": ["dcgan", "mlp", "unet"],
     "objective": ["gan", "ns_gan", "lsgan", "hinge", "wgan", "wgan_gp", "wgangp"],
     "optimizer": ["adam", "rmsprop", "sgd", "adamw", "adamax"],
@@ -37,7 +45,7 @@ KEYS = [
     "optimizer.betas", "optimizer.critic.lr", "optimizer.generator.weight_decay", "optimizer.alpha",
     "objective.n_critic", "objective.constraint", "objective.critic_terms", "objective.estimates",
     "objective.critic_terms.gradient_penalty.weight", "objective.critic_loss._target_",
-    "dataset.heldout", "dataset.n_samples", "dataset.std", "dataset.root", "dataset.path",
+    "dataset.heldout", "dataset.n_samples", "dataset.std", "dataset.root", "dataset.path", "dataset.shift", "dataset.scale",
     "model._target_", "model.generator._target_", "allow_targets", "trainer", "objective", "nonsense",
 ]  # fmt: skip
 VALUES = [

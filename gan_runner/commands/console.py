@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_runner.commands.verdict import verdict
+from gan_runner.commands.verdict import names_of_tags, verdict
 from gan_runner.config.targets import checked_prefix
 from gan_runner.runs.printable import echo, quoted
 
@@ -54,7 +54,10 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
     echo(f"{summary['status']} at step {summary['steps']:,} after {seconds:.0f} s")
     for place, text in enumerate(verdict(summary, run_dir)):
         echo(f"  {'result' if not place else '':<10}  {text}")
-    echo(f"  health      {health(summary, run_dir)}")
+    tags = names_of_tags(summary)
+    if tags:
+        echo(f"  tags        {tags}")
+    echo(f"  health      {_explained(health(summary, run_dir), has_result=bool(tags))}")
     if summary["accelerate"]["iterations_per_second"]:
         echo(f"  executed    {_mode(summary['accelerate'])}")
     if images:
@@ -66,6 +69,13 @@ def print_result(summary: Mapping[str, Any], run_dir: Path) -> None:
         echo(f"  plots       {', '.join(plots)}: {first}/NAME/step_*.png")
     echo(f"  TensorBoard tensorboard --logdir {quoted(run_dir)}")
     echo(f"  more        gan-sample {quoted(first)} --count 100 --out samples.png")
+
+
+def _explained(state: str, *, has_result: bool) -> str:
+    """Return the health; a good one with a note, as it may stand below a poor result."""
+    if state != "ok":
+        return state
+    return f"ok: training did not break{'; the result above rates the samples' * has_result}"
 
 
 def _other_plots(run_dir: Path) -> list[str]:

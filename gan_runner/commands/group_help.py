@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.config.errors import USAGE_ERROR, UsageError, quoted_path
+from gan_runner.config.outside import check_contents
 
 _WIDTH, _INDENT = 100, 4
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -31,46 +32,66 @@ _ENTRY = re.compile(r"^ *(\w+): +(\S.*)$")
 _HEADS = ("Args:", "Attributes:")
 
 
-def group_help(words: Sequence[str]) -> str:
+def group_help(words: Sequence[str], own: Sequence[Path] = ()) -> str:
     """Return the help for a group, composed with the overrides among the words.
+
+    Args:
+        words: names of groups, and overrides.
+        own: folders of further groups and options, as in `--config-dir`; their targets are not
+            imported, so that the words for their keys are the comments of the cards alone.
 
     Raises:
         UsageError: the group does not exist.
+        hydra.errors.HydraException: an override or a file of an own folder is wrong.
     """
+    folders = [config_dir(), *own]
     names = [word for word in words if "=" not in word]
-    groups = sorted(folder.name for folder in config_dir().iterdir() if folder.is_dir())
+    groups = sorted({path.name for f in folders for path in f.iterdir() if path.is_dir()})
     for name in names:
         if name not in groups:
             near = get_close_matches(name, groups, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(groups)}"
             raise UsageError(f"--help {name}: no such group; {hint}", USAGE_ERROR)
     overrides = [word for word in words if "=" in word]
-    return "\n\n".join(_page(name, overrides) for name in names)
+    return "\n\n".join(_page(name, overrides, folders) for name in names)
 
 
-def _page(group: str, overrides: Sequence[str]) -> str:
+def _page(group: str, overrides: Sequence[str], folders: Sequence[Path]) -> str:
     """Return the help for one group."""
-    folder = config_dir() / group
+    places = ",".join(f"'file://{quoted_path(folder.resolve())}'" for folder in folders[1:])
+    search = [f"hydra.searchpath=[{places}]"] if places else []
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+        cfg = hydra.compose("config", overrides=[*search, *overrides], return_hydra_config=True)
     option = cfg.hydra.runtime.choices.get(group)
-    paths = sorted(folder.glob("*.yaml"))
-    options = {path.stem: _heading(path, whole=path.stem == option) for path in paths}
+    cards = _cards(group, folders)
+    options = {name: _heading(cards[name], whole=name == option) for name in sorted(cards)}
     is_added = f"+{group}={option}" in overrides or group not in cfg.hydra.runtime.choices
     plus = "+" if is_added else ""
     lines = [f"{plus}{group}=OPTION, one of:", ""]
     lines += [line for name, text in options.items() for line in _entry(name, text)]
     if option not in options:
-        example = f"gan-run --help {group} {plus}{group}={paths[-1].stem}"
+        example = f"gan-run --help {group} {plus}{group}={max(cards)}"
         lines += ["", f"For the keys of an option: {example}"]
         return "\n".join(lines)
-    place = _package(folder / f"{option}.yaml") or group
-    node, comments = OmegaConf.select(cfg, place), dict(_comments(folder, option))
+    place = _package(cards[option]) or group
+    node, comments = OmegaConf.select(cfg, place), dict(_comments(cards, option))
     if not isinstance(node, DictConfig):  # a recipe, whose keys are those of other groups
         return "\n".join(lines)
     rows = list(_keys(place, node, comments))
     lines += ["", f"Keys of {group}={option}:{'' if rows else ' none'}"]
     return "\n".join([*lines, *([""] if rows else []), *(w for row in rows for w in _entry(*row))])
+
+
+def _cards(group: str, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the file of each option of a group; the first folder that has it counts."""
+    paths = [path for folder in folders for path in sorted((folder / group).glob("*.yaml"))]
+    for path in paths:
+        check_contents(str(path), str(config_dir()))
+    return {path.stem: path for path in reversed(paths)}
+
+
+def _read(card: Path) -> str:
+    return card.read_text(encoding="utf-8-sig", errors="replace")
 
 
 def _entry(name: str, text: str) -> list[str]:
@@ -88,7 +109,7 @@ def _entry(name: str, text: str) -> list[str]:
 
 def _heading(card: Path, *, whole: bool) -> str:
     """Return the first sentences, or the whole, of the comment that a card begins with."""
-    lines = card.read_text(encoding="utf-8").splitlines()
+    lines = _read(card).splitlines()
     comments = [line[2:] for line in lines if line.startswith("# ") and "@package" not in line]
     text = "\n".join(comments[: _until_blank(lines)])
     return text if whole else re.split(r"(?<=[a-z\d)]\.)\s+(?=[A-Z])", text)[0]
@@ -96,7 +117,7 @@ def _heading(card: Path, *, whole: bool) -> str:
 
 def _package(card: Path) -> str | None:
     """Return the node that a card fills, by its `@package`: "" for the root, None for its group."""
-    found = re.match(r"# @package (\S+)", card.read_text(encoding="utf-8"))
+    found = re.match(r"# @package (\S+)", _read(card))
     return None if found is None else "" if found[1] == "_global_" else found[1]
 
 
@@ -142,17 +163,17 @@ def _text(value: Any) -> str:
     return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
-def _comments(folder: Path, option: str) -> Iterator[tuple[str, str]]:
+def _comments(cards: Mapping[str, Path], option: str) -> Iterator[tuple[str, str]]:
     """Yield (key, comment) for the lines of a card and of the cards in its defaults list."""
-    card = folder / f"{option}.yaml"
-    if not card.is_file():
+    if option not in cards:
         return
-    text = card.read_text(encoding="utf-8")
+    card = cards[option]
+    text = _read(card)
     for default in (yaml.safe_load(text) or {}).get("defaults", ()):
         if isinstance(default, str) and default != "_self_":
-            yield from _comments(folder, default)
+            yield from _comments(cards, default)
     root = _package(card)
-    stack = [] if root == "" else [(-1, root or folder.name)]
+    stack = [] if root == "" else [(-1, root or card.parent.name)]
     for line in text.splitlines():
         if (found := _LINE.match(line)) is None:
             continue

@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.config.paths import MACHINE_KEYS, absolute
+from gan_runner.runs.printable import echo
 from gan_runner.studies import conclude
 from gan_runner.sweeps import multirun
+from gan_runner.sweeps.jobs import Plan
 from gan_runner.sweeps.run_job import run_job as run_or_resume
 
 
@@ -43,11 +45,15 @@ def run_job(cfg: DictConfig) -> float:
     return run_or_resume(cfg, start=run, resume=_resume_job)
 
 
-def _announce(config: DictConfig, *rest: Any, dry: bool) -> None:
+def _announce(config: DictConfig, plan: Plan, *rest: Any, dry: bool) -> None:
     if dry or config.get("study"):  # other sweeps run without torch in the main process
+        if count := len(plan.jobs):
+            jobs = f"{count} job{'s' * (count != 1)}"
+            after = "; nothing is written" if dry else " before the first begins"
+            echo(f"gan-run: estimating the cost of {jobs}{after}", error=True, flush=True)
         from gan_runner.studies import cost
 
-        cost.announce(config, *rest, dry=dry)
+        cost.announce(config, plan, *rest, dry=dry)
 
 
 def _resume_job(run_dir: Path, cfg: DictConfig) -> dict[str, Any]:

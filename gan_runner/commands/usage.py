@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from string import Template
 
 import hydra
@@ -11,8 +12,10 @@ from omegaconf import OmegaConf, open_dict
 from gan_runner.commands.group_help import group_help
 from gan_runner.config.command_line import allowed_targets
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.config.errors import USAGE_ERROR, UsageError, own_folders
 from gan_runner.private_hydra import command_line_flags
+
+_HELP, _FOLDER = {"--help", "-h"}, {"--config-dir", "-cd"}
 
 TRACEBACK = "--traceback"
 """Flag of `gan-run` that asks for the whole traceback of every error."""
@@ -28,9 +31,23 @@ def plain_words(arguments: Sequence[str]) -> list[str]:
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Return whether --help is given without other flags, which Hydra would have to parse."""
-    flags = {argument for argument in arguments if argument.startswith("-")}
-    return bool(flags) and flags <= {"--help", "-h"}
+    """Return whether --help is given without other flags, which Hydra would have to parse.
+
+    The help of a group also takes --config-dir, whose options it shows.
+    """
+    flags = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+    has_group = any("=" not in word for word in _words(arguments))
+    return bool(flags & _HELP) and flags <= _HELP | (_FOLDER if has_group else set())
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that are neither flags nor the folder after --config-dir."""
+    before = ["", *arguments]
+    return [
+        word
+        for word, flag in zip(arguments, before, strict=False)
+        if not word.startswith("-") and flag not in _FOLDER
+    ]
 
 
 def shows_files(arguments: Sequence[str]) -> bool:
@@ -46,9 +63,9 @@ def usage(arguments: Sequence[str]) -> str:
     With flags besides --help, such as --config-dir, Hydra prints the text. A group's name among the
     arguments asks for the help of that group.
     """
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    overrides = _words(arguments)
     if any("=" not in argument for argument in overrides):
-        return group_help(overrides)
+        return group_help(overrides, _own_folders(arguments))
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
     template = Template(cfg.hydra.help.template)
@@ -57,6 +74,18 @@ def usage(arguments: Sequence[str]) -> str:
     folders = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
     groups = [f"{f.name}: {', '.join(sorted(p.stem for p in f.glob('*.yaml')))}" for f in folders]
     return template.substitute(APP_CONFIG_GROUPS="\n".join(groups), CONFIG=OmegaConf.to_yaml(cfg))
+
+
+def _own_folders(arguments: Sequence[str]) -> list[Path]:
+    """Return the folder of --config-dir, if there is the flag.
+
+    Raises:
+        UsageError: the folder does not exist.
+    """
+    folders = own_folders(arguments)
+    if not folders and (folder := command_line_flags(arguments)["config_dir"]):
+        raise UsageError(f"--config-dir {folder}: no such folder; set another one", USAGE_ERROR)
+    return folders
 
 
 _REFUSED = {
@@ -81,10 +110,10 @@ def check_flags(arguments: Sequence[str]) -> None:
     if not any(argument.startswith("-") for argument in arguments):
         return
     flags = command_line_flags([a for a in arguments if a != "--dry-run"])
-    groups = [a for a in arguments if a.isidentifier() and (config_dir() / a).is_dir()]
-    if {"--help", "-h"} & set(arguments) and groups and not asks_for_help(arguments):
-        problem = f"--help {groups[0]}: knows the options of gan_runner alone"
-        raise UsageError(f"{problem}; leave the other flags out", USAGE_ERROR)
+    groups = [a for a in _words(arguments) if a.isidentifier() and (config_dir() / a).is_dir()]
+    if _HELP & set(arguments) and groups and not asks_for_help(arguments):
+        problem = f"--help {groups[0]}: takes --config-dir and no other flag"
+        raise UsageError(f"{problem}; leave the others out", USAGE_ERROR)
     for argument in arguments:
         word = argument.removeprefix("--").partition("=")[0]
         if argument.startswith("--") and word.isidentifier() and (config_dir() / word).is_dir():

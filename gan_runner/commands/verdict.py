@@ -45,7 +45,7 @@ _NUMBERS = (
     _Number(("jsd/probe",), "jsd", 2, floor="0.00"),
     _Number(("coverage/diversity",), "diversity", 2),
 )
-_SHOWN = 4
+_MOST_SHOWN = 4
 
 
 def verdict(summary: Mapping[str, Any], run_dir: Path) -> list[str]:
@@ -56,10 +56,27 @@ def verdict(summary: Mapping[str, Any], run_dir: Path) -> list[str]:
     where nothing was measured.
     """
     replicas = summary.get("replicas")
-    runs: Sequence[Mapping[str, Any]] = list(replicas.values()) if replicas else [summary]
-    final = mean_values([run.get("final", {}) for run in runs])
     first = run_dir / next(iter(replicas)) if replicas else run_dir
-    return lines(final, read_cards(first), settings=summary.get("settings", {}))
+    settings = summary.get("settings", {})
+    return lines(_final_values(summary), read_cards(first), settings=settings)
+
+
+def names_of_tags(summary: Mapping[str, Any]) -> str:
+    """Return the names in the verdict's first line, each with its tag in the log; "" without."""
+    shown = _shown(_final_values(summary))
+    return ", ".join(f"{number.name} = {tag}" for number, tag in shown)
+
+
+def _final_values(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the final values of a run, or their means over replicas."""
+    runs: Sequence[Mapping[str, Any]] = list(summary.get("replicas", {"": summary}).values())
+    return mean_values([run.get("final", {}) for run in runs])
+
+
+def _shown(final: Values) -> list[tuple[_Number, str]]:
+    """Return the numbers that the first line shows, each with the tag that was measured."""
+    measured = [(n, tag) for n in _NUMBERS if (tag := _measured(n, final)) is not None]
+    return measured[:_MOST_SHOWN]
 
 
 def lines(final: Values, cards: Cards, *, settings: Mapping[str, Any]) -> list[str]:
@@ -70,7 +87,7 @@ def lines(final: Values, cards: Cards, *, settings: Mapping[str, Any]) -> list[s
         cards: provenance by tag; `real` is the value of real data.
         settings: of the trainer.
     """
-    shown = [(n, tag) for n in _NUMBERS if (tag := _measured(n, final)) is not None][:_SHOWN]
+    shown = _shown(final)
     if not shown:
         return []
     numbers = [_with_floor(n, tag, final, cards) for n, tag in shown]
@@ -111,9 +128,9 @@ def _measured(number: _Number, final: Values) -> str | None:
 
 
 def _with_floor(number: _Number, tag: str, final: Values, cards: Cards) -> str:
-    text = f"{number.name} {final[tag]:.{number.digits}f}"
+    text = f"{number.name} {final[tag]:z.{number.digits}f}"
     real = floor_of(tag, final, cards)
-    floor = number.floor if real is None else f"{real:.{number.digits}f}"
+    floor = number.floor if real is None else f"{real:z.{number.digits}f}"
     if spread := final.get(f"{tag}{FLOOR}{STD}"):
         floor += f" \u00b1 {spread:.{number.digits}f}"
     return f"{text} ({floor})" if floor else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def scatter(
 ) -> np.ndarray:
     """Draw points (N, d) of the generator over real points; for d = 2, over a snapshot's critic.
 
-    Points of more than two coordinates are projected; those of one are counted.
+    Points of more than two coordinates are projected; of those with one, histograms are drawn.
     """
     figure = new_figure(5, 5)
     draw_points(figure.subplots(), real, fake, title=title, snapshot=snapshot)
@@ -136,14 +137,18 @@ def draw_points(
 
 
 def _draw_counts(axes: Axes, real: np.ndarray | None, fake: np.ndarray, *, title: str) -> None:
-    """Draw histograms of points (N, 1), in bins that data and samples share."""
+    """Draw histograms of points (N, 1), in bins that data and samples share.
+
+    Bars are shares: a small file holds out far fewer points than there are samples.
+    """
     shown = [points for points in (real, fake) if points is not None]
     finite = [points[np.isfinite(points)] for points in shown]
     bins = np.histogram_bin_edges(np.concatenate(finite), bins=_BINS)
     names = [(OF_DATA, "data"), (OF_SAMPLES, "generator")][-len(finite) :]
     for points, (colour, name) in zip(finite, names, strict=True):
-        axes.hist(points, bins=bins, color=colour, label=name, alpha=0.6)
-    axes.set(title=title, xlabel="coordinate", ylabel="points")
+        shares = np.full(len(points), 1 / max(1, len(points)))
+        axes.hist(points, bins=bins, weights=shares, color=colour, label=name, alpha=0.6)
+    axes.set(title=title, xlabel="coordinate", ylabel="share of points")
     axes.legend(loc="upper right")
 
 
@@ -210,14 +215,18 @@ def critic_on_grid(snapshot: Snapshot, axis: np.ndarray) -> np.ndarray:
     """Compute f on a square grid, (n, n) for n coordinates of `axis`; f[i, j] is at (x_j, y_i).
 
     All points are one batch, which affects a critic with batch norm. A critic that compares the
-    samples of a batch, at a cost of their number squared, gets batches spread over the grid.
+    samples of a batch, at a cost of their number squared, gets batches spread over the grid. Scores
+    of a critic that takes labels are means over all labels.
     """
     critic = snapshot.nets.critic
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
     points = points.to(snapshot.heldout.x.device)
     count = -(-len(points) // _COMPARED) if has_batch_statistics(critic) else 1
-    scores = points.new_empty(len(points))
-    for k in range(count):
+    labels = range(classes) if (classes := getattr(critic, "n_classes", 0)) else (None,)
+    scores = points.new_zeros(len(points))
+    for k, label in product(range(count), labels):
         part = points[k::count]
-        scores[k::count] = ensemble_mean(forward_without_buffer_updates(critic, part), len(part))
+        y = None if label is None else torch.full((len(part),), label, device=part.device)
+        own = ensemble_mean(forward_without_buffer_updates(critic, part, y), len(part))
+        scores[k::count] += own / len(labels)
     return scores.cpu().numpy().reshape(len(axis), len(axis))

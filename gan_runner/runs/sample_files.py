@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,10 +10,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from gan_runner.runs.arrays import MAX_BYTES, read_npz
 from gan_runner.runs.images import UNREADABLE, open_image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 PIXELS, SAMPLES = "arr_0", "samples"
+_UNPACKED = 20  # times its file that an array above `MAX_BYTES` may take
 
 
 def as_pixels(samples: np.ndarray) -> np.ndarray:
@@ -58,7 +60,8 @@ def read_samples(path: Path) -> np.ndarray:
             images of one size; folders in it are not read.
 
     Raises:
-        ValueError: there are no such samples in it.
+        ValueError: there are no such samples in it, or they take more than `arrays.MAX_BYTES` and
+            20 times the file.
     """
     array = _folder(path) if path.is_dir() else _npz(path)
     own = np.empty(array.shape, array.dtype)  # strides of one channel decide a convolution's bits
@@ -72,21 +75,19 @@ def is_folder_of_images(path: Path) -> bool:
 
 
 def _npz(path: Path) -> np.ndarray:
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: is not a regular file")
+    limit = max(MAX_BYTES, _UNPACKED * path.stat().st_size) if path.is_file() else MAX_BYTES
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = list(arrays)
-            known = [name for name in (PIXELS, SAMPLES) if name in names]
-            name = known[0] if known else names[0] if len(names) == 1 else None
-            if name is None:
-                raise ValueError(f"{path}: has no array arr_0 or samples (has {', '.join(names)})")
-            array = arrays[name]
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not an .npz file ({type(error).__name__})") from error
-    except ValueError as error:  # arrays of objects, or the message above
-        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        ((name, array),) = read_npz(path, _name_of_samples, limit=limit).items()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return _checked(array, f"{path}: {name}")
+
+
+def _name_of_samples(names: Sequence[str]) -> list[str]:
+    known = [name for name in (PIXELS, SAMPLES) if name in names]
+    if not known and len(names) != 1:
+        raise ValueError(f"has no array arr_0 or samples (has {', '.join(names)})")
+    return known[:1] or list(names)
 
 
 def _checked(array: np.ndarray, where: str) -> np.ndarray:

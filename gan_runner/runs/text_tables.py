@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gan_runner.runs.printable import printable, printable_cell
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_WIDTH = 100  # characters of a wrapped paragraph
 _FORMULA = re.compile(r"[=+\-@\t\r].", re.DOTALL)
 
 
@@ -40,6 +42,32 @@ def markdown_row(cells: Sequence[str]) -> str:
 def markdown_text(text: str) -> str:
     """Return Markdown without control characters, in which no `<` begins a tag of HTML."""
     return _TAG.sub("&lt;", printable(text))
+
+
+Block = str | Sequence[Sequence[str]]
+"""A part of a page: a heading after `# ` or `## `, an item after `- `, a paragraph, or a table."""
+
+
+def page_as_markdown(blocks: Iterable[Block]) -> str:
+    """Return a page as Markdown, with a blank line between its parts but not between items."""
+    lines: list[str] = []
+    for block in blocks:
+        text = [block] if isinstance(block, str) else markdown(block)
+        follows_item = lines and lines[-1].startswith("- ") and text[0].startswith("- ")
+        lines += [*([""] if lines and not follows_item else []), *text]
+    return markdown_text("\n".join(lines) + "\n")
+
+
+def page_as_text(blocks: Iterable[Block]) -> str:
+    """Return a page for a terminal: paragraphs are wrapped, tables are columns."""
+    parts = [_paragraph(b) if isinstance(b, str) else "\n".join(aligned(b)) for b in blocks]
+    return "\n\n".join(parts)
+
+
+def _paragraph(text: str) -> str:
+    plain = printable(text.lstrip("# ").replace("`", ""))
+    indent = "  " if text.startswith("- ") else ""
+    return textwrap.fill(plain, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def csv_text(rows: Iterable[Sequence[Any]], *, line_end: str = "\n") -> str:

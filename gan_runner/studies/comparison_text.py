@@ -1,4 +1,4 @@
-"""The result of a study as Markdown and as JSON: endpoint, pairs, seeds, scores over time."""
+"""The result of a study, for pages and as JSON: endpoint, pairs, seeds, scores over time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from gan_runner.runs import text_tables
+from gan_runner.runs.text_tables import Block
 from gan_runner.studies.comparison import (
     LEAST,
     Comparison,
@@ -45,20 +45,19 @@ def as_json(study: Study) -> dict[str, Any]:
     }
 
 
-def markdown(study: Study) -> Iterator[str]:
-    """Yield the lines of the result; nothing before the first pair."""
+def blocks(study: Study) -> Iterator[Block]:
+    """Yield the parts of the result for a page; none before the first pair."""
     found = endpoint(study)
     if found is not None:
-        yield from ["", "## Endpoint", "", endpoint_text(study, found)]
+        yield from ["## Endpoint", endpoint_text(study, found)]
     compared = comparisons(study)
     if compared:
-        yield from ["", "## Paired differences", "", *_pairs(compared)]
+        yield from ["## Paired differences", PAIRS, [PAIRS_HEAD, *map(cells, compared)]]
     if correlations := seed_correlations(study):
-        yield from ["", "## Seeds against architectures", ""]
+        yield "## Seeds against architectures"
         yield from (f"- {seed_text(arm, *values)}" for arm, values in correlations.items())
     if rows := progress(study):
-        yield from ["", "## Scores over time", "", _TIME, ""]
-        yield from text_tables.markdown([_TIME_HEAD, *map(_time_cells, rows)])
+        yield from ["## Scores over time", _TIME, [_TIME_HEAD, *map(_time_cells, rows)]]
 
 
 PAIRS = (
@@ -100,12 +99,6 @@ def seed_text(arm: str, architectures: int, seeds: int, correlation: float) -> s
 def label(arm: str) -> str:
     """Return an arm's name as people write it."""
     return SHOWN.get(arm, arm)
-
-
-def _pairs(compared: list[Comparison]) -> Iterator[str]:
-    yield PAIRS
-    yield ""
-    yield from text_tables.markdown([PAIRS_HEAD, *map(cells, compared)])
 
 
 def cells(row: Comparison) -> list[str]:

@@ -36,10 +36,11 @@ def _robustness(folder: Path, jobs: Sequence[Job]) -> str:
 
 
 def _table(folder: Path) -> str:
-    from gan_runner.studies.table import render, write
+    from gan_runner.studies.study_files import read
+    from gan_runner.studies.table import text, write
 
     paths = write(folder)
-    return f"\n{render(folder, brief=True)}\n  study       {', '.join(map(str, paths))}"
+    return f"\n{text(read(folder))}\n\n  study       {', '.join(map(str, paths))}"
 
 
 def _figure2(folder: Path, jobs: Sequence[Job]) -> str:

@@ -26,6 +26,7 @@ _NEEDS = {"robustness": [robustness.SCORE]}  # what a study's jobs have to measu
 _ENOUGH = 4  # jobs whose seconds are known
 _BUDGET = 60.0  # seconds, after which so many jobs are enough
 _ELSEWHERE = ("SlurmLauncher", "RayLauncher", "RayAWSLauncher")
+_PAUSE = 5.0  # least seconds between two lines of progress
 _SECONDS = 1.0  # that one job is measured for, at least one iteration
 
 
@@ -153,10 +154,13 @@ def estimate(
     Random(0).shuffle(chosen)  # so that those there is time for are as good as any
     tables, device = None, ""
     seconds: list[float] = []
-    begun = time.perf_counter()
+    begun = printed = time.perf_counter()
     for overrides in chosen:
         if len(seconds) >= _ENOUGH and time.perf_counter() - begun > _BUDGET:
             break
+        if time.perf_counter() - printed > _PAUSE:
+            printed = time.perf_counter()
+            echo(f"gan-run: measured {len(seconds)} of {len(chosen)} jobs", error=True, flush=True)
         cfg = compose(overrides)
         tables = tables or Tables(resolve_device(cfg.device))
         engine = build(cfg, tables, allow=allow)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gan_runner.runs import text_tables
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.text_tables import Block
 from gan_runner.studies import comparison_text
 from gan_runner.studies.comparison_text import DEMONSTRATION
 from gan_runner.studies.paired_statistics import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
@@ -141,51 +142,66 @@ def progress(study: Study) -> str:
     return "; ".join(parts) + "."
 
 
-def markdown(study: Study, *, brief: bool = False) -> str:
-    """Return the result and the table as Markdown.
+def markdown(study: Study) -> str:
+    """Return the result and the table as Markdown, with the paper's rows beside the study's."""
+    return text_tables.page_as_markdown(_blocks(study))
+
+
+def text(study: Study) -> str:
+    """Return them for a terminal: rows on which the objectives differ, the paper's below."""
+    return text_tables.page_as_text(_blocks(study, brief=True))
+
+
+def _blocks(study: Study, *, brief: bool = False) -> Iterator[Block]:
+    """Yield the parts of the page.
 
     Args:
         study: as far as it has come.
-        brief: only rows on which the objectives differ, for a terminal.
+        brief: only rows on which the objectives differ, in tables as narrow as a terminal.
     """
     first, second = study.full_labels
     facts = study.facts
     each = [f"{n:,} iterations of {label}" for label, n in study.iterations.items()]
     iterations = f"; {' and '.join(each)}" if each else ""
-    lines = [
-        *([DEMONSTRATION, ""] if study.is_demonstration else []),
-        f"# {first} and {second} on the same random architectures",
-        "",
+    if study.is_demonstration:
+        yield DEMONSTRATION
+    yield f"# {first} and {second} on the same random architectures"
+    yield (
         f"{facts.get('dataset', 'unknown data')}; score: `{facts.get('score', 'unknown')}`"
-        f" ({facts.get('score_of', 'unknown')}){iterations}. {progress(study)}",
-        *comparison_text.markdown(study),
-        "",
+        f" ({facts.get('score_of', 'unknown')}){iterations}. {progress(study)}"
+    )
+    yield from comparison_text.blocks(study)
+    yield (
         "Success is a score strictly above the threshold. p is McNemar's mid-p value, two-sided;"
         f" in brackets the {INTERVAL}, in percentage points. Thresholds are dependent looks at the"
-        " same runs: the endpoint alone is a test.",
-    ]
+        " same runs: the endpoint alone is a test."
+    )
     for section in sections(study)[::-1]:  # relative thresholds first
-        rows = [row for row in section.rows if not brief or row.counts.differs]
+        rows = tuple(row for row in section.rows if not brief or row.counts.differs)
         if rows:
-            lines += ["", f"## {section.title}", "", section.note]
-            lines += ["", *_lines(study, replace(section, rows=tuple(rows)))]
-    return text_tables.markdown_text("\n".join(lines) + "\n")
+            yield from [f"## {section.title}", section.note]
+            yield from _tables(study, replace(section, rows=rows), stacked=brief)
 
 
-def _lines(study: Study, section: Section) -> Iterator[str]:
+def _tables(study: Study, section: Section, *, stacked: bool) -> Iterator[Block]:
+    """Yield the table of a section, with the paper's rows beside it, or below it if stacked."""
     first, second = study.labels
     names = [f"only {first}", f"only {second}", "both", "neither", first, second]
-    has_paper = any(row.paper for row in section.rows)
-    head = ["threshold", *names, f"{second} - {first}", "p"]
-    theirs = ["threshold", *names, f"{second} - {first}"]
-    head += [f"paper: {name}" for name in theirs] if has_paper else []
-    rows = [head]
+    head = ["threshold", *names, f"{second} - {first}"]
+    own, papers = [[*head, "p"]], [head]
     for row in section.rows:
-        cells = [_place(row), *_counts(row.counts), difference(row.counts), p(row.counts)]
+        own.append([_place(row), *_counts(row.counts), difference(row.counts), p(row.counts)])
         if row.paper:
-            cells += [_place(row, of_paper=True), *_counts(row.paper), difference(row.paper)]
-        rows.append(cells)
-    yield from text_tables.markdown(rows)
+            place = _place(row, of_paper=True)
+            papers.append([place, *_counts(row.paper), difference(row.paper)])
+    if len(papers) == 1:
+        yield own
+    elif stacked:
+        yield from [own, "The paper's rows:", papers]
+    else:
+        titles, *rows = papers
+        beside = [[f"paper: {name}" for name in titles], *rows]
+        yield [[*mine, *theirs] for mine, theirs in zip(own, beside, strict=True)]
 
 
 def _counts(counts: Outcome) -> list[str]:
@@ -238,13 +254,13 @@ def _or_empty(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def render(study_dir: Path, *, brief: bool = False) -> str:
-    """Return the Markdown table of a study's directory; brief: rows that differ alone.
+def render(study_dir: Path) -> str:
+    """Return the Markdown table of a study's directory.
 
     Raises:
         ValueError: there is no study there.
     """
-    return markdown(read(study_dir), brief=brief)
+    return markdown(read(study_dir))
 
 
 def write(study_dir: Path) -> list[Path]:

@@ -37,8 +37,7 @@ def words_of(overrides: Sequence[str], plan: Plan) -> str:
     """Return the values of options, and other keys with their values, as far as they vary."""
     jobs = [{key_of(o): value_of(o) for o in job} for job in plan.jobs]
     varied = {k for job in jobs for k in job if len({other.get(k) for other in jobs}) > 1}
-    if not jobs:  # a search, whose command has ranges
-        varied = {key_of(o) for o in plan.command if "," in o or "(" in o}
+    varied |= plan.searched
     own = {key_of(o): value_of(o) for o in overrides if key_of(o) in varied}
     order = sorted(own, key=lambda key: ("." in key, key == "seed", key))
     return "_".join(_word(key, brief(own[key])) for key in order if key not in MACHINE_KEYS)

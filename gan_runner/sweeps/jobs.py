@@ -54,6 +54,11 @@ class Plan:
     sources: str = ""
     command: list[str] = field(default_factory=list)
 
+    @property
+    def searched(self) -> set[str]:
+        """Return the keys that a search draws values for; a grid has none."""
+        return {key_of(o) for o in self.command if not self.jobs and ("," in o or "(" in o)}
+
 
 @dataclass(frozen=True)
 class Job:

@@ -123,7 +123,7 @@ class SweepMonitor(threading.Thread):
         if ended:
             jobs = read_jobs(self.folder)
             for job in ended:
-                self._print(line(job, jobs))
+                self._print(line(job, jobs, self.plan.searched))
             self._tabulate(jobs)
 
     def _tabulate(self, jobs: list[Job], groups: Sequence[Group] = ()) -> None:

@@ -52,8 +52,7 @@ def best_trial(jobs: Sequence[Job], plan: Plan) -> str:
     best = jobs[min(values, key=lambda k: values[k])]
     is_negated = record_of(tag, best.provenance_of(tag)).better == "higher"
     value = value_of(best) * (-1 if is_negated else 1)
-    ranges = {key_of(word) for word in plan.command if "(" in word or "," in word}
-    drawn = [o for o in best.overrides if key_of(o) in ranges]
+    drawn = [o for o in best.overrides if key_of(o) in plan.searched]
     words = " ".join(f"{key_of(o)}={brief(text_of(o))}" for o in drawn)
     return (
         f"  best        trial {best.number}: {tag} {value:.4g} with {words}\n"

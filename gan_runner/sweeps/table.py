@@ -6,7 +6,7 @@ It is computed from the files of the jobs alone, so also while a sweep runs else
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,15 @@ def counts(jobs: Sequence[Job]) -> str:
     return f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {each}"
 
 
-def line(job: Job, jobs: Sequence[Job]) -> str:
-    """Return a finished job as one line: status, overrides, steps, key values, error."""
-    varied = _varied(jobs)
+def line(job: Job, jobs: Sequence[Job], searched: Collection[str] = ()) -> str:
+    """Return a finished job as one line: status, overrides, steps, key values, error.
+
+    Args:
+        job: the job.
+        jobs: all jobs that have begun or are planned.
+        searched: keys that a search draws; its first job is the only one so far.
+    """
+    varied = searched or _varied(jobs)
     overrides = [override for override in job.overrides if key_of(override) in varied]
     shown = [f"{key_of(o)}={brief(value_of(o))}" for o in overrides]
     words = [f"{job.status:<11}", " ".join(shown) or job.folder.name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,58 @@ def test_the_command_prints_it(
     monkeypatch.setattr("sys.argv", ["gan-run", "--help", "penalty"])
     main()
     assert "Mescheder et al. 2018, R1" in entries(capsys.readouterr().out)["r1"]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with an option of one's own, one of a name that is taken, and a group of one's own."""
+    (tmp_path / "own" / "objective").mkdir(parents=True)
+    (tmp_path / "own" / "sauce").mkdir()
+    (tmp_path / "own" / "objective" / "mine.yaml").write_text(
+        "# @package _global_\n# A loss of my own. Its second sentence.\ndefaults:\n  - wgan_gp\n"
+        "  - _self_\nobjective:\n  n_critic: 3 # so many of mine\n"
+    )
+    (tmp_path / "own" / "objective" / "gan.yaml").write_text("# Never read.\na: 1\n")
+    (tmp_path / "own" / "sauce" / "hot.yaml").write_text("# A sauce.\nheat: 1 # degrees\n")
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize("flag", ["--config-dir OWN", "--config-dir=OWN", "-cd OWN"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_options_of_ones_own_are_explained(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    flag: str, is_first: bool,
+) -> None:  # fmt: skip
+    folder = flag.replace("OWN", str(own)).split(" ")
+    words = ["--help", "objective", "objective=mine"]
+    given = [*folder, *words] if is_first else [*words, *folder]
+    monkeypatch.setattr("sys.argv", ["gan-run", *given])
+    main()
+    found = entries(capsys.readouterr().out)
+    assert found["mine"] == "A loss of my own. Its second sentence."
+    assert found["objective.n_critic=3"] == "so many of mine"
+    weight = "objective.critic_terms.gradient_penalty.weight=10.0"
+    assert found[weight] == "lambda; the toys bring their own"  # of the card that it extends
+    assert found["gan"].startswith("Goodfellow") and "wgan_gp" in found
+
+
+def test_a_group_of_ones_own(own: Path) -> None:
+    found = entries(group_help(["sauce", "+sauce=hot"], [own]))
+    assert found == {"hot": "A sauce.", "sauce.heat=1": "degrees"}
+    with pytest.raises(UsageError, match="--help sauce: no such group"):
+        group_help(["sauce"])
+
+
+def test_files_of_an_own_folder_are_checked_and_escaped(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "objective" / "odd.yaml").write_bytes(b"# A \x1b[31mred\x1b[0m card, \xff.\na: 1\n")
+    monkeypatch.setattr("sys.argv", ["gan-run", "--help", "objective", "--config-dir", str(own)])
+    main()
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r"A \x1b[31mred" in out
+    os.mkfifo(own / "objective" / "pipe.yaml")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and "pipe.yaml: is not a regular file" in error

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gan_runner.commands.console import print_result
-from gan_runner.commands.verdict import lines, sentences, verdict
+from gan_runner.commands.verdict import _NUMBERS, lines, names_of_tags, sentences, verdict
 
 PIXELS = {"wasserstein/exact": {"units": "pixels in [-1, 1]"}}
 GOOD = {
@@ -42,6 +42,41 @@ def test_numbers_stand_beside_those_of_real_data() -> None:
         "modes 7 (real 8)"
     )
     assert lines({"loss/critic": 1.0}, {}, settings=SETTINGS) == []
+
+
+def test_a_name_has_the_tag_that_was_measured() -> None:
+    final = {**GOOD, "images/fid": 3.0, "modes/found": 7.0, "wasserstein/exact": None}
+    assert names_of_tags({"final": final}) == (
+        "Frechet = images/fid, modes = modes/found, jsd = jsd/probe, diversity = coverage/diversity"
+    )
+    own = {"final": {**final, "images/frechet": 3.0}}
+    assert names_of_tags(own).startswith("Frechet = images/frechet, modes")
+    assert names_of_tags({"final": {"loss/critic": 1.0}}) == ""
+
+
+def test_every_tag_of_the_verdict_is_in_the_table_of_names() -> None:
+    page = (Path(__file__).parents[2] / "gan_runner" / "metrics" / "README.md").read_text()
+    for number in _NUMBERS:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{number.name}` | "))
+        assert all(f"`{tag}`" in row for tag in number.tags)
+
+
+def test_no_zero_is_negative() -> None:
+    values = {"jsd/probe": -0.004, "jsd/probe_floor": -0.001, "jsd/probe_raw": -0.004}
+    assert lines(values, {}, settings=SETTINGS) == ["jsd 0.00 (real 0.00)"]
+
+
+@pytest.mark.parametrize("state", ["ok", "stalled"])
+def test_health_without_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    health = {"state": state, "since": 3, "because": "why", "incident": None}
+    print_result(
+        {"status": "completed", "steps": 5, "seconds": {"total": 1.0}, "final": {}, "health": health,
+         "accelerate": {"iterations_per_second": {}}}, tmp_path,
+    )  # fmt: skip
+    words = {"ok": "ok: training did not break", "stalled": "stalled since step 3 (why)"}
+    assert f"  health      {words[state]}\n" in capsys.readouterr().out
 
 
 def test_the_raw_generator_is_shown_where_it_differs() -> None:
@@ -121,4 +156,9 @@ def test_the_end_of_a_run(
     exact = "4.01" if replicas else "3.51"
     assert out[1] == f"  result      W1 {exact} (real 2.88)  jsd 0.30 (0.00)  diversity 0.98"
     assert any(line.startswith(f"{'':14}W1 between pixels") for line in out)
+    place = out.index(
+        "  tags        W1 = wasserstein/exact, jsd = jsd/probe, diversity = coverage/diversity"
+    )
+    words = "training did not break; the result above rates the samples"
+    assert out[place + 1] == f"  health      ok: {words}"
     assert verdict({"final": {}}, tmp_path) == []

@@ -83,7 +83,8 @@ def test_a_part_that_is_left_out(config) -> None:
     assert "probe" not in tree["metrics"] and set(tree["schedule"]) == {"critic"}
 
 
-NEEDED = {"image_folder": ["dataset.path=x"], "figure2": ["dataset.path=x"], "game": ["model=point_and_slope"],
+NEEDED = {"image_folder": ["dataset.path=x"], "points": ["dataset.path=x.npy"],
+          "figure2": ["dataset.path=x"], "game": ["model=point_and_slope"],
           "robustness_paper": ["dataset.path=x"]}  # fmt: skip
 CARDS = sorted(
     path.relative_to(config_dir()).with_suffix("")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from eval_contexts import context_of, snapshot_of
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec, EvalContext, Latent, Nets, Snapshot
@@ -29,7 +30,7 @@ from gan_runner.plots.latent_walks import (
     slerp,
 )
 from gan_runner.plots.learning_curves import Curves, curves_of, matching
-from gan_runner.plots.samples import critic_on_grid
+from gan_runner.plots.samples import critic_on_grid, draw_points
 from gan_runner.plots.weight_histograms import WeightHistograms
 from gan_runner.runs.checkpoint import checkpoint_path, checkpoints, fingerprint, load_checkpoint
 from gan_runner.training.loop import fit
@@ -322,6 +323,30 @@ def test_a_critic_that_compares_samples_is_drawn_in_small_batches() -> None:
     points = torch.tensor([[x, y] for y in axis for x in axis])
     expected = critic(points).detach().view(3, 3).numpy()
     np.testing.assert_allclose(critic_on_grid(snapshot, axis), expected, rtol=1e-5)
+
+
+class OfLabels(nn.Module):
+    """f(x, y) = x_1 + 10 y of three labels; without labels it fails."""
+
+    n_classes = 3
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        assert y is not None
+        return x[:, 0] + 10 * y
+
+
+def test_level_lines_of_a_critic_that_takes_labels_are_means_over_them() -> None:
+    context = context_of(torch.randn(50, 2))
+    snapshot = snapshot_of(context, torch.randn(50, 2), critic=OfLabels())
+    found = critic_on_grid(snapshot, np.array([-1, 1], dtype=np.float32))
+    np.testing.assert_allclose(found, [[9, 11], [9, 11]], rtol=1e-6)  # -1 or 1, and mean 10
+
+
+def test_histograms_of_few_and_many_points_compare() -> None:
+    axes = Figure().subplots()
+    draw_points(axes, np.array([[0.0], [1.0]]), np.repeat([[0.0], [1.0]], 500, axis=0), title="")
+    heights = [bar.get_height() for bar in axes.patches]
+    assert np.allclose([h for h in heights if h], [0.5] * 4)
 
 
 def test_curves_by_hand() -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from gan_runner.runs.text_tables import aligned, csv_text, markdown, markdown_text
+from gan_runner.runs.text_tables import (
+    aligned,
+    csv_text,
+    markdown,
+    markdown_text,
+    page_as_markdown,
+    page_as_text,
+)
 
 ROWS = [["tag", "value"], ["a|b", "1"], ["long name", ""]]
 
@@ -33,3 +40,22 @@ def test_no_cell_of_csv_is_a_formula() -> None:
     cells = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=", "-", "-1.5", "+2", "-inf", "1-1", -3]
     safe = ["'=1+1", "'+1+1", "'-1+1", "'@SUM(A1)", "=", "-", "-1.5", "+2", "-inf", "1-1", "-3"]
     assert csv_text([cells]) == ",".join(safe) + "\n"
+
+
+PAGE = ["# Title", "A `code` and a<b> \x1b[0m.", "- one", "- two", ROWS]
+
+
+def test_a_page_as_markdown() -> None:
+    assert page_as_markdown(PAGE) == (
+        "# Title\n\nA `code` and a&lt;b> \\x1b[0m.\n\n- one\n- two\n\n"
+        "| tag | value |\n| --- | --- |\n| a\\|b | 1 |\n| long name |  |\n"
+    )
+
+
+def test_a_page_for_a_terminal() -> None:
+    assert page_as_text(PAGE) == (
+        "Title\n\nA code and a<b> \\x1b[0m.\n\n- one\n\n- two\n\n"
+        "tag        value\na|b        1\nlong name"
+    )
+    long = page_as_text(["word " * 50]).splitlines()
+    assert max(map(len, long)) <= 100 and " ".join(long) == ("word " * 50).strip()

@@ -76,7 +76,7 @@ def test_the_table_command_reproduces_the_published_table_and_its_totals(
     monkeypatch.setattr("sys.argv", ["gan-table", str(study)])
     table_main()
     printed = capsys.readouterr().out
-    assert "\n| 8.5 |" in printed and "\n| 9.0 |" not in printed  # nobody succeeds there
+    assert "\n8.5  " in printed and "\n9.0  " not in printed  # nobody succeeds there
     written = (study / "table.md").read_text().partition("## Absolute")[2].splitlines()
     lines = [cells(line) for line in written if line.startswith("| ")][2:]  # below head and rule
     assert len(lines) == 17
@@ -177,6 +177,21 @@ def test_a_study_without_results_still_has_a_table(tmp_path: Path) -> None:
     assert "0 of 0 architectures" in table.render(tmp_path)
     with pytest.raises(ValueError, match=r"no study\.json"):
         table.render(tmp_path / "elsewhere")
+
+
+def test_a_terminal_gets_columns_and_the_file_markdown(tmp_path: Path) -> None:
+    study = read(write_study(tmp_path, scores_of_the_paper(), real=11.0))
+    shown, page = table.text(study), table.markdown(study)
+    assert "|" not in shown and "#" not in shown and "`" not in shown and "&lt;" not in shown
+    assert max(map(len, shown.splitlines())) <= 110
+    rows = [line.split() for line in shown.splitlines()]
+    own = [row for row in rows if row[:6] == ["7.0", "1", "104", "5", "90", "6"]]
+    assert len(own) == 2  # the study's row, with its p, and the paper's below
+    p = 2 * (1 + 105 / 2) / 2**105  # mid-p of 1 and 104 discordant pairs
+    assert [row[-1] for row in own] == [f"{p:.2g}", "+58)"]
+    assert "The paper's rows:" in shown and "The paper's rows:" not in page
+    row = next(line for line in page.splitlines() if line.startswith("| 7.0 |"))
+    assert row.count(" 104 ") == 2  # beside each other
 
 
 def test_the_files_hold_the_table(tmp_path: Path) -> None:

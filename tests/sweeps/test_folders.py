@@ -71,3 +71,15 @@ def test_a_search_ends_with_its_best_trial() -> None:
     )
     assert best_trial(jobs[2:], plan) == "" and best_trial(jobs, Plan(jobs=[["seed=0"]])) == ""
     assert "optimizer.lr=0.00778  5 steps" in line(jobs[1], jobs)
+
+
+def test_the_first_job_of_a_search_is_named_by_its_overrides() -> None:
+    """Nothing varies yet among the jobs that there are."""
+    plan = Plan(command=["optimizer.lr=tag(log,interval(1e-5,1e-2))", "seed=0"])
+    assert plan.searched == {"optimizer.lr"}
+    first = trial(0, "0.0077801555769014185", 0.5)
+    assert line(first, [first], plan.searched).startswith(
+        "completed    optimizer.lr=0.00778  5 steps"
+    )
+    assert line(first, [first]).startswith("completed    0  5 steps")  # of a grid: its folder
+    assert Plan(jobs=GRID, command=["seed=0,1"]).searched == set()
