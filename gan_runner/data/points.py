@@ -17,6 +17,7 @@ from gan_runner.core import Dataset, DataSpec
 from gan_runner.data.split import hold_out
 from gan_runner.runs.arrays import MAX_BYTES, read_npy, read_npz
 from gan_runner.runs.files import expanded
+from gan_runner.runs.text_tables import is_number
 
 _TEXT = (".csv", ".txt", ".tsv")
 _CELL = re.compile(r"at row (\d+), column")
@@ -131,15 +132,7 @@ def _layout(lines: Sequence[str]) -> tuple[int, str | None]:
             "its first column has no name, as an index; save the points alone, in pandas with"
             " index=False"
         )
-    return (0 if any(map(_is_number, cells)) else number + 1), delimiter
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return (0 if any(map(is_number, cells)) else number + 1), delimiter
 
 
 def _check_shape(stored: np.ndarray) -> None:

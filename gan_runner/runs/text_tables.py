@@ -86,12 +86,13 @@ def _csv_cell(value: Any) -> Any:
         return value
     return (
         f"'{printable(value)}"
-        if _FORMULA.match(value) and not _is_number(value)
+        if _FORMULA.match(value) and not is_number(value)
         else printable(value)
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return True if a text is a number as Python writes it, infinities and NaN included."""
     try:
         float(text)
     except ValueError:
