@@ -106,11 +106,11 @@ class AutoStep:
 
     def __init__(self, mode: Mode, device: torch.device, *, order: Iteration = alternating) -> None:
         self.mode, self.device, self.order = mode, device, order
-        self.whole = averaged(order)
+        whole = averaged(order)
         self.iterations: dict[str, Callable[[Game, Sequence[RowIndices]], Logs]] = {
-            "eager": self.whole,
-            "compile": CompiledStep(self.whole),
-            "cuda_graph": CUDAGraphStep(self.whole),
+            "eager": whole,
+            "compile": CompiledStep(whole),
+            "cuda_graph": CUDAGraphStep(whole),
         }
         self.candidates = ["eager", "cuda_graph"] if device.type == "cuda" else ["eager"]
         self.taken, self.start = 0, 0.0
@@ -118,7 +118,8 @@ class AutoStep:
     def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         """Take one iteration."""
         if self.mode.stale:
-            self.iterations["cuda_graph"], self.mode.stale = CUDAGraphStep(self.whole), False
+            self.iterations["cuda_graph"] = CUDAGraphStep(self.iterations["eager"])
+            self.mode.stale = False
         if self.mode.selected is None:
             self._autotune()
         name = self.mode.selected or self.candidates[self.taken // (_WARM_UP + _TIMED)]

@@ -14,7 +14,6 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gan_runner.private_apis import is_spectral_norm
 
@@ -116,25 +115,22 @@ class EMA:
         self.floats = [(a, n) for a, n in pairs if a.is_floating_point()]
         self.others = [(a, n) for a, n in pairs if not a.is_floating_point()]
         self.rule = Exponential(decay=decay) if isinstance(decay, float | int) else decay
-        self.decay = 0.0
+        self.weight: float | Tensor = 1.0  # 1 - d
         device = self.floats[0][0].device
-        self.weight = None if device.type == "cpu" else torch.zeros((), device=device)
+        if device.type != "cpu":
+            self.weight = torch.ones((), device=device)  # which a captured graph reads
 
     def set_step(self, step: int) -> None:
         """Set d for the update after `step` others, outside of captured code."""
-        self.decay = self.rule(step)
-        if self.weight is not None:
-            self.weight.fill_(1 - self.decay)
+        weight = 1 - self.rule(step)
+        self.weight = self.weight.fill_(weight) if isinstance(self.weight, Tensor) else weight
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take one step of the average. A captured one reads 1 - d from the device."""
-        if self.weight is None:
-            averages, tensors = zip(*self.floats, strict=True)
-            get_ema_multi_avg_fn(self.decay)(list(averages), list(tensors), None)
-        else:
-            for average, tensor in self.floats:
-                average.lerp_(tensor, self.weight.to(average.dtype))
+        """Take one step of the average."""
+        for average, tensor in self.floats:
+            weight = self.weight
+            average.lerp_(tensor, weight.to(average) if isinstance(weight, Tensor) else weight)
         for average, tensor in self.others:
             average.copy_(tensor)
         for part, weight in self.spectral:
