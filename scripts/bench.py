@@ -17,8 +17,8 @@ Every workload is WGAN-GP with 5 critic steps and batch 64 (toy data: 256). The 
 
 Then follow the speed of stacked replicas and of runs in sequence, and the cost by batch size,
 filters, depth and replicas. With `--modes`, each workload is timed in the textbook loop and in each
-mode instead. `--out` is written after every workload, so an interrupted benchmark keeps finished
-rows; `--plot` draws it on one page.
+mode instead, with the milliseconds of Python in an iteration. `--out` is written after every
+workload, so an interrupted benchmark keeps finished rows; `--plot` draws it on one page.
 
 `--peer` times the function `step()` of a Python file in the same rounds, such as one iteration of
 another code base on the same networks: choose the workload that it matches. The file is executed.
@@ -40,6 +40,7 @@ from hydra import compose, initialize_config_dir
 from measure import (
     Step,
     count_flops,
+    host_ms,
     interleaved,
     machine,
     outside,
@@ -235,6 +236,7 @@ class Bench:
         row = {
             "iterations_per_second": {m: round(1 / median(t), 3) for m, t in times.items()},
             "ratio": {m: ratio(times["textbook"], t) for m, t in times.items() if m != "textbook"},
+            "host_ms": {mode: host_ms(step, self.device) for mode, step in contenders.items()},
             "precision": precision,
             "gflop_per_iteration": round(flops, 3),
             "share_of_peak": {

@@ -62,6 +62,21 @@ def timed(step: Step, count: int, device: torch.device) -> float:
     return (time.perf_counter() - start) / count
 
 
+def host_ms(step: Step, device: torch.device, *, count: int = 5) -> float:
+    """Return the milliseconds per iteration after which Python is free again.
+
+    On a GPU the work goes on meanwhile: Python costs nothing while this is below the time of an
+    iteration. A few iterations only, as a full queue of launches blocks.
+    """
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    free = time.perf_counter() - start
+    synchronise(device)
+    return round(free / count * 1e3, 3)
+
+
 def ratio(textbook: list[float], ours: list[float]) -> list[float]:
     """Return the median, lowest and highest speed-up over the textbook loop, round by round."""
     rounds = [other / own for other, own in zip(textbook, ours, strict=True)]

@@ -129,6 +129,7 @@ def test_the_whole_check_on_a_cpu(tmp_path: Path) -> None:
     assert entries["resume_eager"]["result"]["bit_exact"]
     row = entries["bench"]["result"]["workloads"]["gaussians8"]
     assert set(row["iterations_per_second"]) == {"textbook", "eager"} and not row["errors"]
+    assert row["host_ms"]["eager"] > 0
     assert entries["replicas"]["result"]["replicas"]["2"]["ratio"] > 0
     assert len(entries["robustness"]["result"]) == 2
     assert not list((tmp_path / "scratch").glob("gpu_check_*"))
