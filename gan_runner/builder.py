@@ -149,7 +149,7 @@ def _engine(
     torch.manual_seed(seeds["training"])  # initialisation must not decide which noise training sees
     return Engine(
         run, nets=nets, optimizers=optimizers, game=game, iteration=iteration, mode=mode,
-        stream=stream, schedules=schedules, averages=averages_of(config["averages"]),
+        stream=stream, schedules=schedules, averaging_rules=averages_of(config["averages"]),
     )  # fmt: skip
 
 

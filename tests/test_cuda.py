@@ -59,7 +59,7 @@ def test_averages_follow_in_a_captured_graph(engine: Callable[..., Engine]) -> N
         torch.cuda.manual_seed(3)
         for _ in range(12):
             built.train_step()
-        found[mode] = [next(a.parameters()).detach().clone() for a in built.averages]
+        found[mode] = [next(a.parameters()).detach().clone() for a in built.average_networks]
     torch.testing.assert_close(found["cuda_graph"], found["eager"], rtol=1e-3, atol=1e-5)
     assert not torch.equal(*found["eager"])
 

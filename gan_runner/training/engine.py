@@ -82,12 +82,11 @@ class Engine:
         mode: how the iteration is executed.
         stream: of training batches.
         schedules: sets what follows a schedule to a step; returns the values in force by tag.
-        averages: rules of the generator's averages by name, the first for `nets.generator_ema`;
+        averaging_rules: of the generator's averages by name, the first for `nets.generator_ema`;
             None: one average with the settings' `ema_decay`.
 
     Attributes:
-        averages: the networks that hold them, `nets.generator_ema` first.
-        emas: the averages as they are updated.
+        average_networks: those that hold `game.averages`, `nets.generator_ema` first.
     """
 
     def __init__(
@@ -101,20 +100,21 @@ class Engine:
         mode: Mode,
         stream: Stream,
         schedules: Schedules | None = None,
-        averages: Mapping[str, AveragingRule] | None = None,
+        averaging_rules: Mapping[str, AveragingRule] | None = None,
     ) -> None:
         self.runs: Sequence[RunSpec] = [run]
         self.nets, self.optimizers, self.stream = nets, optimizers, stream
         self.iteration, self.mode = iteration, mode
         self.schedules = schedules
-        rules = averages or {"ema": Exponential(decay=run.settings.ema_decay)}
+        rules = averaging_rules or {"ema": Exponential(decay=run.settings.ema_decay)}
         self.average_names = list(rules)
-        self.averages = [nets.generator_ema, *(deepcopy(nets.generator_ema) for _ in [*rules][1:])]
-        self.emas = [
-            ema_of(average, nets.generator, decay=rule)
-            for average, rule in zip(self.averages, rules.values(), strict=True)
+        self.average_networks = [nets.generator_ema]
+        self.average_networks += [deepcopy(nets.generator_ema) for _ in self.average_names[1:]]
+        averages = [
+            ema_of(network, nets.generator, decay=rule)
+            for network, rule in zip(self.average_networks, rules.values(), strict=True)
         ]
-        self.game = replace(game, averages=self.emas)
+        self.game = replace(game, averages=averages)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
         if any(map(takes_closure, optimizers.values())):
             mode.selected = "eager"  # auto would try to capture a step that reads from the device
@@ -126,8 +126,8 @@ class Engine:
         with self.timer("update"):
             self.game.objective.set_step(self.step)
             scheduled = self.set_schedules(self.step)
-            for ema in self.emas:
-                ema.set_step(self.step)
+            for average in self.game.averages:
+                average.set_step(self.step)
             logs = self.iteration(self.game, batches)
             scheduled |= self.game.objective.adapt(self.step, logs)
         self.step += 1
@@ -155,7 +155,7 @@ class Engine:
             "mode": self.mode.state_dict(),
         }
         if others := self._other_averages():
-            state["averages"] = {name: average.state_dict() for name, average in others.items()}
+            state["averages"] = {name: network.state_dict() for name, network in others.items()}
         if own := self.game.objective.state_dict():
             state["objective"] = own
         return [state]
@@ -167,8 +167,8 @@ class Engine:
         self.nets.generator.load_state_dict(state["generator"])
         self.nets.critic.load_state_dict(state["critic"])
         self.nets.generator_ema.load_state_dict(state["average"])
-        for name, average in self._other_averages().items():
-            average.load_state_dict(state["averages"][name])
+        for name, network in self._other_averages().items():
+            network.load_state_dict(state["averages"][name])
         self.game.objective.load_state_dict(state.get("objective", {}))
         for name, optimizer in self.optimizers.items():
             load_optimizer(optimizer, state[f"{name}_optimizer"])
@@ -182,5 +182,5 @@ class Engine:
         return [self.nets]
 
     def _other_averages(self) -> dict[str, nn.Module]:
-        """Return the averages after the first by name."""
-        return dict(zip(self.average_names[1:], self.averages[1:], strict=True))
+        """Return the networks of the averages after the first by name."""
+        return dict(zip(self.average_names[1:], self.average_networks[1:], strict=True))

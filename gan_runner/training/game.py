@@ -17,6 +17,7 @@ from torch import Tensor, autograd, nn
 from torch.func import functional_call
 
 from gan_runner.core import Batch, Critic, Latent, Loss, StateDict
+from gan_runner.training.ema import EMA
 
 Gradients = Sequence[Tensor]
 Logs = dict[str, Tensor]
@@ -169,14 +170,6 @@ class PlayerLike(Protocol):
         ...
 
 
-class Average(Protocol):
-    """The interface of an average of the generator's weights."""
-
-    def update(self) -> None:
-        """Take one step toward the present weights."""
-        ...
-
-
 class OptimizerLike(Protocol):
     """The interface of an optimizer in training.
 
@@ -241,7 +234,7 @@ class Game:
     differentiate: Differentiate = differentiate
     batch_dim: int = 0
     generator_batch_multiple: int = 1
-    averages: Sequence[Average] = ()
+    averages: Sequence[EMA] = ()
 
     def with_players(self, critic: PlayerLike, generator: PlayerLike) -> Game:
         """Return the same game between other players."""

@@ -98,9 +98,9 @@ class StackedEngine:
             self.optimizers.append(StackedOptimizer(optimizers, player.parameters))
             player.parts = self.optimizers[-1].parts
         own = [*generator.parameters, *generator.buffers]
-        self.emas = [
-            EMA(_stack([tensors_of(e.averages[i]) for e in engines]), own, decay=ema.rule)
-            for i, ema in enumerate(first.emas)
+        averages = [
+            EMA(_stack([tensors_of(e.average_networks[i]) for e in engines]), own, decay=ema.rule)
+            for i, ema in enumerate(first.game.averages)
         ]
         self.game = Game(
             critic=critic,
@@ -114,7 +114,7 @@ class StackedEngine:
             differentiate=partial(differentiate, critic, generator),
             batch_dim=1,
             generator_batch_multiple=first.game.generator_batch_multiple,
-            averages=self.emas,
+            averages=averages,
         )
 
     def train_step(self) -> list[Logs]:
@@ -126,8 +126,8 @@ class StackedEngine:
             scheduled = [engine.set_schedules(self.step) for engine in self.engines]
             for optimizer in self.optimizers if any(scheduled) else ():
                 optimizer.sync_settings()
-            for ema in self.emas:
-                ema.set_step(self.step)
+            for average in self.game.averages:
+                average.set_step(self.step)
             logs = self.iteration(self.game, batches)
         self.step += 1
         columns = zip(*(values.unbind() for values in logs.values()), strict=True)

@@ -157,7 +157,7 @@ def test_a_run_directory_without_these_groups_is_rebuilt(config: Callable[..., A
         del cfg[group]
     built = build(cfg)
     assert isinstance(built, Engine)
-    assert built.schedules is None and len(built.emas) == 1
+    assert built.schedules is None and len(built.game.averages) == 1
 
 
 def test_beta2_and_gamma_follow_a_cosine(engine: Callable[..., Any]) -> None:

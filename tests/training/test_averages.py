@@ -113,12 +113,14 @@ def test_a_weight_on_the_device_takes_the_same_steps() -> None:
 
 def test_the_iteration_that_is_captured_moves_the_averages(engine: Callable[..., Any]) -> None:
     built = engine(*TOY, "+average=[exponential,uniform]")
-    before = [next(average.parameters()).clone() for average in built.averages]
-    for ema in built.emas:
+    before = [next(average.parameters()).clone() for average in built.average_networks]
+    for ema in built.game.averages:
         ema.set_step(0)
     built.iteration(built.game, built.next_batches())
     weight = next(built.nets.generator.parameters())
-    for average, old, d in zip(built.averages, before, (0.1, 0.0), strict=True):  # 1/10 and 0/1
+    for average, old, d in zip(
+        built.average_networks, before, (0.1, 0.0), strict=True
+    ):  # 1/10 and 0/1
         moved = next(average.parameters())
         assert not torch.equal(moved, old)
         torch.testing.assert_close(moved, torch.lerp(old, weight, 1 - d))
@@ -130,13 +132,13 @@ def test_several_averages_are_saved_and_sampled_by_name(
     built = engine(*TOY, "+average=[half_life,uniform]", "averages.half_life.images=100",
                    "trainer.steps=6", "optimizer.lr=1e-2")  # fmt: skip
     weights: list[torch.Tensor] = []
-    update = built.emas[1].update
+    update = built.game.averages[1].update
 
     def noted() -> None:
         weights.append(next(built.nets.generator.parameters()).detach().clone())
         update()
 
-    built.emas[1].update = noted
+    built.game.averages[1].update = noted
     fit(built, tmp_path)
     state = load_checkpoint(checkpoint_path(tmp_path, 6))
     assert set(state["averages"]) == {"uniform"}  # the first is "average", as it always was
@@ -177,7 +179,7 @@ def test_without_a_name_the_average_is_that_of_the_trainer(
     engine: Callable[..., Any], tmp_path: Path
 ) -> None:
     built = engine(*TOY, "trainer.steps=3")
-    assert built.emas[0].rule == Exponential(decay=0.999) and len(built.emas) == 1
+    assert built.game.averages[0].rule == Exponential(decay=0.999) and len(built.game.averages) == 1
     fit(built, tmp_path)
     assert "averages" not in load_checkpoint(checkpoint_path(tmp_path, 3))
     assert (draw(tmp_path, 5, average="ema", device="cpu") == draw(tmp_path, 5, device="cpu")).all()

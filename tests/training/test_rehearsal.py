@@ -49,8 +49,8 @@ def iterate_on_meta(
     stream.table = Batch(*(part.to(META) for part in stream.table if part is not None))
     stream.order.rows = stream.order.rows.to(META)
     prior = partial(built.game.prior.func, **{**built.game.prior.keywords, "device": META})
-    built.emas = [ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)]
-    built.game = replace(built.game, prior=prior, averages=built.emas)
+    averages = [ema_of(built.nets.generator_ema, built.nets.generator, decay=0.999)]
+    built.game = replace(built.game, prior=prior, averages=averages)
     with on_meta():
         built.train_step()  # optimizers make their state, as in the eager warm-up
         batches = built.next_batches()
