@@ -70,36 +70,49 @@ class Monitor(Protocol):
 
 
 class Meter:
-    """Means of device tensors over the steps since the last reading."""
+    """Means of device tensors over the steps since the last reading.
+
+    Means and the flags of steps that are not finite come from the device in one transfer.
+    """
 
     def __init__(self) -> None:
         self._logs: dict[str, list[Tensor]] = {}
+        self._fetched: tuple[dict[str, float], list[float]] | None = None
 
     def add(self, logs: Mapping[str, Tensor]) -> None:
         """Append 0-d tensors, without computation or synchronization with the device."""
+        self._fetched = None
         for tag, value in logs.items():
             self._logs.setdefault(tag, []).append(value)
 
     def read(self) -> dict[str, float]:
-        """Return {tag: mean} in one transfer from the device, and reset the meter."""
-        if not self._logs:
-            return {}
-        means = torch.stack([torch.stack(values).float().mean() for values in self._logs.values()])
-        values = dict(zip(self._logs, means.tolist(), strict=True))
+        """Return {tag: mean}, and reset the meter."""
+        means, _ = self._fetch()
         self._logs.clear()
-        return values
+        self._fetched = None
+        return means
 
     def first_nonfinite_step(self, step: int) -> int | None:
-        """Return the first step whose loss or gradient is not finite; synchronizes the device.
+        """Return the first step whose loss or gradient is not finite.
 
         `step` is the step added last. None means that all values since the last reading are finite.
         """
-        logged = [v for tag, v in self._logs.items() if record_of(tag).depends_on_objective]
-        rows = [torch.stack(values).float() for values in logged]
-        if not rows:
-            return None
-        fine = torch.stack(rows).isfinite().all(dim=0).tolist()
-        return None if all(fine) else step + 1 - len(fine) + fine.index(False)
+        _, finite = self._fetch()
+        return None if all(finite) else step + 1 - len(finite) + finite.index(0.0)
+
+    def _fetch(self) -> tuple[dict[str, float], list[float]]:
+        """Return {tag: mean}, and 1 for each finite step, 0 for others; synchronizes the device.
+
+        The result is kept until another step is added, as a tick asks for one, then the other.
+        """
+        if self._fetched is None and self._logs:
+            rows = {tag: torch.stack(values).float() for tag, values in self._logs.items()}
+            means = torch.stack([row.mean() for row in rows.values()])
+            logged = [row for tag, row in rows.items() if record_of(tag).depends_on_objective]
+            finite = torch.stack(logged).isfinite().all(dim=0) if logged else means[:0]
+            numbers = torch.cat([means, finite.float()]).tolist()
+            self._fetched = dict(zip(rows, numbers, strict=False)), numbers[len(rows) :]
+        return self._fetched or ({}, [])
 
     def state_dict(self) -> StateDict:
         """Return the values added since the last reading, stacked by tag; no timings."""
@@ -109,6 +122,7 @@ class Meter:
     def load_state_dict(self, state: StateDict) -> None:
         """Restore a state returned by `state_dict`."""
         self._logs = {tag: list(values) for tag, values in state.items()}
+        self._fetched = None
 
 
 class RunLog:

@@ -89,8 +89,7 @@ def train(
                 recorder.add(log)
             if not schedule.due(engine.step):
                 continue
-            with engine.timer("health"):
-                save_nonfinite_steps(engine, recorders)
+            save_nonfinite_steps(engine, recorders)
             networks, states = engine.networks(), engine.state_dicts()
             # The checkpoint comes first: what the tick writes, a resumed run writes again.
             for recorder, state in zip(recorders, states, strict=True):

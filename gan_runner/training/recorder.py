@@ -91,7 +91,7 @@ class Recorder:
     def begin(self, nets: Nets, state: StateDict, *, resumed: bool) -> None:
         """Write what precedes the first step, or repeat the tick that the checkpoint precedes."""
         if resumed:
-            self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
+            self._look_for_nonfinite_step()
             self.tick(nets, state)
             return
         run = self.run
@@ -112,7 +112,7 @@ class Recorder:
         """Return the first non-finite step of the whole run, if it is among those since the log."""
         if not self.is_active:
             return None
-        self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
+        self._look_for_nonfinite_step()
         if self.first_nonfinite_step is None or self.incident is not None:
             return None
         self.incident = self.first_nonfinite_step
@@ -131,7 +131,7 @@ class Recorder:
         """Log, measure and draw what is due; return the values of a new point."""
         evaluates = self.schedule.evaluates(self.step)
         due = evaluates or self.schedule.logs(self.step) or not self.is_active
-        values = self._read_meter() if due else {}
+        values = self.meter.read() if due else {}
         if values:
             if evaluates:
                 with self.timer("metrics"):
@@ -146,8 +146,8 @@ class Recorder:
     def stop_at_once(self) -> None:
         """Write the last point, without metrics and without another checkpoint."""
         self.status = "interrupted"
-        self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
-        if values := self._read_meter():
+        self._look_for_nonfinite_step()
+        if values := self.meter.read():
             self._write_point(values)
 
     def end(self) -> None:
@@ -174,9 +174,10 @@ class Recorder:
         self.log.ending(self.status)
         return summary
 
-    def _read_meter(self) -> dict[str, float]:
-        with self.timer("update"):  # a GPU may still be at work on it
-            return self.meter.read()  # the one synchronisation with the device
+    def _look_for_nonfinite_step(self) -> None:
+        """Set the first step since the last point that is not finite."""
+        with self.timer("update"):  # a tick's one synchronisation: a GPU may still be at work
+            self.first_nonfinite_step = self.meter.first_nonfinite_step(self.step)
 
     def _write_point(self, values: dict[str, float]) -> None:
         """Add speed and health to the values of a point, and write it."""

@@ -47,8 +47,15 @@ def save_nonfinite_steps(engine: EngineLike, recorders: Sequence[Recorder]) -> N
     for k, recorder in enumerate(recorders):
         if (step := recorder.find_nonfinite_step()) is not None:
             runs_by_step.setdefault(step, []).append(k)
-    if not runs_by_step:
-        return
+    if runs_by_step:
+        with engine.timer("health"):
+            _replay(engine, recorders, runs_by_step)
+
+
+def _replay(
+    engine: EngineLike, recorders: Sequence[Recorder], runs_by_step: Mapping[int, Sequence[int]]
+) -> None:
+    """Repeat the steps since the last checkpoint; write down those in question."""
     present, spent = copied(engine.state_dicts()), dict(engine.timer.spent)
     try:
         engine.load_state_dicts(_last_saved(recorders, present))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
-from torch import nn
+from torch import Tensor, nn
 
 from gan_runner.core import Latent, forward_without_buffer_updates
 from gan_runner.runs.log import Meter, RunLog, write_json
 from gan_runner.training.ema import EMA, tensors_of
 from gan_runner.training.engine import Engine
+from gan_runner.training.loop import fit
 from gan_runner.training.recorder import snapshot_of
 from gan_runner.training.sampling import generate
 from gan_runner.training.schedule import Schedule
@@ -63,6 +65,38 @@ def test_meter_means() -> None:
         meter.add({"a": torch.tensor(value), "b": torch.tensor(-value)})
     assert meter.read() == {"a": 3.0, "b": -3.0}
     assert meter.read() == {}
+
+
+def test_a_meter_reads_the_device_once_for_means_and_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    transfers, meter = [], Meter()
+    tolist = Tensor.tolist
+    monkeypatch.setattr(Tensor, "tolist", lambda self: transfers.append(1) or tolist(self))
+    for step, loss in enumerate((1.0, 2.0, float("inf"), 4.0), start=11):
+        meter.add({"loss/critic": torch.tensor(loss), "jsd/critic": torch.tensor(2.0 * step)})
+    assert meter.first_nonfinite_step(14) == 13
+    assert meter.read() == {"loss/critic": float("inf"), "jsd/critic": 25.0}
+    assert len(transfers) == 1
+    meter.add({"loss/critic": torch.tensor(3.0)})
+    assert meter.first_nonfinite_step(15) is None
+    meter.add({"loss/critic": torch.tensor(float("nan"))})
+    assert meter.first_nonfinite_step(16) == 16
+    assert len(transfers) == 3
+
+
+def test_waiting_for_the_device_is_part_of_the_update(
+    engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tolist = Tensor.tolist
+
+    def slow(self: Tensor) -> object:
+        time.sleep(0.1)
+        return tolist(self)
+
+    built = engine("dataset=gaussians8", "model=mlp", "trainer.steps=2", "trainer.log_every=1")
+    built.runs[0].metrics, built.runs[0].plots = [], {}
+    monkeypatch.setattr(Tensor, "tolist", slow)
+    spent = fit(built, tmp_path)["seconds"]
+    assert spent["update"] > 0.2 and "health" not in spent
 
 
 def test_log_writes_the_same_everywhere(tmp_path: Path) -> None:
