@@ -91,18 +91,8 @@ class Dataset:
     heldout: Batch
 
 
-class Generator(Protocol):
-    """A network `(z, y) -> x` that says how much noise it wants."""
-
-    latent_dim: int
-
-    def __call__(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Map (N, latent_dim) noise to (N, *shape) samples."""
-        ...
-
-
 class Critic(Protocol):
-    """A network `(x, y) -> f(x)`: one number a sample.
+    """A network `(x, y) -> f(x)`: one number per sample.
 
     One that lets its last hidden layer be used as well has a module `features`: (x, y) -> (N, d).
     """

@@ -104,14 +104,18 @@ class _Order:
 
     def __init__(self, n: int, batch_size: int, seed: int, device: torch.device) -> None:
         self.n, self.batch_size, self.seed, self.device = n, batch_size, seed, device
-        self.seek((0, 0))
+        self.position: Position = (0, 0)
+        self.rows = self._rows(epoch=0)
 
     def seek(self, position: Position) -> None:
-        epoch, _ = self.position = position
+        self.position, self.rows = position, self._rows(epoch=position[0])
+
+    def _rows(self, *, epoch: int) -> Tensor:
+        """Return an epoch's order on the device."""
         order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(self.n))
         if self.device.type == "cuda":  # a new epoch does not wait for the device
             order = order.pin_memory()
-        self.rows = order.to(self.device, non_blocking=True)
+        return order.to(self.device, non_blocking=True)
 
     def next(self) -> tuple[Tensor, Position]:
         """Return the rows of the next batch, and the position after them."""

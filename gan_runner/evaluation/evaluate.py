@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from gan_runner.core import StateDict
-from gan_runner.evaluation.measure import timed
+from gan_runner.evaluation.measure import measure
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
 from gan_runner.evaluation.subjects import subject_of
@@ -58,7 +59,9 @@ def evaluate(path: Path, request: Request, *, plots: Path | None = None) -> dict
     if kept is not None and plots is None and (result := _kept(kept)):
         return result
     subject = subject_of(path, request, state)
-    values, seconds = timed(subject, request, plots=plots)
+    begun = perf_counter()
+    values = measure(subject, request, plots=plots)
+    seconds = perf_counter() - begun
     protocol = PROTOCOLS.get(request.protocol or "")
     result = {
         **subject.facts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -73,7 +72,7 @@ def measure(
         if features is not None:
             stack.enter_context(features.cached())
         for node in nodes.values():
-            metric = _metric(node, context, request, features=features, real=has_fresh)
+            metric = _metric(node, context, features=features, real=has_fresh)
             metrics += [metric] if metric.provenance else []  # others do not fit the data
     snapshot = _snapshot(subject, context, request, both=bool({*_OF_CRITIC} & {*nodes}))
     results = {}
@@ -133,7 +132,6 @@ def _features(subject: Subject, request: Request, nodes: ConfigTree) -> WatchedF
 def _metric(
     node: ConfigTree,
     context: EvalContext,
-    request: Request,
     *,
     features: WatchedFeatures | None,
     real: bool,
@@ -193,11 +191,3 @@ def _with_provenance(
     if subject.samples is not None:
         entry.pop("generator", None)  # unknown
     return {**entry, "protocol": request.protocol}
-
-
-def timed(
-    subject: Subject, request: Request, *, plots: Path | None = None
-) -> tuple[dict[str, dict[str, Any]], float]:
-    """Return the results of `measure` and the seconds that it took."""
-    begun = time.perf_counter()
-    return measure(subject, request, plots=plots), time.perf_counter() - begun

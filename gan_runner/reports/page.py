@@ -55,9 +55,7 @@ def as_script(content: Any) -> str:
 
 def _without(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content that the scripts need; the template renders the rest as text."""
-    kept = {
-        key: value for key, value in content.items() if key not in {*_FOR_THE_TEMPLATE, "means"}
-    }
+    kept = {key: value for key, value in content.items() if key not in _FOR_THE_TEMPLATE}
     return kept | {"noun": content["noun"]}
 
 

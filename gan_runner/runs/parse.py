@@ -16,7 +16,7 @@ The key "*" stands for all other keys, and a key with a final "!" has to be pres
 """
 
 _DEPTH = 100  # levels; a saved configuration has about ten
-_NODES = 100_000  # values of YAML, which aliases multiply
+MOST_VALUES = 100_000  # of YAML, which aliases multiply
 _DIGITS = 20  # characters of an integer of 64 bits
 _PLURAL = {int: "int", float: "number", str: "str", dict: "dict", list: "list", type(None): "None"}
 
@@ -55,7 +55,7 @@ def parse_yaml(text: str) -> Any:
         raise TooLarge("nested too deeply") from error
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
-    check_size(content, _NODES)
+    check_size(content, MOST_VALUES)
     return content
 
 
@@ -84,7 +84,7 @@ def _check_merges(root: yaml.Node | None) -> None:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            if size(node) > _NODES:
+            if size(node) > MOST_VALUES:
                 raise TooLarge("nested too deeply, or has too many values")
             waiting += [child for pair in node.value for child in pair]
         elif isinstance(node, yaml.SequenceNode):
@@ -128,7 +128,7 @@ def check_size(content: Any, most: float) -> None:
     """Check depth and number of values without recursion; a value that contains itself is deep.
 
     Raises:
-        ValueError: there are too many levels or values.
+        TooLarge: there are too many levels or values.
     """
     waiting, count = [(content, 0)], 0
     while waiting:

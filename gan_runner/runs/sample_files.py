@@ -69,11 +69,6 @@ def read_samples(path: Path) -> np.ndarray:
     return own
 
 
-def is_folder_of_images(path: Path) -> bool:
-    """Return whether a folder contains images."""
-    return path.is_dir() and any(file.suffix.lower() in ENDINGS for file in path.iterdir())
-
-
 def _npz(path: Path) -> np.ndarray:
     limit = max(MAX_BYTES, _UNPACKED * path.stat().st_size) if path.is_file() else MAX_BYTES
     try:

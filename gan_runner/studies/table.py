@@ -20,7 +20,6 @@ from gan_runner.studies.study_files import Study, read
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 INTERVAL = "95% confidence interval by Newcombe's score method for paired data (1998, method 10)"
-PAPER_PAIRS = next(iter(PUBLISHED.values())).pairs
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from gan_runner.training.game import (
     PlayerName,
 )
 from gan_runner.training.step import Iteration, alternating, averaged
+from gan_runner.training.update import takes_closure
 
 Accelerate = Literal["auto", "eager", "compile", "cuda_graph"]
 
@@ -96,7 +97,7 @@ class AutoStep:
 
     auto has one candidate on a CPU, eager: compiling takes longer than it earns there. On a GPU it
     takes some iterations of the run itself with each of eager and cuda_graph, then goes on with the
-    faster.
+    faster. An optimizer that reads losses from the device within its step leaves eager alone.
 
     Args:
         mode: the requested one; told which was selected.
@@ -121,7 +122,7 @@ class AutoStep:
             self.iterations["cuda_graph"] = CUDAGraphStep(self.iterations["eager"])
             self.mode.stale = False
         if self.mode.selected is None:
-            self._autotune()
+            self._autotune(game)
         name = self.mode.selected or self.candidates[self.taken // (_WARM_UP + _TIMED)]
         self.taken += 1
         try:
@@ -136,10 +137,13 @@ class AutoStep:
             self.mode.selected = "eager"
         return self.iterations["eager"](game, picks)
 
-    def _autotune(self) -> None:
+    def _autotune(self, game: Game) -> None:
         """Time each candidate of auto over its last iterations, then choose."""
-        if len(self.candidates) == 1:
-            self.mode.selected = self.candidates[0]
+        reads_device = takes_closure(game.critic_optimizer) or takes_closure(
+            game.generator_optimizer
+        )
+        if reads_device or len(self.candidates) == 1:
+            self.mode.selected = "eager"
             return
         index, step = divmod(self.taken, _WARM_UP + _TIMED)
         if step == 0 and index > 0:
@@ -234,6 +238,9 @@ class CUDAGraphStep:
         self.order = order
         self.graph: torch.cuda.CUDAGraph | None = None
         self.warm = 0
+        self.inputs: list[Tensor] = []  # memory that the graph reads and writes
+        self.tags: list[str] = []
+        self.values = torch.empty(0)
 
     def __call__(self, game: Game, picks: Sequence[RowIndices]) -> Logs:
         """Take one iteration."""

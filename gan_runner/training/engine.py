@@ -23,7 +23,7 @@ from gan_runner.training.random_state import random_state, set_random_state
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.step import Iteration
 from gan_runner.training.timer import PhaseTimer
-from gan_runner.training.update import load_optimizer, takes_closure
+from gan_runner.training.update import load_optimizer
 
 
 class Schedules(Protocol):
@@ -116,8 +116,6 @@ class Engine:
         ]
         self.game = replace(game, averages=averages)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
-        if any(map(takes_closure, optimizers.values())):
-            mode.selected = "eager"  # auto would try to capture a step that reads from the device
 
     def train_step(self) -> list[dict[str, Tensor]]:
         """Take one generator iteration and one step of each average."""

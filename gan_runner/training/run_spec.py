@@ -14,7 +14,7 @@ from gan_runner.training.settings import Settings
 
 @dataclass(eq=False)
 class RunSpec:
-    """One run as the builder describes it; nothing of it changes while the run trains.
+    """One run as the builder describes it; training changes `health` alone.
 
     Attributes:
         spec: facts about the data.

@@ -31,7 +31,7 @@ from gan_runner.evaluation.evaluate import evaluate
 from gan_runner.evaluation.request import Request
 from gan_runner.restore import load, rebuild_engine
 from gan_runner.runs.comparison import read_runs
-from gan_runner.runs.plain import MOST_VALUES, plain
+from gan_runner.runs.plain import plain
 from gan_runner.training.loop import fit
 
 TOY = (
@@ -381,12 +381,12 @@ def test_plain_values() -> None:
     assert plain({"seed": "${seed}"}, keep=("${seed}",)) == {"seed": "${seed}"}
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(ValueError, match="nested more than"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         plain(endless)
     wide: Any = "x"
     for _ in range(30):  # a billion values in thirty lines
         wide = [wide, wide]
-    with pytest.raises(ValueError, match=f"more than {MOST_VALUES:,} values"):
+    with pytest.raises(ValueError, match="too many values"):
         plain(wide)
 
 

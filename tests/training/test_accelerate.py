@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +67,9 @@ def test_auto_is_eager_on_a_cpu_and_says_so(engine: Callable[..., Engine], tmp_p
     }  # fmt: skip
 
 
+GAME: Any = SimpleNamespace(critic_optimizer=None, generator_optimizer=None)
+
+
 def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two candidates of known speed; each is given its warm-up, and no step is lost."""
     mode, taken, now = Mode("auto"), [], [0.0]
@@ -82,7 +87,7 @@ def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     accelerated.candidates = ["eager", "cuda_graph"]
     accelerated.iterations = {"eager": at(0.004, "eager"), "cuda_graph": at(0.001, "cuda_graph")}
     for _ in range(45):
-        accelerated(None, [])  # type: ignore[arg-type]
+        accelerated(GAME, [])
     assert mode.selected == "cuda_graph"
     assert taken == ["eager"] * 20 + ["cuda_graph"] * 25
     assert mode.speeds == {"eager": 250.0, "cuda_graph": 1000.0}
@@ -115,9 +120,9 @@ def test_auto_goes_on_eagerly_where_capturing_fails() -> None:
     accelerated.iterations = {"eager": eager, "cuda_graph": fails}
     with pytest.warns(UserWarning, match=r"accelerate=cuda_graph failed \(operation not permitted"):
         for _ in range(30):
-            accelerated(None, [])  # type: ignore[arg-type]
+            accelerated(GAME, [])
     assert mode.selected == "eager" and len(taken) == 30
     asked = AutoStep(Mode("cuda_graph"), torch.device("cpu"))
     asked.iterations = accelerated.iterations
     with pytest.raises(RuntimeError):  # who asks for it wants to know
-        asked(None, [])  # type: ignore[arg-type]
+        asked(GAME, [])
