@@ -14,39 +14,14 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from gan_runner.core import EvalContext, Snapshot, forward_without_buffer_updates
+from gan_runner.core import EvalContext, Latent, Snapshot, forward_without_buffer_updates
 from gan_runner.plots.figures import label_text
+from gan_runner.plots.noise_rows import between_pairs
 from gan_runner.plots.samples import GRID, OF_DATA, half_width, image_grid, new_figure, rendered
 
 _PATHS, _STEPS = 24, 60  # in the plane
 _CONTINUOUS = 2.0  # range of a continuous code in plots; in training it stays within 1
 _CORNERS = ((217, 72, 57), (62, 150, 81), (57, 106, 217), (240, 178, 38))  # a, b, c, b + c - a
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Interpolate on the sphere, from a at t = 0 to b at t = 1 (White 2016; Shoemake 1985).
-
-    slerp(a, b; t) = (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle between a and b. The
-    midpoint of the straight line between two Gaussian vectors is only about 0.7 times as long.
-    Generators are hardly ever trained on such short noise; the great circle keeps the length. If a
-    and b are parallel or antiparallel, the interpolation is linear.
-
-    Args:
-        a: (..., d).
-        b: (..., d).
-        t: (n,), in [0, 1].
-
-    Returns:
-        (..., n, d).
-    """
-    cosine = torch.cosine_similarity(a, b, dim=-1)[..., None].clamp(-1, 1)
-    w = torch.arccos(cosine)
-    sine = torch.sin(w)
-    flat = sine < 1e-3  # a float32 cosine cannot resolve smaller angles
-    sine = sine.where(~flat, 1.0)
-    first = torch.where(flat, 1 - t, torch.sin((1 - t) * w) / sine)
-    second = torch.where(flat, t, torch.sin(t * w) / sine)
-    return first[..., None] * a[..., None, :] + second[..., None] * b[..., None, :]
 
 
 def lattice(a: Tensor, b: Tensor, c: Tensor, *, side: int) -> Tensor:
@@ -109,12 +84,9 @@ class Interpolations:
     def _between(self, snapshot: Snapshot, *, rows: int, steps: int) -> Tensor:
         """Generate samples (rows, steps, *shape); fewer rows if the noise does not suffice."""
         rows = min(rows, len(snapshot.noise.z) // 2)
-        a, b = snapshot.noise.z[: 2 * rows : 2], snapshot.noise.z[1 : 2 * rows : 2]
-        t = torch.linspace(0, 1, steps, device=a.device)
-        code = a[:, None, : self.code].expand(-1, steps, -1)
-        z = torch.cat([code, slerp(a[:, self.code :], b[:, self.code :], t)], dim=2)
-        labels = snapshot.labels
-        y = None if labels is None else labels[: 2 * rows : 2, None].expand(-1, steps)
+        pairs, labels = snapshot.noise.z[: 2 * rows], snapshot.labels
+        noise = Latent(pairs, None if labels is None else labels[: 2 * rows])
+        z, y = between_pairs(noise, steps=steps, code=self.code)
         return samples_at(snapshot, z, y, batch_size=self.batch_size).unflatten(0, (rows, steps))
 
     def _paths(self, snapshot: Snapshot) -> np.ndarray:

@@ -236,6 +236,12 @@ class Game:
     generator_batch_multiple: int = 1
     averages: Sequence[EMA] = ()
 
+    def gradients(
+        self, loss: LossFunction, player: PlayerName, *inputs: Any
+    ) -> tuple[Logs, Gradients]:
+        """Return the logs of `loss(self, *inputs)`, and its gradients in a player's parameters."""
+        return self.differentiate(loss, self, player, *inputs)
+
     def with_players(self, critic: PlayerLike, generator: PlayerLike) -> Game:
         """Return the same game between other players."""
         return replace(self, critic=critic, generator=generator)

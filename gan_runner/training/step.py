@@ -141,9 +141,9 @@ def _last_batch(game: Game, batches: Iterable[RowIndices]) -> tuple[Batch, Batch
 
 def _assign_both(game: Game, real: Batch, fake: Batch, latent: Latent) -> dict[str, Tensor]:
     """Assign the gradients of both players at the present point; return their logs."""
-    critic_logs, critic_gradients = game.differentiate(critic_loss, game, "critic", real, fake)
+    critic_logs, critic_gradients = game.gradients(critic_loss, "critic", real, fake)
     inputs = _repeated(game, real), latent
-    logs, gradients = game.differentiate(generator_loss, game, "generator", *inputs)
+    logs, gradients = game.gradients(generator_loss, "generator", *inputs)
     game.critic.assign(critic_gradients)
     game.generator.assign(gradients)
     return {**critic_logs, **logs}

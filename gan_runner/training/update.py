@@ -102,7 +102,7 @@ def update(loss: LossFunction, game: Game, player: PlayerName, *inputs: Any) -> 
     optimizer = getattr(game, f"{player}_optimizer")
     if takes_closure(optimizer):
         return _with_closure(optimizer, Closure(loss, game, *inputs), player)
-    logs, gradients = game.differentiate(loss, game, player, *inputs)
+    logs, gradients = game.gradients(loss, player, *inputs)
     getattr(game, player).assign(gradients)
     optimizer.step()
     return logs

@@ -27,9 +27,9 @@ from gan_runner.plots.latent_walks import (
     LatentArithmetic,
     Traversals,
     lattice,
-    slerp,
 )
 from gan_runner.plots.learning_curves import Curves, curves_of, matching
+from gan_runner.plots.noise_rows import slerp
 from gan_runner.plots.samples import critic_on_grid, draw_points
 from gan_runner.plots.weight_histograms import WeightHistograms
 from gan_runner.runs.checkpoint import checkpoint_path, checkpoints, fingerprint, load_checkpoint

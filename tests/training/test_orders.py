@@ -210,7 +210,7 @@ def test_unrolled_gradients_are_those_of_autograd(engine: Build, objective: str)
 
     def loss() -> tuple[float, list[torch.Tensor]]:
         torch.manual_seed(1)  # of the penalty's points
-        logs, gradients = game.differentiate(order.generator_loss, game, "generator", real, latent)
+        logs, gradients = game.gradients(order.generator_loss, "generator", real, latent)
         return logs["loss/generator"].item(), list(gradients)
 
     _, gradients = loss()
