@@ -20,7 +20,8 @@ from torch.optim import Optimizer
 
 from gan_runner.config import compatibility
 from gan_runner.config.adaptive import check_shared
-from gan_runner.config.instantiate import instantiate, latent_dim_of, networks, set_memory_format
+from gan_runner.config.instantiate import instantiate
+from gan_runner.config.networks import latent_dim_of, networks, set_memory_format
 from gan_runner.config.replicas import follows_seed, replica_configs
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.tables import Tables
@@ -40,6 +41,7 @@ from gan_runner.data.content import content_of
 from gan_runner.data.stream import Stream, held_out
 from gan_runner.data.transforms import Transform
 from gan_runner.models.critic_output import has_batch_statistics
+from gan_runner.models.norms import has_spectral_norm
 from gan_runner.models.summary import Summary, summarise
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
@@ -113,7 +115,7 @@ def _engine(
     _put(device, nets.generator, nets.critic, nets.generator_ema)
     _put(device, objective.input_noise, objective.augmentation)
     optimizers = _optimizers(config["optimizer"], nets)
-    _note_data(dataset, objective, optimizers)
+    _note_facts(dataset, nets.critic, objective, optimizers)
     check_update_order(order_of(config["optimizer"]["order"]), objective, optimizers)
     schedules = schedule_and_limit(config, objective, optimizers, steps=settings.steps)
     context = _context(dataset, objective, settings, device)
@@ -230,8 +232,15 @@ def _optimizers(nodes: ConfigTree, nets: Nets) -> dict[str, Optimizer]:
     return optimizers
 
 
-def _note_data(dataset: Dataset, objective: Objective, optimizers: Mapping[str, Optimizer]) -> None:
-    """Tell the objective, and samplers of a posterior, the facts about the data that they need."""
+def _note_facts(
+    dataset: Dataset,
+    critic: nn.Module,
+    objective: Objective,
+    optimizers: Mapping[str, Optimizer],
+) -> None:
+    """Tell the objective, and samplers of a posterior, the facts that they need about others."""
+    if has_spectral_norm(critic):
+        objective.note_lipschitz_critic()
     rows = len(dataset.train.x)
     objective.note_data(dataset.spec, rows)
     for optimizer in optimizers.values():

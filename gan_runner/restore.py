@@ -17,12 +17,8 @@ from torch import Tensor, nn
 
 from gan_runner.builder import build
 from gan_runner.config import signature
-from gan_runner.config.instantiate import (
-    critic_of,
-    generator_of,
-    instantiate,
-    latent_dim_of,
-)
+from gan_runner.config.instantiate import instantiate
+from gan_runner.config.networks import critic_of, generator_of, latent_dim_of
 from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Latent, StateDict
 from gan_runner.data.class_names import Labels, labels_of

@@ -109,7 +109,7 @@ def test_the_experiment_averages_its_data(run: Callable[..., Any]) -> None:
         engine.train_step()
     mean = torch.cat([batch.x for batch in rows]).mean(dim=0)
     assert len(rows) == 100
-    torch.testing.assert_close(engine.nets.generator.theta.detach(), mean)
+    torch.testing.assert_close(engine.nets.generator.theta[0].detach(), mean)
 
 
 def test_replicas_are_realisations_of_the_noise(run: Callable[..., Any]) -> None:
@@ -119,7 +119,7 @@ def test_replicas_are_realisations_of_the_noise(run: Callable[..., Any]) -> None
         for group in engine.optimizers[1].stacked.param_groups:
             group["lr"] = 1 / j
         engine.train_step()
-    thetas = torch.stack([nets.generator.theta.detach() for nets in engine.networks()])
+    thetas = torch.cat([nets.generator.theta.detach() for nets in engine.networks()])
     assert 100 * float(thetas.square().sum(dim=1).mean()) == pytest.approx(4.0, rel=0.27)
 
 
