@@ -26,7 +26,7 @@ from gan_runner.commands.usage import (
     usage,
 )
 from gan_runner.config.compose import application, guard
-from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.config.errors import UsageError
 from gan_runner.runs.layout import note_folders
 from gan_runner.runs.printable import echo
 
@@ -54,7 +54,7 @@ def main() -> None:
 
             sweep(arguments, _app)
         elif "--dry-run" in arguments:
-            raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
+            raise UsageError("--dry-run: tells what a sweep would cost; add -m")
         elif shows_files(arguments):
             with printable_output():
                 _app()

@@ -26,7 +26,7 @@ from gan_runner.config.command_line import (
     with_choices,
 )
 from gan_runner.config.compose import merged_cards
-from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError, first_line
+from gan_runner.config.errors import FAILURE, Interrupted, UsageError, first_line
 from gan_runner.config.paths import MOVABLE_KEYS, anchored
 from gan_runner.config.user_code import in_user_code
 from gan_runner.config.validate import hyperparameters
@@ -68,7 +68,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         remove_if_empty(run_dir)
         if in_user_code(error, allow):
             raise
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     except BaseException:
         remove_if_empty(run_dir)
         raise
@@ -131,25 +131,24 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
     if flags := [a for a in arguments if a.startswith("-")]:
         problem = f"{flags[0]}: resume= continues one run; leave the flag out"
         advice = "the command of a sweep, typed again, continues the sweep"
-        raise UsageError(f"{problem}; {advice}", USAGE_ERROR)
+        raise UsageError(f"{problem}; {advice}")
     values = {key: value for key, _, value in (a.partition("=") for a in arguments)}
     allowed = {"resume", "trainer.steps", "allow_targets", *MOVABLE_KEYS}
     if others := [a for a in arguments if a.partition("=")[0] not in allowed]:
         raise UsageError(
             f"{others[0]}: a resumed run keeps its configuration; only trainer.steps may grow,"
-            f" and {', '.join(MOVABLE_KEYS)} may follow the machine",
-            USAGE_ERROR,
+            f" and {', '.join(MOVABLE_KEYS)} may follow the machine"
         )
     if not values["resume"]:
-        raise UsageError("resume=: missing value; set it to the directory of a run", USAGE_ERROR)
+        raise UsageError("resume=: missing value; set it to the directory of a run")
     steps = values.get("trainer.steps")
     if steps is not None and not steps.isdecimal():
-        raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
+        raise UsageError(f"trainer.steps={steps}: should be a whole number")
     try:
         allow = allowed_targets(arguments)
         places = places_of(arguments, MOVABLE_KEYS)
     except (ValueError, HydraException) as error:
-        raise UsageError(first_line(error), USAGE_ERROR) from error
+        raise UsageError(first_line(error)) from error
     number = None if steps is None else int(steps)
     return resume_run(Path(values["resume"]), allow, steps=number, places=places)
 
@@ -176,7 +175,7 @@ def resume_run(
     except (ValueError, OSError) as error:
         if in_user_code(error, allow):
             raise
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     _print_header(f"resume={quoted(run_dir)} from step {states[0]['step']:,}", engine, run_dir)
     return _fit(engine, run_dir, allow, resume_from=states)
 
@@ -213,7 +212,7 @@ def _fit(
         if in_user_code(error, allow):
             raise
         if not isinstance(error, OSError):
-            raise UsageError(str(error), USAGE_ERROR) from error
+            raise UsageError(str(error)) from error
         advice = f"free some space, then run gan-run resume={quoted(run_dir)}"
         raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
     print_result(summary, run_dir)

@@ -30,7 +30,7 @@ FAILURE, USAGE_ERROR = 1, 2  # exit statuses
 class UsageError(Exception):
     """A command rejected because of its input; carries message and exit status."""
 
-    def __init__(self, message: str, exit_status: int) -> None:
+    def __init__(self, message: str, exit_status: int = USAGE_ERROR) -> None:
         super().__init__(message, exit_status)  # all arguments, so that it can be pickled
         self.message, self.exit_status = message, exit_status
 

@@ -11,8 +11,6 @@ from gan_runner.private_hydra import combinations, launching, parse_overrides
 from gan_runner.sweeps.design import design_jobs
 from gan_runner.sweeps.folders import plain_words
 
-USAGE_ERROR = 2
-
 
 def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
     """Return the jobs of a sweep over lists; [] for a search, which draws them as it goes.
@@ -31,7 +29,7 @@ def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
     try:
         jobs = design_jobs(config, typed)
     except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     if jobs:
         stack.enter_context(launching(jobs))
         return jobs

@@ -22,7 +22,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import Interrupted, UsageError, explain, first_line, raised_in
+from gan_runner.config.errors import (
+    FAILURE,
+    USAGE_ERROR,
+    Interrupted,
+    UsageError,
+    explain,
+    first_line,
+    raised_in,
+)
 from gan_runner.private_hydra import compose_job
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
@@ -40,7 +48,6 @@ from gan_runner.sweeps.jobs import (
 from gan_runner.sweeps.monitor import SweepMonitor
 from gan_runner.training.signals import stopping
 
-FAILURE, USAGE_ERROR = 1, 2
 AGAIN = "the same command again resumes what was cut"
 
 _VALUED = {
@@ -73,7 +80,7 @@ def sweep_arguments(arguments: Sequence[str]) -> list[str]:
     """
     flags, overrides = _split(arguments)
     if fault := twice(overrides):
-        raise UsageError(fault, USAGE_ERROR)
+        raise UsageError(fault)
     ours = {
         "hydra.sweep.dir": f"outputs/sweeps/{sweep_name([*flags, *overrides])}",
         "hydra.sweep.subdir": "'${job_folder:${hydra.sweep.dir},${hydra.overrides.task}}'",
@@ -118,8 +125,7 @@ def sweep_session(*, before: Before | None = None, after: After | None = None) -
         _watch.rollback()
         _watch = None
         raise UsageError(
-            f"{plugin}: {first_line(error)}; see the keys of hydra.launcher and hydra.sweeper",
-            USAGE_ERROR,
+            f"{plugin}: {first_line(error)}; see the keys of hydra.launcher and hydra.sweeper"
         ) from error
     finally:
         _launching.close()

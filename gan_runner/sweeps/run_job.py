@@ -45,7 +45,7 @@ from gan_runner.sweeps.jobs import (
     read_plan,
     write_note,
 )
-from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, is_launcher, stopped
+from gan_runner.sweeps.multirun import AGAIN, is_launcher, stopped
 from gan_runner.sweeps.search import value_of
 from gan_runner.training import signals
 
@@ -82,7 +82,7 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
             if job is None and (folder / "config.yaml").exists():
                 problem = "contains a run that is not part of a sweep"
                 advice = "choose another hydra.sweep.dir"
-                raise UsageError(f"{folder} {problem}; {advice}", USAGE_ERROR)
+                raise UsageError(f"{folder} {problem}; {advice}")
             if is_held(folder, RUN_LOCK):  # by a `gan-run resume=`
                 return inf
             if job is None or not job.is_done:
@@ -106,7 +106,7 @@ def _job_folder() -> Path:
     try:
         within(Path(hydra.sweep.dir), folder / NOTE)
     except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     return folder
 
 
