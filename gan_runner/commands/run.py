@@ -33,10 +33,10 @@ from gan_runner.config.validate import hyperparameters
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import check_new, remove_if_empty
+from gan_runner.runs.layout import COMMAND, check_new, remove_if_empty
 from gan_runner.runs.printable import echo, quoted
 from gan_runner.runs.read import CHOICES
-from gan_runner.runs.rows import COMMAND, command_text
+from gan_runner.runs.rows import command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
 

@@ -16,6 +16,7 @@ from gan_runner.evaluation.tables import (
     spread_of,
 )
 from gan_runner.runs.exported import WEIGHTS
+from gan_runner.runs.layout import CONFIG, PROVENANCE
 from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.tags import RAW, is_detail, record_of
 from gan_runner.runs.text_tables import markdown
@@ -24,8 +25,8 @@ _GROUPS = ("objective", "model", "dataset", "optimizer")
 _OF_THE_MACHINE = ("device", "dataset.root", "dataset.path", "dataset.cache", "hydra.")
 _ARROWS = {"lower": " \u2193", "higher": " \u2191"}
 _FILES = (
-    f"`{WEIGHTS}` (weights; the metadata name the network), `config.yaml` (all settings of the"
-    " run), `provenance.json` (settings behind each number)"
+    f"`{WEIGHTS}` (weights; the metadata name the network), `{CONFIG}` (all settings of the"
+    f" run), `{PROVENANCE}` (settings behind each number)"
 )
 
 

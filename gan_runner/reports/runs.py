@@ -9,7 +9,8 @@ from typing import Any
 
 from gan_runner.reports.curves import read_curves
 from gan_runner.reports.images import data_uri, latest
-from gan_runner.runs.read import POINTS, SUMMARY, try_json
+from gan_runner.runs.layout import POINTS, SUMMARY
+from gan_runner.runs.read import try_json
 from gan_runner.runs.within import Folder
 from gan_runner.studies.study_files import number
 

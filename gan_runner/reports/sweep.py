@@ -11,8 +11,9 @@ from typing import Any
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.groups import together
 from gan_runner.reports.runs import Budget, show
+from gan_runner.runs.layout import SUMMARY
 from gan_runner.runs.mistaken import not_a_sweep
-from gan_runner.runs.read import SUMMARY, try_summary
+from gan_runner.runs.read import try_summary
 from gan_runner.runs.tags import FLOOR, record_of
 from gan_runner.runs.tags import columns as default_columns
 from gan_runner.runs.within import Folder

@@ -14,11 +14,11 @@ from typing import Any
 
 from gan_runner.runs.groups import labels
 from gan_runner.runs.history import BestTracker
+from gan_runner.runs.layout import POINTS
 from gan_runner.runs.read import (
     CHOICES,
-    POINTS,
-    read_cards,
     read_points,
+    read_provenance,
     read_summary,
     saved_config,
 )
@@ -100,7 +100,7 @@ def records_of(runs: Sequence[Run]) -> list[RunRecord]:
 
 
 def _read(path: Path, name: str) -> Run:
-    config, provenances = saved_config(path), read_cards(path)
+    config, provenances = saved_config(path), read_provenance(path)
     config.pop(CHOICES, None)  # the keys say what the options are
     values = BestTracker(provenances)
     points = read_points(path / POINTS)

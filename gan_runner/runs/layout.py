@@ -1,4 +1,4 @@
-"""Checks of a run directory's layout, its checkpoints by name, and removal of rejected runs."""
+"""Names of the files of runs, sweeps and studies; checks and removal of run directories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any
 
 from gan_runner.runs.files import create_file
 
+CONFIG, SUMMARY = "config.yaml", "summary.json"
+COMMAND = "command.json"  # overrides of the command line, as typed
+DATA = "data.json"  # rows, hash and classes of the training set
+POINTS = "metrics.jsonl"  # points of the curves
+PROVENANCE = "provenance.json"  # of each metric
 CHECKPOINTS = "checkpoints"
+JOB, PLAN = "job.json", "sweep.json"  # of a sweep: the status of a job, the jobs asked for
+STUDY = "study.json"
+
 _CHECKPOINT = re.compile(r"step_([0-9]{8,})\.pt")
 _PLOT = re.compile(r"[A-Za-z0-9_-]+")
 _were_here: tuple[Path, ...] = ()  # folders that a rejected run must keep; see `note_folders`
@@ -26,7 +34,7 @@ def check_new(run_dir: Path) -> None:
     probe = run_dir / ".writable"
     create_file(probe)
     probe.unlink()
-    if (run_dir / "config.yaml").exists():
+    if (run_dir / CONFIG).exists():
         raise ValueError(f"{run_dir} already contains a run; set hydra.run.dir to another folder")
 
 

@@ -65,11 +65,6 @@ class Tag:
         """Return whether runs of other objectives and machines have the same scale."""
         return self.kind not in ("loss", "gradient", "speed")
 
-    @property
-    def card(self) -> dict[str, str]:
-        """Return the record's direction and chart as keys of a provenance."""
-        return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
-
 
 def _with_spread(tag: Tag) -> tuple[Tag, Tag, Tag]:
     """Return a tag, its floor, and the standard deviation of the floor over draws of real rows."""

@@ -13,6 +13,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from gan_runner.runs.layout import STUDY
 from gan_runner.runs.read import read_json
 from gan_runner.runs.within import Folder
 from gan_runner.studies.paired_statistics import Pair
@@ -166,9 +167,9 @@ def read(folder: Path) -> Study:
     Raises:
         ValueError: there is no study.json, or it cannot be read.
     """
-    if not (folder / "study.json").is_file():
-        raise ValueError(f"{folder} has no study.json; choose the directory of a study")
-    facts = read_json(folder / "study.json", _FACTS)
+    if not (folder / STUDY).is_file():
+        raise ValueError(f"{folder} has no {STUDY}; choose the directory of a study")
+    facts = read_json(folder / STUDY, _FACTS)
     runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
     named = facts.get("objectives")
     names = [str(name) for name in named] if isinstance(named, list) else []

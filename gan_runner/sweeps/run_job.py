@@ -27,14 +27,13 @@ from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import Interrupted, UsageError
 from gan_runner.config.user_code import place_in_user_code
 from gan_runner.runs.files import append_text
-from gan_runner.runs.layout import has_checkpoints
+from gan_runner.runs.layout import CONFIG, JOB, SUMMARY, has_checkpoints
 from gan_runner.runs.printable import printable
-from gan_runner.runs.read import SUMMARY, SUMMARY_SHAPE, try_json
+from gan_runner.runs.read import SUMMARY_SHAPE, try_json
 from gan_runner.runs.within import within
 from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
     LOCK,
-    NOTE,
     OUTPUT,
     RUN_LOCK,
     Job,
@@ -79,7 +78,7 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
     try:
         with FileLock(folder / LOCK, timeout=-1 if searches else _PATIENCE):
             job = read_job(folder, held=False)
-            if job is None and (folder / "config.yaml").exists():
+            if job is None and (folder / CONFIG).exists():
                 problem = "contains a run that is not part of a sweep"
                 advice = "choose another hydra.sweep.dir"
                 raise UsageError(f"{folder} {problem}; {advice}")
@@ -104,7 +103,7 @@ def _job_folder() -> Path:
     hydra = HydraConfig.get()
     folder = display_path(hydra.runtime.output_dir)
     try:
-        within(Path(hydra.sweep.dir), folder / NOTE)
+        within(Path(hydra.sweep.dir), folder / JOB)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return folder
