@@ -21,7 +21,7 @@ from gan_runner.commands.usage import (
     TRACEBACK,
     asks_for_help,
     check_flags,
-    plain_words,
+    hydra_arguments,
     shows_files,
     usage,
 )
@@ -35,7 +35,7 @@ from gan_runner.runs.printable import echo
 def main() -> None:
     """Run the command line: resume or repeat a run, print help, sweep, or train one run."""
     whole = TRACEBACK in sys.argv
-    sys.argv[1:] = arguments = plain_words(sys.argv[1:])
+    sys.argv[1:] = arguments = hydra_arguments(sys.argv[1:])
     plain_warnings("gan-run")
     with one_line_errors(whole=whole):
         check_flags(arguments)

@@ -19,6 +19,7 @@ from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_budget, add_over
 from gan_runner.commands.terminal import terminal
+from gan_runner.evaluation.tables import number
 from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs, records_of
 from gan_runner.runs.groups import SEED, grouped
 from gan_runner.runs.printable import echo
@@ -148,7 +149,7 @@ def _column(run: Run, tags: Sequence[str], which: Sequence[str]) -> list[str]:
     parts = []
     for name in which:
         cells = [run.at(tag, name) for tag in tags]
-        values = [ABSENT if cell is None else _number(cell[1]) for cell in cells]
+        values = [ABSENT if cell is None else number(cell[1]) for cell in cells]
         if name == "best":
             steps = ["" if cell is None else f"@ {cell[0]:,}" for cell in cells]
             values = _right(["best", *values])
@@ -162,10 +163,6 @@ def _column(run: Run, tags: Sequence[str], which: Sequence[str]) -> list[str]:
 def _right(texts: Sequence[str]) -> list[str]:
     width = max(map(len, texts))
     return [f"{text:>{width}}" for text in texts]
-
-
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

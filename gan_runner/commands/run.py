@@ -30,6 +30,7 @@ from gan_runner.config.errors import FAILURE, Interrupted, UsageError, first_lin
 from gan_runner.config.paths import MOVABLE_KEYS, anchored
 from gan_runner.config.user_code import in_user_code
 from gan_runner.config.validate import hyperparameters
+from gan_runner.config.words import key_of
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
@@ -102,7 +103,7 @@ def _check_single(cfg: DictConfig) -> None:
 def _warn_of_checkpoints(engine: EngineLike) -> None:
     """Warn of an interval of checkpoints that is typed and longer than the run."""
     settings = engine.runs[0].settings
-    typed = {word.lstrip("+").partition("=")[0] for word in task_words()}
+    typed = set(map(key_of, task_words()))
     if "trainer.checkpoint_every" in typed and settings.checkpoint_every > settings.steps > 0:
         warnings.warn(
             f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="

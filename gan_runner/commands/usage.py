@@ -21,7 +21,7 @@ TRACEBACK = "--traceback"
 """Flag of `gan-run` that asks for the whole traceback of every error."""
 
 
-def plain_words(arguments: Sequence[str]) -> list[str]:
+def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
 
     The configuration has the group `experiment` already, so that Hydra would refuse the plus.

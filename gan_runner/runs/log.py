@@ -38,7 +38,7 @@ from gan_runner.runs.within import check_folders, within
 Scalars = Mapping[str, float]
 
 
-class Monitor(Protocol):
+class HealthLike(Protocol):
     """A classifier of the health of a run, which sees only the points of its log."""
 
     @property

@@ -22,6 +22,7 @@ Panel = Literal["", "distances", "divergences", "qualities"]
 RAW = "_raw"  # suffix: computed with the generator without averaged weights
 FLOOR = "_floor"  # suffix: the value between two sets of real rows
 STD = "_std"  # suffix: the standard deviation over draws or splits
+_ARROWS = {"lower": " \u2193", "higher": " \u2191"}
 TRAINING = 70  # a tag of this order or above describes training and not the samples
 _OTHERS = 60  # the order of tags whose group has no record
 
@@ -49,6 +50,11 @@ class Tag:
     chart: str = ""
     panel: Panel = ""
     column: bool = False
+
+    @property
+    def arrow(self) -> str:
+        """Return an arrow in the better direction, after a space; empty for neither."""
+        return _ARROWS.get(self.better, "")
 
     @property
     def is_training(self) -> bool:

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 from omegaconf import DictConfig
 
+from gan_runner.config.command_line import as_typed
 from gan_runner.config.errors import UsageError
 from gan_runner.private_hydra import combinations, launching, parse_overrides
 from gan_runner.sweeps.design import design_jobs
-from gan_runner.sweeps.folders import plain_words
 
 
 def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
@@ -23,7 +23,7 @@ def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
         UsageError: the typed values do not fit the design.
         hydra.errors.HydraException: an override cannot be parsed.
     """
-    sweeper, typed = config.hydra.sweeper, plain_words(config.hydra.overrides.task)
+    sweeper, typed = config.hydra.sweeper, as_typed(config.hydra.overrides.task)
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []
     try:

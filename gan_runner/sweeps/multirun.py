@@ -21,6 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.command_line import as_typed
 from gan_runner.config.compose import config_dir
 from gan_runner.config.errors import (
     FAILURE,
@@ -35,7 +36,7 @@ from gan_runner.private_hydra import compose_job
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
 from gan_runner.sweeps.faults import fault_of, twice
-from gan_runner.sweeps.folders import folder_name, plain_words
+from gan_runner.sweeps.folders import folder_name
 from gan_runner.sweeps.grid import grid_or_design
 from gan_runner.sweeps.jobs import (
     Job,
@@ -57,7 +58,7 @@ _VALUED = {
 _LAUNCHERS = ("joblib", "submitit", "ray")
 
 OmegaConf.register_new_resolver(
-    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), plain_words(overrides))
+    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), as_typed(overrides))
 )
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -159,7 +160,7 @@ class SweepCallback(Callback):
             raise SystemExit(USAGE_ERROR) from error
         except OmegaConfBaseException as error:  # of an interpolation
             words = config.hydra.overrides
-            arguments = [*plain_words(words.task), *plain_words(words.hydra)]
+            arguments = [*as_typed(words.task), *as_typed(words.hydra)]
             echo(f"gan-run: {explain(error, arguments, config_dir())}", error=True)
             raise SystemExit(USAGE_ERROR) from error
         except Exception as error:  # Hydra would warn and run the jobs all the same
@@ -170,7 +171,7 @@ class SweepCallback(Callback):
     def _begin(config: DictConfig) -> None:
         global _watch
         folder = display_path(config.hydra.sweep.dir)
-        plan = Plan(sources=fingerprint(config), command=plain_words(config.hydra.overrides.task))
+        plan = Plan(sources=fingerprint(config), command=as_typed(config.hydra.overrides.task))
         try:
             plan.jobs = grid_or_design(config, _launching)
             reason = changed(folder, plan, config)

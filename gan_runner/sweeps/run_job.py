@@ -45,7 +45,7 @@ from gan_runner.sweeps.jobs import (
     write_note,
 )
 from gan_runner.sweeps.multirun import AGAIN, is_launcher, stopped
-from gan_runner.sweeps.search import value_of
+from gan_runner.sweeps.search import search_value
 from gan_runner.training import signals
 
 Start = Callable[[DictConfig], Any]
@@ -56,7 +56,7 @@ _PATIENCE = 2.0  # seconds; a check for a running job holds its lock for an inst
 
 
 def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
-    """Skip, resume or start a job; return its `value_of`.
+    """Skip, resume or start a job; return its `search_value`.
 
     Args:
         cfg: configuration of the job.
@@ -86,7 +86,7 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
                 return inf
             if job is None or not job.is_done:
                 stop = _run(cfg, folder, job, start=start, resume=resume)
-            value = value_of(read_job(folder, held=False))
+            value = search_value(read_job(folder, held=False))
     except Timeout:  # another process runs this job
         return inf
     if stop is not None:
