@@ -10,7 +10,7 @@ from gan_runner.reports.runs import PageLimits, show
 from gan_runner.reports.typeset import typeset
 from gan_runner.studies import comparison_text, table
 from gan_runner.studies.paired_statistics import PUBLISHED, Outcome
-from gan_runner.studies.study_files import BASELINE, Run, Study, number, read
+from gan_runner.studies.study_files import BASELINE, Study, StudyRun, number, read
 
 PLAYERS = {"g": "Generator", "d": "Critic"}
 DRAWN = {"activation": "activation", "depth": "depth", "norm": "norm", "filters": "filters"}
@@ -110,7 +110,7 @@ def _row(study: Study, name: str, limits: PageLimits) -> dict[str, Any]:
     }
 
 
-def _ended(run: Run | None) -> bool:
+def _ended(run: StudyRun | None) -> bool:
     return run is not None and run.outcome is not None
 
 
