@@ -21,7 +21,7 @@ POINT = {"step": 4, "images/fid": 2.5, "images/fid_raw": 3.5, "images/kid": 0.5,
 
 def write_run(folder: Path, network: str) -> Path:
     folder.mkdir(parents=True)
-    cards = {tag: {"network": network} for tag in POINT if tag.startswith("images/")}
+    provenances = {tag: {"network": network} for tag in POINT if tag.startswith("images/")}
     values = {tag: value for tag, value in POINT.items() if tag != "step"}
     summary = {
         "status": "completed", "steps": 4, "final": values,
@@ -30,7 +30,7 @@ def write_run(folder: Path, network: str) -> Path:
     }  # fmt: skip
     job = {"status": "completed", "overrides": ["objective=gan"], "number": 0}
     (folder / "config.yaml").write_text("model: {}\ntrainer: {}\n")
-    for name, content in (("provenance", cards), ("summary", summary), ("job", job)):
+    for name, content in (("provenance", provenances), ("summary", summary), ("job", job)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     (folder / "metrics.jsonl").write_text(json.dumps(POINT) + "\n")
     return folder
