@@ -21,12 +21,12 @@ from gan_runner.commands.usage import (
     TRACEBACK,
     asks_for_help,
     check_flags,
-    plain_words,
+    hydra_arguments,
     shows_files,
     usage,
 )
 from gan_runner.config.compose import application, guard
-from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.config.errors import UsageError
 from gan_runner.runs.layout import note_folders
 from gan_runner.runs.printable import echo
 
@@ -35,7 +35,7 @@ from gan_runner.runs.printable import echo
 def main() -> None:
     """Run the command line: resume or repeat a run, print help, sweep, or train one run."""
     whole = TRACEBACK in sys.argv
-    sys.argv[1:] = arguments = plain_words(sys.argv[1:])
+    sys.argv[1:] = arguments = hydra_arguments(sys.argv[1:])
     plain_warnings("gan-run")
     with one_line_errors(whole=whole):
         check_flags(arguments)
@@ -54,7 +54,7 @@ def main() -> None:
 
             sweep(arguments, _app)
         elif "--dry-run" in arguments:
-            raise UsageError("--dry-run: tells what a sweep would cost; add -m", USAGE_ERROR)
+            raise UsageError("--dry-run: tells what a sweep would cost; add -m")
         elif shows_files(arguments):
             with printable_output():
                 _app()

@@ -42,9 +42,9 @@ def write_run(
         "choices": {"objective": objective, "dataset": "digits"},
     }  # fmt: skip
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    card = {"rows": 8, "units": "pixels in [-1, 1]"}
+    provenance = {"rows": 8, "units": "pixels in [-1, 1]"}
     tags = ("wasserstein/exact", "wasserstein/exact_floor")
-    (run / "provenance.json").write_text(json.dumps(dict.fromkeys(tags, card)))
+    (run / "provenance.json").write_text(json.dumps(dict.fromkeys(tags, provenance)))
     points = []
     for place, step in enumerate(STEPS):
         exact = last + len(STEPS) - 1 - place

@@ -14,7 +14,8 @@ from gan_runner.evaluation.request import Request
 from gan_runner.plots.seed_curves import draw, save
 from gan_runner.runs.exported import read_exported
 from gan_runner.runs.groups import Group
-from gan_runner.runs.read import POINTS, read_json, read_points, try_points
+from gan_runner.runs.layout import POINTS
+from gan_runner.runs.read import read_json, read_points, try_points
 from gan_runner.runs.rows import RunRecord
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.runs.tensors import save_safetensors

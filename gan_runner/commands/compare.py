@@ -19,7 +19,8 @@ from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.selection import add_budget, add_over
 from gan_runner.commands.terminal import terminal
-from gan_runner.runs.comparison import ABSENT, Run, difference, differing, read_runs, records_of
+from gan_runner.evaluation.tables import number
+from gan_runner.runs.comparison import ABSENT, ComparedRun, difference, differing, read_runs
 from gan_runner.runs.groups import SEED, grouped
 from gan_runner.runs.printable import echo
 from gan_runner.runs.tags import record_of
@@ -51,14 +52,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _side_by_side(
-    runs: Sequence[Run],
+    runs: Sequence[ComparedRun],
     tags: Sequence[str],
     unlike: Mapping[str, str],
     options: argparse.Namespace,
 ) -> str:
     """Return the table of runs or of groups of runs; write the files that the options name."""
     if options.over or options.at:
-        groups = grouped(records_of(runs), options.over or SEED)
+        groups = grouped([run.record for run in runs], options.over or SEED)
         rows = list(group_rows(groups, tags, options.at))
         if options.csv:
             lines = [list(rows[0]), *(list(row.values()) for row in rows)]
@@ -77,7 +78,7 @@ def _side_by_side(
     return shown
 
 
-def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
+def chosen(runs: Sequence[ComparedRun], patterns: Sequence[str]) -> list[str]:
     """Return the tags that match, sorted by name; * matches any text.
 
     Without patterns, return all tags but losses, gradient norms and speeds, whose scale depends on
@@ -98,7 +99,7 @@ def chosen(runs: Sequence[Run], patterns: Sequence[str]) -> list[str]:
 
 
 def numbers(
-    runs: Sequence[Run], tags: Sequence[str], which: Sequence[str]
+    runs: Sequence[ComparedRun], tags: Sequence[str], which: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield {"run", "tag", "value", "provenance"} for each value of the tags.
 
@@ -109,11 +110,12 @@ def numbers(
         if step_and_value is not None:
             step, value = step_and_value
             provenance = {**run.provenance.get(tag, {}), "which": name, "step": step}
-            yield {"run": str(run.path), "tag": tag, "value": value, "provenance": provenance}
+            path = str(run.record.path)
+            yield {"run": path, "tag": tag, "value": value, "provenance": provenance}
 
 
 def table(
-    runs: Sequence[Run],
+    runs: Sequence[ComparedRun],
     tags: Sequence[str],
     *,
     which: Sequence[str] = WHICH,
@@ -143,12 +145,12 @@ def table(
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
-def _column(run: Run, tags: Sequence[str], which: Sequence[str]) -> list[str]:
+def _column(run: ComparedRun, tags: Sequence[str], which: Sequence[str]) -> list[str]:
     """Return the column of a run: the heading, then one cell per tag."""
     parts = []
     for name in which:
         cells = [run.at(tag, name) for tag in tags]
-        values = [ABSENT if cell is None else _number(cell[1]) for cell in cells]
+        values = [ABSENT if cell is None else number(cell[1]) for cell in cells]
         if name == "best":
             steps = ["" if cell is None else f"@ {cell[0]:,}" for cell in cells]
             values = _right(["best", *values])
@@ -162,10 +164,6 @@ def _column(run: Run, tags: Sequence[str], which: Sequence[str]) -> list[str]:
 def _right(texts: Sequence[str]) -> list[str]:
     width = max(map(len, texts))
     return [f"{text:>{width}}" for text in texts]
-
-
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -52,7 +52,7 @@ def group_table(groups: Sequence[Group], tags: Sequence[str], at: Budget | None 
             cells += (
                 [f"{row['difference']:+.3g}", f"{row['p_value']:.2g}"] if known else [NO_VALUE] * 2
             )
-        lines.append([f"{tag}{_ARROWS.get(record_of(tag).better, '')}", *cells])
+        lines.append([f"{tag}{record_of(tag).arrow}", *cells])
     pairs = sorted({row["pairs"] for row in rows if row["pairs"]})
     notes = [
         f"mean \u00b1 standard error over {groups[0].over}" + (f", at or before {at}" if at else "")
@@ -65,6 +65,3 @@ def group_table(groups: Sequence[Group], tags: Sequence[str], at: Budget | None 
     elif tested:
         notes.append(f"no p: fewer than two values of {groups[0].over} are in both groups")
     return "\n".join([*aligned(lines, gap=3), "", *notes])
-
-
-_ARROWS = {"lower": " \u2193", "higher": " \u2191"}

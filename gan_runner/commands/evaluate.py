@@ -12,6 +12,7 @@ from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
+from gan_runner.runs.layout import CONFIG
 from gan_runner.runs.printable import echo
 
 _WHAT = """directory of a run or of a sweep, FILE.safetensors or the folder of a
@@ -107,8 +108,8 @@ def _paths(what: Path) -> list[Path]:
 
     if not what.is_dir() or exported_file(what) is not None:
         return [what]
-    jobs = [] if (what / "config.yaml").is_file() else read_jobs(what)
-    found = [job.folder for job in jobs if (job.folder / "config.yaml").is_file()] or [what]
+    jobs = [] if (what / CONFIG).is_file() else read_jobs(what)
+    found = [job.folder for job in jobs if (job.folder / CONFIG).is_file()] or [what]
     return [path for folder in found for path in replica_dirs(folder)]
 
 

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import USAGE_ERROR, UsageError, quoted_path
+from gan_runner.config.errors import UsageError, quoted_path
 from gan_runner.config.outside import check_contents
 
 _WIDTH, _INDENT = 100, 4
@@ -51,7 +51,7 @@ def group_help(words: Sequence[str], own: Sequence[Path] = ()) -> str:
         if name not in groups:
             near = get_close_matches(name, groups, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(groups)}"
-            raise UsageError(f"--help {name}: no such group; {hint}", USAGE_ERROR)
+            raise UsageError(f"--help {name}: no such group; {hint}")
     overrides = [word for word in words if "=" in word]
     return "\n\n".join(_page(name, overrides, folders) for name in names)
 

@@ -36,14 +36,14 @@ def repeat(arguments: Sequence[str], job: Callable[[DictConfig], Any]) -> None:
     (run_dir, *more) = [a.removeprefix(_KEY) for a in arguments if a.startswith(_KEY)]
     rest = [argument for argument in arguments if not argument.startswith(_KEY)]
     if more:
-        raise UsageError(f"{_KEY}{more[0]}: repeats one run; name one directory", USAGE_ERROR)
+        raise UsageError(f"{_KEY}{more[0]}: repeats one run; name one directory")
     if {"-m", "--multirun"} & set(rest):
-        raise UsageError(f"{_KEY}{run_dir}: repeats one run; leave out -m", USAGE_ERROR)
+        raise UsageError(f"{_KEY}{run_dir}: repeats one run; leave out -m")
     try:
         saved = saved_config(Path(run_dir))
         choices = _checked(saved.pop(CHOICES, None), run_dir)
     except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     words, base = compose_choices(choices, command_line_flags(rest)["config_dir"])
     note_folders(rest)
     sys.argv[1:] = [*_without(words, rest), *rest]

@@ -26,17 +26,18 @@ from gan_runner.config.command_line import (
     with_choices,
 )
 from gan_runner.config.compose import merged_cards
-from gan_runner.config.errors import FAILURE, USAGE_ERROR, Interrupted, UsageError, first_line
+from gan_runner.config.errors import FAILURE, Interrupted, UsageError, first_line
 from gan_runner.config.paths import MOVABLE_KEYS, anchored
 from gan_runner.config.user_code import in_user_code
 from gan_runner.config.validate import hyperparameters
+from gan_runner.config.words import key_of
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import check_new, remove_if_empty
+from gan_runner.runs.layout import COMMAND, check_new, remove_if_empty
 from gan_runner.runs.printable import echo, quoted
 from gan_runner.runs.read import CHOICES
-from gan_runner.runs.rows import COMMAND, command_text
+from gan_runner.runs.rows import command_text
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit
 
@@ -68,7 +69,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         remove_if_empty(run_dir)
         if in_user_code(error, allow):
             raise
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     except BaseException:
         remove_if_empty(run_dir)
         raise
@@ -102,7 +103,7 @@ def _check_single(cfg: DictConfig) -> None:
 def _warn_of_checkpoints(engine: EngineLike) -> None:
     """Warn of an interval of checkpoints that is typed and longer than the run."""
     settings = engine.runs[0].settings
-    typed = {word.lstrip("+").partition("=")[0] for word in task_words()}
+    typed = set(map(key_of, task_words()))
     if "trainer.checkpoint_every" in typed and settings.checkpoint_every > settings.steps > 0:
         warnings.warn(
             f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="
@@ -131,25 +132,24 @@ def resume(arguments: Sequence[str]) -> dict[str, Any]:
     if flags := [a for a in arguments if a.startswith("-")]:
         problem = f"{flags[0]}: resume= continues one run; leave the flag out"
         advice = "the command of a sweep, typed again, continues the sweep"
-        raise UsageError(f"{problem}; {advice}", USAGE_ERROR)
+        raise UsageError(f"{problem}; {advice}")
     values = {key: value for key, _, value in (a.partition("=") for a in arguments)}
     allowed = {"resume", "trainer.steps", "allow_targets", *MOVABLE_KEYS}
     if others := [a for a in arguments if a.partition("=")[0] not in allowed]:
         raise UsageError(
             f"{others[0]}: a resumed run keeps its configuration; only trainer.steps may grow,"
-            f" and {', '.join(MOVABLE_KEYS)} may follow the machine",
-            USAGE_ERROR,
+            f" and {', '.join(MOVABLE_KEYS)} may follow the machine"
         )
     if not values["resume"]:
-        raise UsageError("resume=: missing value; set it to the directory of a run", USAGE_ERROR)
+        raise UsageError("resume=: missing value; set it to the directory of a run")
     steps = values.get("trainer.steps")
     if steps is not None and not steps.isdecimal():
-        raise UsageError(f"trainer.steps={steps}: should be a whole number", USAGE_ERROR)
+        raise UsageError(f"trainer.steps={steps}: should be a whole number")
     try:
         allow = allowed_targets(arguments)
         places = places_of(arguments, MOVABLE_KEYS)
     except (ValueError, HydraException) as error:
-        raise UsageError(first_line(error), USAGE_ERROR) from error
+        raise UsageError(first_line(error)) from error
     number = None if steps is None else int(steps)
     return resume_run(Path(values["resume"]), allow, steps=number, places=places)
 
@@ -176,7 +176,7 @@ def resume_run(
     except (ValueError, OSError) as error:
         if in_user_code(error, allow):
             raise
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     _print_header(f"resume={quoted(run_dir)} from step {states[0]['step']:,}", engine, run_dir)
     return _fit(engine, run_dir, allow, resume_from=states)
 
@@ -213,7 +213,7 @@ def _fit(
         if in_user_code(error, allow):
             raise
         if not isinstance(error, OSError):
-            raise UsageError(str(error), USAGE_ERROR) from error
+            raise UsageError(str(error)) from error
         advice = f"free some space, then run gan-run resume={quoted(run_dir)}"
         raise UsageError(f"{run_dir}: {error}; the run has stopped; {advice}", FAILURE) from error
     print_result(summary, run_dir)

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.config.command_line import allowed_targets, task_words
-from gan_runner.config.errors import USAGE_ERROR, UsageError
+from gan_runner.config.errors import UsageError
 from gan_runner.config.paths import MACHINE_KEYS, absolute
 from gan_runner.runs.printable import echo
 from gan_runner.studies import conclude
@@ -30,7 +30,7 @@ def sweep(arguments: Sequence[str], app: Callable[[], Any]) -> None:
         app: Hydra's application, which reads `sys.argv`.
     """
     if {"--cfg", "-c"} & set(arguments):
-        raise UsageError("--cfg: shows a single job; omit -m", USAGE_ERROR)
+        raise UsageError("--cfg: shows a single job; omit -m")
     dry = "--dry-run" in arguments
     rest = [argument for argument in arguments if argument != "--dry-run"]
     sys.argv[1:] = multirun.sweep_arguments(rest)

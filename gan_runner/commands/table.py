@@ -12,11 +12,12 @@ from gan_runner.commands.terminal import terminal
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, matching_tags, text_rows
 from gan_runner.runs.latex import latex_table
+from gan_runner.runs.layout import STUDY
 from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import Budget, read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
-from gan_runner.studies.conclude import FILE, conclude
+from gan_runner.studies.conclude import conclude
 from gan_runner.sweeps.jobs import read_jobs, read_plan
 from gan_runner.sweeps.means import default_tags, mean_lines, mean_table, seed_groups
 from gan_runner.sweeps.search import best_trial
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _print_jobs(folder: Path) -> None:
     """Print and write the table of all jobs, the means over seeds, and the study's table."""
     jobs = read_jobs(folder)
-    if not jobs and not (folder / FILE).is_file():
+    if not jobs and not (folder / STUDY).is_file():
         raise ValueError(not_a_sweep(folder))
     if jobs:
         groups = seed_groups(folder, jobs)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf, open_dict
 from gan_runner.commands.group_help import group_help
 from gan_runner.config.command_line import allowed_targets
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import USAGE_ERROR, UsageError, own_folders
+from gan_runner.config.errors import UsageError, own_folders
 from gan_runner.private_hydra import command_line_flags
 
 _HELP, _FOLDER = {"--help", "-h"}, {"--config-dir", "-cd"}
@@ -21,7 +21,7 @@ TRACEBACK = "--traceback"
 """Flag of `gan-run` that asks for the whole traceback of every error."""
 
 
-def plain_words(arguments: Sequence[str]) -> list[str]:
+def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
 
     The configuration has the group `experiment` already, so that Hydra would refuse the plus.
@@ -84,7 +84,7 @@ def _own_folders(arguments: Sequence[str]) -> list[Path]:
     """
     folders = own_folders(arguments)
     if not folders and (folder := command_line_flags(arguments)["config_dir"]):
-        raise UsageError(f"--config-dir {folder}: no such folder; set another one", USAGE_ERROR)
+        raise UsageError(f"--config-dir {folder}: no such folder; set another one")
     return folders
 
 
@@ -106,18 +106,18 @@ def check_flags(arguments: Sequence[str]) -> None:
     try:
         allowed_targets(arguments)  # before a job of a sweep would meet the fault
     except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     if not any(argument.startswith("-") for argument in arguments):
         return
     flags = command_line_flags([a for a in arguments if a != "--dry-run"])
     groups = [a for a in _words(arguments) if a.isidentifier() and (config_dir() / a).is_dir()]
     if _HELP & set(arguments) and groups and not asks_for_help(arguments):
         problem = f"--help {groups[0]}: takes --config-dir and no other flag"
-        raise UsageError(f"{problem}; leave the others out", USAGE_ERROR)
+        raise UsageError(f"{problem}; leave the others out")
     for argument in arguments:
         word = argument.removeprefix("--").partition("=")[0]
         if argument.startswith("--") and word.isidentifier() and (config_dir() / word).is_dir():
-            raise UsageError(f"{argument}: is not a flag; write {word}=OPTION", USAGE_ERROR)
+            raise UsageError(f"{argument}: is not a flag; write {word}=OPTION")
     for name, advice in _REFUSED.items():
         if flags[name] is not None:
-            raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}", USAGE_ERROR)
+            raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}")

@@ -8,11 +8,11 @@ from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
-from gan_runner.runs.read import read_cards
+from gan_runner.runs.read import read_provenance
 from gan_runner.runs.tags import FLOOR, RAW, STD
 
 Values = Mapping[str, float | None]
-Cards = Mapping[str, Mapping[str, Any]]
+Provenances = Mapping[str, Mapping[str, Any]]
 
 _ONE_CLASS = 0.5  # share of samples above which one class is named
 _ALIKE = 0.5  # diversity below which samples are called alike
@@ -58,7 +58,7 @@ def verdict(summary: Mapping[str, Any], run_dir: Path) -> list[str]:
     replicas = summary.get("replicas")
     first = run_dir / next(iter(replicas)) if replicas else run_dir
     settings = summary.get("settings", {})
-    return lines(_final_values(summary), read_cards(first), settings=settings)
+    return lines(_final_values(summary), read_provenance(first), settings=settings)
 
 
 def names_of_tags(summary: Mapping[str, Any]) -> str:
@@ -79,35 +79,35 @@ def _shown(final: Values) -> list[tuple[_Number, str]]:
     return measured[:_MOST_SHOWN]
 
 
-def lines(final: Values, cards: Cards, *, settings: Mapping[str, Any]) -> list[str]:
+def lines(final: Values, provenances: Provenances, *, settings: Mapping[str, Any]) -> list[str]:
     """Return the lines of the verdict on final values; see `verdict`.
 
     Args:
         final: value by tag.
-        cards: provenance by tag; `real` is the value of real data.
+        provenances: provenance by tag; `real` is the value of real data.
         settings: of the trainer.
     """
     shown = _shown(final)
     if not shown:
         return []
-    numbers = [_with_floor(n, tag, final, cards) for n, tag in shown]
+    numbers = [_with_floor(n, tag, final, provenances) for n, tag in shown]
     texts = ["  ".join([numbers[0].replace("(", "(real ", 1), *numbers[1:]])]
     raw = [(n, f"{tag}{RAW}") for n, tag in shown if _differs(final, tag)]
     if raw and settings.get("ema_decay"):
         own = "  ".join(f"{n.name} {final[tag]:.{n.digits}f}" for n, tag in raw)
         texts.append(f"without averaged weights: {own}")
-    return texts + sentences(final, cards, settings=settings)
+    return texts + sentences(final, provenances, settings=settings)
 
 
-def sentences(final: Values, cards: Cards, *, settings: Mapping[str, Any]) -> list[str]:
+def sentences(final: Values, provenances: Provenances, *, settings: Mapping[str, Any]) -> list[str]:
     """Return what a reader of the numbers should know, one sentence each; see `lines`."""
     found = [
         _not_learned(final),
-        _one_class(final, cards),
+        _one_class(final, provenances),
         _alike(final),
-        _missed(final, cards),
+        _missed(final, provenances),
         _lagging(final, settings),
-        _pixels(final, cards),
+        _pixels(final, provenances),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -127,20 +127,20 @@ def _measured(number: _Number, final: Values) -> str | None:
     return next((tag for tag in number.tags if final.get(tag) is not None), None)
 
 
-def _with_floor(number: _Number, tag: str, final: Values, cards: Cards) -> str:
+def _with_floor(number: _Number, tag: str, final: Values, provenances: Provenances) -> str:
     text = f"{number.name} {final[tag]:z.{number.digits}f}"
-    real = floor_of(tag, final, cards)
+    real = floor_of(tag, final, provenances)
     floor = number.floor if real is None else f"{real:z.{number.digits}f}"
     if spread := final.get(f"{tag}{FLOOR}{STD}"):
         floor += f" \u00b1 {spread:.{number.digits}f}"
     return f"{text} ({floor})" if floor else text
 
 
-def floor_of(tag: str, final: Values, cards: Cards) -> float | None:
+def floor_of(tag: str, final: Values, provenances: Provenances) -> float | None:
     """Return the value of real data for a tag: its floor, `real` or `of` in its provenance."""
     floor = final.get(f"{tag}{FLOOR}")
-    card = cards.get(tag, {})
-    real = card.get("of") if tag.startswith("modes/") else card.get("real")
+    provenance = provenances.get(tag, {})
+    real = provenance.get("of" if tag.startswith("modes/") else "real")
     return floor if floor is not None else real if isinstance(real, int | float) else None
 
 
@@ -160,12 +160,12 @@ def _not_learned(final: Values) -> str:
     return "not learned yet: a small classifier always tells the samples from data (jsd near log 2)"
 
 
-def _one_class(final: Values, cards: Cards) -> str:
+def _one_class(final: Values, provenances: Provenances) -> str:
     shares = {tag: v for tag, v in final.items() if "class_share_" in tag and RAW not in tag and v}
     if not shares:
         return ""
     tag = max(shares, key=lambda tag: shares[tag] or 0.0)
-    share, real = shares[tag] or 0.0, floor_of(tag, final, cards)
+    share, real = shares[tag] or 0.0, floor_of(tag, final, provenances)
     if share < _ONE_CLASS or (real is not None and share < 2 * real):
         return ""
     of = "" if real is None else f" (of data {100 * real:.0f}%)"
@@ -179,9 +179,9 @@ def _alike(final: Values) -> str:
     return f"samples are alike: their distances are {100 * diversity:.0f}% of the data's"
 
 
-def _missed(final: Values, cards: Cards) -> str:
+def _missed(final: Values, provenances: Provenances) -> str:
     """Return a sentence on modes or parts of the data without samples."""
-    found, modes = final.get("modes/found"), floor_of("modes/found", final, cards)
+    found, modes = final.get("modes/found"), floor_of("modes/found", final, provenances)
     if found is not None and modes is not None and found < modes:
         return f"{modes - found:.0f} of {modes:.0f} modes have less than a fifth of their share"
     precision, recall = final.get("images/precision"), final.get("images/recall")
@@ -205,8 +205,8 @@ def _lagging(final: Values, settings: Mapping[str, Any]) -> str:
     )
 
 
-def _pixels(final: Values, cards: Cards) -> str:
-    units = str(cards.get("wasserstein/exact", {}).get("units", ""))
+def _pixels(final: Values, provenances: Provenances) -> str:
+    units = str(provenances.get("wasserstein/exact", {}).get("units", ""))
     if final.get("wasserstein/exact") is None or not units.startswith("pixels"):
         return ""
     frechet = _measured(_NUMBERS[0], final)

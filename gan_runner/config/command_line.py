@@ -63,7 +63,7 @@ def places_of(words: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
 
 def task_words() -> list[str]:
     """Return the overrides of the run or job that Hydra executes."""
-    return _overrides("task")
+    return as_typed(HydraConfig.get().overrides.task)
 
 
 def group_choices() -> dict[str, Any]:
@@ -101,12 +101,13 @@ def named_variables() -> set[str]:
     """Return the environment variables that the command line names in `${oc.env:NAME}`."""
     words = list(sys.argv)
     if HydraConfig.initialized():  # in a worker, the command line is another
-        words += [*_overrides("task"), *_overrides("hydra")]
+        overrides = HydraConfig.get().overrides
+        words += [*as_typed(overrides.task), *as_typed(overrides.hydra)]
     return {name for word in words for name in ENVIRONMENT.findall(word)}
 
 
-def _overrides(kind: str) -> list[str]:
+def as_typed(overrides: ListConfig | Sequence[str]) -> list[str]:
     """Return overrides as they were typed: an interpolation in one of them is not resolved."""
-    words = OmegaConf.to_container(getattr(HydraConfig.get().overrides, kind), resolve=False)
-    assert isinstance(words, list)
-    return [str(word) for word in words]
+    if isinstance(overrides, ListConfig):
+        overrides = OmegaConf.to_container(overrides, resolve=False)  # type: ignore[assignment]
+    return [str(word) for word in overrides]

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.paths import PATH_KEYS
-from gan_runner.config.words import suggestion
+from gan_runner.config.words import key_of, suggestion, value_of
 from gan_runner.private_hydra import command_line_flags
 
 FAILURE, USAGE_ERROR = 1, 2  # exit statuses
@@ -30,7 +30,7 @@ FAILURE, USAGE_ERROR = 1, 2  # exit statuses
 class UsageError(Exception):
     """A command rejected because of its input; carries message and exit status."""
 
-    def __init__(self, message: str, exit_status: int) -> None:
+    def __init__(self, message: str, exit_status: int = USAGE_ERROR) -> None:
         super().__init__(message, exit_status)  # all arguments, so that it can be pickled
         self.message, self.exit_status = message, exit_status
 
@@ -242,7 +242,7 @@ def _bad_group(error: BaseException, arguments: list[str], folders: Sequence[Pat
     if raised_in(error, ("hydra",)) is None:
         return None
     for argument in arguments:
-        group, _, option = argument.lstrip("+~").partition("=")
+        group, option = key_of(argument), value_of(argument)
         options = _options(folders, group)
         if options and option not in options:
             return f"{group}={option}: no such option; choose one of: {', '.join(options)}"

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gan_runner.config.paths import MOVABLE_KEYS
+from gan_runner.config.words import key_of
 from gan_runner.evaluation.tables import (
     Values,
     caption,
@@ -16,16 +18,15 @@ from gan_runner.evaluation.tables import (
     spread_of,
 )
 from gan_runner.runs.exported import WEIGHTS
+from gan_runner.runs.layout import CONFIG, PROVENANCE
 from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.tags import RAW, is_detail, record_of
 from gan_runner.runs.text_tables import markdown
 
 _GROUPS = ("objective", "model", "dataset", "optimizer")
-_OF_THE_MACHINE = ("device", "dataset.root", "dataset.path", "dataset.cache", "hydra.")
-_ARROWS = {"lower": " \u2193", "higher": " \u2191"}
 _FILES = (
-    f"`{WEIGHTS}` (weights; the metadata name the network), `config.yaml` (all settings of the"
-    " run), `provenance.json` (settings behind each number)"
+    f"`{WEIGHTS}` (weights; the metadata name the network), `{CONFIG}` (all settings of the"
+    f" run), `{PROVENANCE}` (settings behind each number)"
 )
 
 
@@ -68,8 +69,13 @@ def card_text(
 
 def command_of(overrides: Sequence[str]) -> str:
     """Return the command line that trained a run, without places of the machine."""
-    kept = [word for word in overrides if not word.lstrip("+").startswith(_OF_THE_MACHINE)]
+    kept = [word for word in overrides if not _is_a_place(key_of(word))]
     return f"gan-run {shlex.join(kept)}".strip()
+
+
+def _is_a_place(key: str) -> bool:
+    """Return whether a key says where a run computes or where its files lie."""
+    return key in MOVABLE_KEYS or key.startswith("hydra.")
 
 
 def groups_of(choices: Mapping[str, Any]) -> str:
@@ -106,7 +112,7 @@ def _row(tag: str, values: Values) -> tuple[str, str, str, str]:
     settings = [f"{value.get('samples', 0):,} samples" if value.get("samples") else ""]
     settings += [f"{rows:,} {value.get('reference')} rows" if rows else ""]
     settings += [f"features of {network}" if network else ""]
-    name = f"{name_of(tag, value)}{_ARROWS.get(record_of(tag).better, '')}"
+    name = f"{name_of(tag, value)}{record_of(tag).arrow}"
     shown = "" if real is None else number(real)
     return name, cell, shown, ", ".join(filter(None, settings))
 

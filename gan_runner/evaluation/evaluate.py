@@ -16,10 +16,11 @@ from gan_runner.evaluation.request import Request
 from gan_runner.evaluation.subjects import subject_of
 from gan_runner.runs.checkpoint import fingerprint
 from gan_runner.runs.chosen_checkpoint import load_chosen
+from gan_runner.runs.layout import CHECKPOINTS, CONFIG
 from gan_runner.runs.log import write_json
 from gan_runner.runs.parse import mismatch
 from gan_runner.runs.provenance import versions
-from gan_runner.runs.read import CONFIG, try_json
+from gan_runner.runs.read import try_json
 from gan_runner.runs.within import Folder, within
 from gan_runner.training.device import device_name
 
@@ -116,4 +117,4 @@ def write_results(path: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / CONFIG).is_file() and (path / "checkpoints").is_dir()
+    return (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()

@@ -16,16 +16,15 @@ from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import TrainedModel, load
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.layout import CONFIG, POINTS, PROVENANCE
 from gan_runner.runs.log import write_json
 from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.provenance import versions
 from gan_runner.runs.read import (
     CHOICES,
-    CONFIG,
-    POINTS,
-    read_cards,
     read_data,
     read_points,
+    read_provenance,
     read_summary,
     saved_config,
 )
@@ -33,7 +32,7 @@ from gan_runner.runs.rows import typed_overrides
 from gan_runner.runs.tags import RAW, record_of
 from gan_runner.runs.text_tables import markdown_text
 
-CARD, PROVENANCE, SAMPLES = "README.md", "provenance.json", "samples.png"
+CARD, SAMPLES = "README.md", "samples.png"
 _DRAWN = 100  # samples of the picture
 
 Judge = Callable[..., list[str]]
@@ -77,12 +76,12 @@ def _logged(run_dir: Path, model: TrainedModel) -> dict[str, dict[str, Any]]:
     first = ("average", next(iter(averages), "average"))  # metrics are of the first average
     of = "raw" if which == "raw" else "averaged" if which in first else ""
     points = [p for p in read_points(run_dir / POINTS) if p["step"] == model.facts["step"]]
-    cards = read_cards(run_dir)
+    provenances = read_provenance(run_dir)
     return {
-        tag: {"value": value, **cards.get(tag, {})}
+        tag: {"value": value, **provenances.get(tag, {})}
         for tag, value in (points[-1] if points else {}).items()
         if value is not None and not record_of(tag).is_training
-        if cards.get(tag, {}).get("generator") == of or (of and is_floor(tag))
+        if provenances.get(tag, {}).get("generator") == of or (of and is_floor(tag))
     }
 
 

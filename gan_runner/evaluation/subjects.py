@@ -32,8 +32,9 @@ from gan_runner.restore import TrainedModel, average_weights, load
 from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.exported import exported_file
+from gan_runner.runs.layout import CONFIG, POINTS
 from gan_runner.runs.plain import plain
-from gan_runner.runs.read import POINTS, read_points, saved_config
+from gan_runner.runs.read import read_points, saved_config
 from gan_runner.runs.sample_files import read_samples
 from gan_runner.training.device import resolve_device
 from gan_runner.training.engine import Engine
@@ -92,7 +93,7 @@ def subject_of(path: Path, request: Request, state: StateDict | None = None) -> 
     """
     if (file := exported_file(path)) is not None:
         return _exported(file, request)
-    if (path / "config.yaml").is_file():
+    if (path / CONFIG).is_file():
         chosen = load_chosen(path, request.checkpoint) if state is None else state
         return _run(path, request, chosen)
     if path.suffix == ".npz" or path.is_dir():
@@ -174,7 +175,7 @@ def _exported(file: Path, request: Request) -> Subject:
     model = load(file, device=request.device, allow=request.allow, **chosen)
     count, seed = request.count or _OF_EXPORTED, request.seed or 0
     check_memory(count, model.spec.shape)
-    config = file.with_name("config.yaml")
+    config = file.with_name(CONFIG)
     if request.overrides or not config.is_file():
         dataset, full = _data(file, request)
     else:

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 import gan_runner
 from gan_runner.reports import study, sweep
 from gan_runner.reports.typeset import typeset
+from gan_runner.runs.layout import STUDY
 from gan_runner.studies import table
 
 SCRIPTS = ("dom.js", "charts.js", "groups.js", "rows.js", "report.js")
@@ -30,7 +31,7 @@ def render(folder: Path) -> str:
     Raises:
         ValueError: the folder is neither.
     """
-    is_study = (folder / "study.json").exists()
+    is_study = (folder / STUDY).exists()
     content = study.content(folder) if is_study else sweep.content(folder)
     style, script = (_joined(names) for names in (STYLES, SCRIPTS))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from gan_runner.reports.curves import read_curves
 from gan_runner.reports.images import data_uri, latest
-from gan_runner.runs.read import POINTS, SUMMARY, try_json
+from gan_runner.runs.layout import POINTS, SUMMARY
+from gan_runner.runs.read import try_json
 from gan_runner.runs.within import Folder
 from gan_runner.studies.study_files import number
 
@@ -20,8 +21,8 @@ _TAGS = 16  # curves of a run
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Share of a page's size that each run may take.
+class PageLimits:
+    """Limits of the share of a page that each run may take.
 
     Attributes:
         runs: number of runs on the page.
@@ -45,7 +46,7 @@ def show(
     cells: Mapping[str, str],
     *,
     label: str,
-    budget: Budget,
+    limits: PageLimits,
     tags: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return one run as plain JSON values.
@@ -54,7 +55,7 @@ def show(
         folder: directory of the study or sweep; files outside it are not read.
         cells: the run's line in the CSV file.
         label: name of the run among those of its row.
-        budget: limits on images and curves.
+        limits: most bytes of an image and points of a curve.
         tags: curves that come first.
     """
     named = cells.get("run_dir", "")
@@ -65,13 +66,13 @@ def show(
     state = health(run_dir) if run_dir else ""
     cells = {"health": state, **{key: text for key, text in cells.items() if text}}
     if run_dir:
-        curves = read_curves(run_dir / POINTS, tags=_TAGS, points=budget.points, first=tags)
+        curves = read_curves(run_dir / POINTS, tags=_TAGS, points=limits.points, first=tags)
     return {
         "label": label,
         "status": cells.get("status", "") or "missing",
         "health": cells.get("health", ""),
         "facts": facts(cells),
-        "picture": data_uri(grid, most=budget.picture) if grid else None,
+        "picture": data_uri(grid, most=limits.picture) if grid else None,
         "step": int(grid.stem.removeprefix("step_")) if grid else None,
         "curves": curves,
     }

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_runner.reports.runs import Budget, show
+from gan_runner.reports.runs import PageLimits, show
 from gan_runner.reports.typeset import typeset
 from gan_runner.studies import comparison_text, table
 from gan_runner.studies.paired_statistics import PUBLISHED, Outcome
-from gan_runner.studies.study_files import BASELINE, Run, Study, number, read
+from gan_runner.studies.study_files import BASELINE, Study, StudyRun, number, read
 
 PLAYERS = {"g": "Generator", "d": "Critic"}
 DRAWN = {"activation": "activation", "depth": "depth", "norm": "norm", "filters": "filters"}
@@ -30,7 +30,7 @@ def content(folder: Path) -> dict[str, Any]:
         ValueError: there is no study there.
     """
     study = read(folder)
-    budget = Budget(len(study.runs))
+    limits = PageLimits(len(study.runs))
     by_architecture = study.by_architecture
     return {
         "kind": "robustness",
@@ -38,7 +38,7 @@ def content(folder: Path) -> dict[str, Any]:
         "facts": _facts(study),
         "progress": table.progress(study),
         "columns": _columns(study),
-        "rows": [_row(study, name, budget) for name in by_architecture],
+        "rows": [_row(study, name, limits) for name in by_architecture],
         "noun": ["architecture", "architectures"],
         "study": _study(study),
         "sections": table.sections(study)[::-1],  # relative thresholds first
@@ -87,7 +87,7 @@ def _columns(study: Study) -> list[dict[str, Any]]:
     return columns
 
 
-def _row(study: Study, name: str, budget: Budget) -> dict[str, Any]:
+def _row(study: Study, name: str, limits: PageLimits) -> dict[str, Any]:
     runs = [study.by_architecture[name].get(objective) for objective in study.objectives]
     present = [run for run in runs if run is not None]
     cells = _cells(present[0].cells, name) if present else {}
@@ -98,7 +98,7 @@ def _row(study: Study, name: str, budget: Budget) -> dict[str, Any]:
     tag = str(study.facts.get("score", ""))
     tags = [tag, f"{tag}_raw"]
     shown = [
-        show(study.folder, run.cells if run else {}, label=label, budget=budget, tags=tags)
+        show(study.folder, run.cells if run else {}, label=label, limits=limits, tags=tags)
         for run, label in zip(runs, study.labels, strict=True)
     ]
     return {
@@ -110,7 +110,7 @@ def _row(study: Study, name: str, budget: Budget) -> dict[str, Any]:
     }
 
 
-def _ended(run: Run | None) -> bool:
+def _ended(run: StudyRun | None) -> bool:
     return run is not None and run.outcome is not None
 
 

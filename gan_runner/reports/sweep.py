@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_runner.config.paths import MOVABLE_KEYS
+from gan_runner.config.words import key_of, value_of
 from gan_runner.reports.curves import in_order, is_measure
 from gan_runner.reports.groups import together
-from gan_runner.reports.runs import Budget, show
+from gan_runner.reports.runs import PageLimits, show
+from gan_runner.runs.layout import SUMMARY
 from gan_runner.runs.mistaken import not_a_sweep
-from gan_runner.runs.read import SUMMARY, try_summary
+from gan_runner.runs.read import try_summary
 from gan_runner.runs.tags import FLOOR, record_of
 from gan_runner.runs.tags import columns as default_columns
 from gan_runner.runs.within import Folder
@@ -25,10 +28,8 @@ Line = dict[str, str]
 
 _RUN_DIRS = ("run_dir", "job")  # columns that may name a run's directory
 _ABOUT_THE_RUN = {*_RUN_DIRS, "overrides", "status", "health", "steps", "seconds", "error"}
-_OF_THE_MACHINE = {"device", "dataset.root", "dataset.path", "dataset.cache"}
 _RUNS = 200  # whose versions are read
 _VALUES = 6  # values of a run shown as columns; the opened row shows all
-_ARROWS = {"lower": "\u2193", "higher": "\u2191"}
 _FEW = 12  # a column with more distinct numbers, such as a learning rate's, has no filter
 _CHOICES = 24  # a column with more distinct texts has no filter
 
@@ -49,7 +50,7 @@ def content(folder: Path) -> dict[str, Any]:
     overrides = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
     shared = {key: lines[0].get(key, "") for key in overrides if len(_values(lines, key)) == 1}
     columns = _columns(lines, [k for k in overrides if k not in shared], _first_tags(folder))
-    budget = Budget(len(lines))
+    limits = PageLimits(len(lines))
     done = [line.get("status") for line in lines].count("completed")
     return {
         **together(folder, _first_tags(folder)),
@@ -59,7 +60,7 @@ def content(folder: Path) -> dict[str, Any]:
         "facts": [*_facts(shared), *_software(folder, lines)],
         "progress": f"{done} of {len(lines)} runs completed.",
         "columns": columns,
-        "rows": [_row(folder, i, line, columns, budget) for i, line in enumerate(lines)],
+        "rows": [_row(folder, i, line, columns, limits) for i, line in enumerate(lines)],
         "noun": ["run", "runs"],
         "study": None,
         "sections": [],
@@ -86,7 +87,7 @@ def _order(folder: Path, columns: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def _facts(shared: Mapping[str, str]) -> list[tuple[str, str]]:
-    words = [f"{k}={v}" for k, v in shared.items() if v and k not in _OF_THE_MACHINE]
+    words = [f"{k}={v}" for k, v in shared.items() if v and k not in MOVABLE_KEYS]
     return [("all with", " ".join(words))] if words else []
 
 
@@ -121,8 +122,7 @@ def _spread(line: Mapping[str, str]) -> Line:
         words = shlex.split(line.get("overrides", ""))
     except ValueError:
         words = []
-    pairs = [word.partition("=") for word in words if "=" in word]
-    own = {key.lstrip("+~"): value for key, _, value in pairs}
+    own = {key_of(word): value_of(word) for word in words if "=" in word}
     run_dir = next((line[name] for name in _RUN_DIRS if line.get(name)), "")
     return {**own, **line, "run_dir": run_dir}
 
@@ -170,7 +170,7 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
     numbers = all(number(value) is not None for value in values)
     label = key.removeprefix("final ")
     if _is_value(key):
-        label = f"{label} {_ARROWS.get(record_of(label).better, '')}".rstrip()
+        label += record_of(label).arrow
     column: dict[str, Any] = {"key": key, "label": label, "type": "number" if numbers else "text"}
     if _is_value(key):
         meaning = record_of(key.removeprefix("final ")).meaning
@@ -183,7 +183,7 @@ def _column(lines: Sequence[Line], key: str) -> dict[str, Any]:
 
 
 def _row(
-    folder: Path, place: int, line: Line, columns: Sequence[Mapping[str, Any]], budget: Budget
+    folder: Path, place: int, line: Line, columns: Sequence[Mapping[str, Any]], limits: PageLimits
 ) -> dict[str, Any]:
     cells: dict[str, Any] = {"place": place}
     for column in columns[1:]:
@@ -195,7 +195,7 @@ def _row(
         "ended": [line.get("status") == "completed"],
         "cells": cells,
         "lists": [["Final", _numbers(line, "final ")], ["Best", _numbers(line, "best ")]],
-        "runs": [show(folder, line, label="", budget=budget)],
+        "runs": [show(folder, line, label="", limits=limits)],
     }
 
 

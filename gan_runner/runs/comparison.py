@@ -14,14 +14,7 @@ from typing import Any
 
 from gan_runner.runs.groups import labels
 from gan_runner.runs.history import BestTracker
-from gan_runner.runs.read import (
-    CHOICES,
-    POINTS,
-    read_cards,
-    read_points,
-    read_summary,
-    saved_config,
-)
+from gan_runner.runs.read import CHOICES, read_provenance, read_summary, saved_config
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
@@ -32,11 +25,11 @@ _WIDEST = 36  # characters of a value of the configuration
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """A run as its files describe it.
+class ComparedRun:
+    """A run as a comparison shows it.
 
     Attributes:
-        path: run directory.
+        record: settings and points, which labels and groups are made of.
         name: path relative to the folder that all compared runs share.
         label: settings in which the run differs from the others, or its name.
         config: dotted keys and values of the configuration.
@@ -45,7 +38,7 @@ class Run:
         state: status and number of steps, for display.
     """
 
-    path: Path
+    record: RunRecord
     name: str
     config: Mapping[str, Any]
     provenance: Mapping[str, Mapping[str, Any]]
@@ -75,7 +68,7 @@ def holds_replicas(run_dir: Path) -> bool:
     return Folder(run_dir).find("replica_0") is not None and (run_dir / "replica_0").is_dir()
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
+def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
     """Read runs from directories; replicas and the runs of a sweep stand for themselves.
 
     Raises:
@@ -86,29 +79,23 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     common = os.path.commonpath([path.parent for path in whole])
     names = [path.relative_to(common).as_posix() for path in whole]
     runs = [_read(path, name) for path, name in zip(paths, names, strict=True)]
-    texts = labels(records_of(runs))
-    plain = [record.name for record in records_of(runs)]
+    records = [run.record for run in runs]
+    texts, plain = labels(records), [record.name for record in records]
     return [
         replace(run, label=run.name if texts == plain else text)
         for run, text in zip(runs, texts, strict=True)
     ]
 
 
-def records_of(runs: Sequence[Run]) -> list[RunRecord]:
-    """Return the records of runs, which groups are made of."""
-    return [read_record(run.path, run.path.parent) for run in runs]
-
-
-def _read(path: Path, name: str) -> Run:
-    config, provenances = saved_config(path), read_cards(path)
+def _read(path: Path, name: str) -> ComparedRun:
+    config, provenances = saved_config(path), read_provenance(path)
     config.pop(CHOICES, None)  # the keys say what the options are
-    values = BestTracker(provenances)
-    points = read_points(path / POINTS)
-    for point in points:
+    record, values = read_record(path, path.parent), BestTracker(provenances)
+    for point in record.points:
         values.note(point)
     status = read_summary(path).get("status", "no summary yet")
-    state = f"{status}, {points[-1]['step'] if points else 0:,} steps"
-    return Run(path, name, flat(config), provenances, values, state)
+    state = f"{status}, {record.points[-1]['step'] if record.points else 0:,} steps"
+    return ComparedRun(record, name, flat(config), provenances, values, state)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -120,7 +107,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return entries
 
 
-def difference(runs: Sequence[Run], tag: str) -> str:
+def difference(runs: Sequence[ComparedRun], tag: str) -> str:
     """Describe the first key in which a tag's provenance differs; empty if all runs agree."""
     having = [run for run in runs if tag in run.values.final]
     provenances = [run.provenance_of(tag) for run in having]

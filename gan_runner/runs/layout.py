@@ -1,4 +1,4 @@
-"""Checks of a run directory's layout, its checkpoints by name, and removal of rejected runs."""
+"""Names of the files of runs, sweeps and studies; checks and removal of run directories."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from typing import Any
 
 from gan_runner.runs.files import create_file
 
+CONFIG, SUMMARY = "config.yaml", "summary.json"
+COMMAND = "command.json"  # overrides of the command line, as typed
+DATA = "data.json"  # rows, hash and classes of the training set
+POINTS = "metrics.jsonl"  # points of the curves
+PROVENANCE = "provenance.json"  # of each metric
 CHECKPOINTS = "checkpoints"
+JOB, PLAN = "job.json", "sweep.json"  # of a sweep: the status of a job, the jobs asked for
+STUDY = "study.json"
+
 _CHECKPOINT = re.compile(r"step_([0-9]{8,})\.pt")
 _PLOT = re.compile(r"[A-Za-z0-9_-]+")
-_were_here: tuple[Path, ...] = ()  # folders that a rejected run must keep; see `note_folders`
+_kept_folders: tuple[Path, ...] = ()  # folders that a rejected run must keep; see `note_folders`
 
 
 def check_new(run_dir: Path) -> None:
@@ -26,7 +34,7 @@ def check_new(run_dir: Path) -> None:
     probe = run_dir / ".writable"
     create_file(probe)
     probe.unlink()
-    if (run_dir / "config.yaml").exists():
+    if (run_dir / CONFIG).exists():
         raise ValueError(f"{run_dir} already contains a run; set hydra.run.dir to another folder")
 
 
@@ -71,19 +79,21 @@ def note_folders(arguments: Sequence[str]) -> None:
 
     These are the deepest existing folder above the run directory, and the folders in it.
     """
-    global _were_here
+    global _kept_folders
     values = [a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("hydra.run.dir=")]
     fixed, interpolated, _ = (values[-1] if values else "outputs").partition("${")
     path = Path(os.path.abspath(fixed.rpartition("/")[0] if interpolated else fixed))
     deepest = next(folder for folder in (path, *path.parents) if folder.is_dir())
-    _were_here = (deepest, *(folder for folder in deepest.iterdir() if folder.is_dir()))
+    _kept_folders = (deepest, *(folder for folder in deepest.iterdir() if folder.is_dir()))
 
 
 def remove_if_empty(run_dir: Path) -> None:
     """Remove the empty directory of a rejected run, and the empty parents created for it."""
+    if not _kept_folders:
+        return
     path = Path(os.path.abspath(run_dir))
     for folder in (path, *path.parents):
-        if folder in _were_here or not (_were_here and folder.is_relative_to(_were_here[0])):
+        if folder in _kept_folders or not folder.is_relative_to(_kept_folders[0]):
             return
         try:
             folder.rmdir()

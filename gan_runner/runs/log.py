@@ -29,7 +29,7 @@ from gan_runner.core import Provenance, StateDict
 from gan_runner.private_apis import write_summary
 from gan_runner.runs.files import append_text, atomic_write
 from gan_runner.runs.history import BestTracker
-from gan_runner.runs.layout import check_plot_name
+from gan_runner.runs.layout import POINTS, PROVENANCE, check_plot_name
 from gan_runner.runs.read import read_points
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.tensorboard_layout import charts_of
@@ -38,7 +38,7 @@ from gan_runner.runs.within import check_folders, within
 Scalars = Mapping[str, float]
 
 
-class Monitor(Protocol):
+class HealthLike(Protocol):
     """A classifier of the health of a run, which sees only the points of its log."""
 
     @property
@@ -160,10 +160,10 @@ class RunLog:
         self.final, self.best = extremes.final, extremes.best
         check_folders(run_dir, ["samples"])
         (run_dir / "samples").mkdir(parents=True, exist_ok=True)
-        path = run_dir / "metrics.jsonl"
+        path = run_dir / POINTS
         kept = [] if keep_before is None else read_points(path)
         kept = [point for point in kept if keep_before is None or point["step"] < keep_before]
-        write_json(run_dir / "provenance.json", self.provenance)
+        write_json(run_dir / PROVENANCE, self.provenance)
         for point in kept:
             self._note(point)
         atomic_write(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
@@ -199,7 +199,7 @@ class RunLog:
         new = [tag for tag in point if tag != "step" and tag not in self.provenance]
         if new:
             self.provenance |= dict.fromkeys(new, self._training)
-            write_json(self.run_dir / "provenance.json", self.provenance)
+            write_json(self.run_dir / PROVENANCE, self.provenance)
 
     def flush(self) -> None:
         """Flush all buffers to the operating system, so that a killed process loses no data."""

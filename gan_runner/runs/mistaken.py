@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+from gan_runner.runs.layout import CONFIG, JOB, PLAN
 from gan_runner.runs.printable import quoted
 
-_CONFIG, _JOB, _PLAN = "config.yaml", "job.json", "sweep.json"
 _DEPTH = 3  # folders below a path that are searched; the default run directory has two above it
 _LOOKED_AT = 2000  # folders; a home folder has many
 
@@ -23,9 +23,9 @@ def not_a_run(path: Path) -> str:
         return f"{head}: it is a {kind} of the run {quoted(above)}; name the run"
     if not path.is_dir():
         return f"{head} ({_kind(path)}){_near(path)}"
-    runs = list(_below(path, _CONFIG))
+    runs = list(_below(path, CONFIG))
     if not runs:
-        return f"{head} (it has no {_CONFIG})"
+        return f"{head} (it has no {CONFIG})"
     if is_sweep(path):
         return f"{head}: it is a sweep of {_counted(runs)}"
     return f"{head}: it contains {_counted(runs)}"
@@ -34,7 +34,7 @@ def not_a_run(path: Path) -> str:
 def not_a_sweep(path: Path) -> str:
     """Return why a path is not the directory of a sweep, and what was probably meant."""
     head = f"{path} is not the directory of a sweep"
-    run = path if (path / _CONFIG).is_file() else _run_above(path)
+    run = path if (path / CONFIG).is_file() else _run_above(path)
     if run is not None:
         outer = run.resolve().parent
         if is_sweep(outer):
@@ -46,10 +46,10 @@ def not_a_sweep(path: Path) -> str:
         return f"{head} ({_kind(path)}){_near(path)}"
     if is_sweep(path.parent):  # a job's folder without a run, or the folder of its checkpoints
         return f"{head}: it belongs to the sweep {quoted(path.parent)}; name the sweep"
-    sweeps = [p for p in _below(path, _PLAN) if p != path]
+    sweeps = [p for p in _below(path, PLAN) if p != path]
     if sweeps:
         return f"{head}: it contains {_counted(sweeps, 'sweep')}"
-    if count := len(list(_below(path, _CONFIG))):
+    if count := len(list(_below(path, CONFIG))):
         advice = f"gan-table {quoted(path)} --over seed shows them"
         return f"{head}: it contains {count} run{'s' if count > 1 else ''}; {advice}"
     return f"{head} (it contains no job)"
@@ -57,13 +57,13 @@ def not_a_sweep(path: Path) -> str:
 
 def is_sweep(path: Path) -> bool:
     """Return whether a folder is the directory of a sweep: it has a plan, or jobs."""
-    return (path / _PLAN).is_file() or next(path.glob(f"*/{_JOB}"), None) is not None
+    return (path / PLAN).is_file() or next(path.glob(f"*/{JOB}"), None) is not None
 
 
 def _run_above(path: Path) -> Path | None:
     """Return the run directory that a path is in: one or two folders above it."""
     for folder in islice(path.parents, 2):
-        if os.path.lexists(path) and (folder / _CONFIG).is_file():
+        if os.path.lexists(path) and (folder / CONFIG).is_file():
             return folder
     return None
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from gan_runner.runs.layout import check_layout
+from gan_runner.runs.layout import CONFIG, DATA, JOB, PROVENANCE, SUMMARY, check_layout
 from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
 from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
@@ -19,9 +19,6 @@ from gan_runner.runs.plain import plain
 from gan_runner.runs.printable import printable
 from gan_runner.runs.within import Folder
 
-CONFIG, CARDS, POINTS = "config.yaml", "provenance.json", "metrics.jsonl"
-SUMMARY, JOB = "summary.json", "job.json"
-DATA = "data.json"  # rows, hash and classes of the training set
 CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat=RUN_DIR`
 
 _GROUPS = ("dataset", "objective", "optimizer", "metrics", "plots", "health")
@@ -51,7 +48,7 @@ SUMMARY_SHAPE: Shape = {
     "replicas": {"*": {**_RUN, "status!": str, "seed!": int}},
 }
 _DATA_SHAPE: Shape = {"rows": int, "sha256": str, "classes": [str]}
-_CARDS_SHAPE: Shape = {"*": {"better": str, "beside": str}}
+_PROVENANCE_SHAPE: Shape = {"*": {"better": str, "beside": str}}
 _NOTE_SHAPE: Shape = {
     "status!": str,
     "overrides!": [str],
@@ -131,20 +128,22 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
         ValueError: the file is malformed.
     """
     return summary_with_present_tags(
-        read_json(run_dir / SUMMARY, SUMMARY_SHAPE), _written_cards(run_dir)
+        read_json(run_dir / SUMMARY, SUMMARY_SHAPE), _written_provenance(run_dir)
     )
 
 
 def try_summary(run_dir: Path) -> dict[str, Any]:
     """Return the contents of summary.json; empty where it cannot be read."""
-    return summary_with_present_tags(try_json(run_dir / SUMMARY) or {}, _written_cards(run_dir))
+    return summary_with_present_tags(
+        try_json(run_dir / SUMMARY) or {}, _written_provenance(run_dir)
+    )
 
 
-def _written_cards(run_dir: Path) -> dict[str, Any]:
+def _written_provenance(run_dir: Path) -> dict[str, Any]:
     """Return provenance.json as it was written, or that of the first replica."""
-    folder = run_dir if (run_dir / CARDS).is_file() else run_dir / "replica_0"
-    cards = try_json(folder / CARDS) or {}
-    return {tag: card for tag, card in cards.items() if isinstance(card, dict)}
+    folder = run_dir if (run_dir / PROVENANCE).is_file() else run_dir / "replica_0"
+    provenances = try_json(folder / PROVENANCE) or {}
+    return {tag: entry for tag, entry in provenances.items() if isinstance(entry, dict)}
 
 
 def read_data(run_dir: Path) -> dict[str, Any]:
@@ -156,13 +155,13 @@ def read_data(run_dir: Path) -> dict[str, Any]:
     return read_json(run_dir / DATA, _DATA_SHAPE)
 
 
-def read_cards(run_dir: Path) -> dict[str, dict[str, Any]]:
+def read_provenance(run_dir: Path) -> dict[str, dict[str, Any]]:
     """Return {tag: provenance}; empty where the file is missing.
 
     Raises:
         ValueError: the file is malformed.
     """
-    provenances = read_json(run_dir / CARDS, _CARDS_SHAPE)
+    provenances = read_json(run_dir / PROVENANCE, _PROVENANCE_SHAPE)
     return with_present_tags(provenances, provenances)
 
 
@@ -188,8 +187,8 @@ def read_points(path: Path) -> list[dict[str, Any]]:
     """
     lines = (read_text(path) or "").splitlines(keepends=True)
     points = [_point(path, line) for line in lines if line.endswith("}\n")]
-    cards = _written_cards(path.parent)
-    return [with_present_tags(point, cards) for point in points]
+    provenances = _written_provenance(path.parent)
+    return [with_present_tags(point, provenances) for point in points]
 
 
 def _point(path: Path, line: str) -> dict[str, Any]:
@@ -211,8 +210,8 @@ def try_points(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         return []
     points = [point for line in text.splitlines() if (point := _object(line)) is not None]
-    cards = _written_cards(path.parent)
-    return [with_present_tags(point, cards) for point in points]
+    provenances = _written_provenance(path.parent)
+    return [with_present_tags(point, provenances) for point in points]
 
 
 def read_json(path: Path, shape: Shape = dict) -> dict[str, Any]:

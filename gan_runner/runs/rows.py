@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gan_runner.runs.layout import COMMAND, CONFIG, POINTS
 from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.read import (
     CHOICES,
-    CONFIG,
-    POINTS,
     read_json,
     read_note,
     read_points,
@@ -25,9 +24,6 @@ from gan_runner.runs.read import (
     saved_config,
 )
 from gan_runner.runs.within import Folder
-
-COMMAND = "command.json"
-"""File of a run that holds the overrides of its command line, as typed."""
 
 Unit = Literal["step", "critic_updates", "seconds"]
 UNITS: tuple[Unit, ...] = ("step", "critic_updates", "seconds")

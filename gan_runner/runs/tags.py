@@ -22,6 +22,7 @@ Panel = Literal["", "distances", "divergences", "qualities"]
 RAW = "_raw"  # suffix: computed with the generator without averaged weights
 FLOOR = "_floor"  # suffix: the value between two sets of real rows
 STD = "_std"  # suffix: the standard deviation over draws or splits
+_ARROWS = {"lower": " \u2193", "higher": " \u2191"}
 TRAINING = 70  # a tag of this order or above describes training and not the samples
 _OTHERS = 60  # the order of tags whose group has no record
 
@@ -51,6 +52,11 @@ class Tag:
     column: bool = False
 
     @property
+    def arrow(self) -> str:
+        """Return an arrow in the better direction, after a space; empty for neither."""
+        return _ARROWS.get(self.better, "")
+
+    @property
     def is_training(self) -> bool:
         """Return whether the tag describes training, not samples."""
         return self.order >= TRAINING
@@ -64,11 +70,6 @@ class Tag:
     def is_comparable(self) -> bool:
         """Return whether runs of other objectives and machines have the same scale."""
         return self.kind not in ("loss", "gradient", "speed")
-
-    @property
-    def card(self) -> dict[str, str]:
-        """Return the record's direction and chart as keys of a provenance."""
-        return {"better": self.better, **({"beside": self.chart} if self.chart else {})}
 
 
 def _with_spread(tag: Tag) -> tuple[Tag, Tag, Tag]:

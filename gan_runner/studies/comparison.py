@@ -12,13 +12,13 @@ from statistics import mean
 
 from gan_runner.studies.differences import Differences, differences, intraclass_correlation
 from gan_runner.studies.paired_statistics import Outcome, outcome
-from gan_runner.studies.study_files import BASELINE, Run, Study, natural, number
+from gan_runner.studies.study_files import BASELINE, Study, StudyRun, natural, number
 
 LEAST = 1.0
 """The score of a diverged run in paired differences: the least that a classifier score can be."""
 
 _SCORE_AT = "score_at_"
-_Value = Callable[[Run], float | None]
+_Value = Callable[[StudyRun], float | None]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _equal_critic_updates(study: Study) -> Comparison | None:
     each = dict(zip(study.objectives, (results.pop() or 1.0 for results in updates), strict=True))
     fewest = min(each.values())
 
-    def value(run: Run) -> float | None:
+    def value(run: StudyRun) -> float | None:
         steps = number(run.cells.get("steps"))
         if run.status != "completed" or steps is None:
             return _score(run)
@@ -174,7 +174,7 @@ def _equal_critic_updates(study: Study) -> Comparison | None:
     return _compare(study, study.objectives, "score at equal critic updates", value)
 
 
-def _paired(study: Study, first: str, second: str) -> dict[str, tuple[Run, Run]]:
+def _paired(study: Study, first: str, second: str) -> dict[str, tuple[StudyRun, StudyRun]]:
     """Return both runs of each architecture on which two arms have ended."""
     results = {}
     for name, runs in study.by_architecture.items():
@@ -186,7 +186,7 @@ def _paired(study: Study, first: str, second: str) -> dict[str, tuple[Run, Run]]
     return results
 
 
-def _score(run: Run) -> float | None:
+def _score(run: StudyRun) -> float | None:
     value = run.outcome
     return value if value is None or isfinite(value) else LEAST
 
@@ -196,13 +196,13 @@ def _column(name: str) -> _Value:
     return lambda run: number(run.cells.get(name)) if run.status == "completed" else None
 
 
-def _steps(runs: Sequence[Run]) -> list[int]:
+def _steps(runs: Sequence[StudyRun]) -> list[int]:
     names = dict.fromkeys(column for run in runs for column in run.cells)
     steps = [name.removeprefix(_SCORE_AT) for name in names if name.startswith(_SCORE_AT)]
     return [int(step) for step in sorted(steps, key=natural)]
 
 
-def _progress_at(arm: str, step: int, runs: Sequence[Run]) -> list[Progress]:
+def _progress_at(arm: str, step: int, runs: Sequence[StudyRun]) -> list[Progress]:
     scores, seconds = [], []
     for run in runs:
         score = number(run.cells.get(f"{_SCORE_AT}{step}"))

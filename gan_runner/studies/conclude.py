@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gan_runner.runs.layout import STUDY
 from gan_runner.sweeps.jobs import Job
-
-FILE = "study.json"
 
 
 def conclude(folder: Path, jobs: Sequence[Job]) -> str:
@@ -19,7 +18,7 @@ def conclude(folder: Path, jobs: Sequence[Job]) -> str:
     A directory with a study.json but without jobs, such as a published one, is tabulated from it.
     """
     names = {job.config.get("study", {}).get("name") for job in jobs} - {None}
-    if not names and (folder / FILE).is_file():
+    if not names and (folder / STUDY).is_file():
         return _table(folder)
     makers: Mapping[str, Callable[[Path, Sequence[Job]], str]] = {
         "robustness": _robustness,

@@ -17,7 +17,8 @@ from typing import Any
 from gan_runner.config.paths import MOVABLE_KEYS
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.read import POINTS, try_points
+from gan_runner.runs.layout import POINTS, STUDY
+from gan_runner.runs.read import try_points
 from gan_runner.studies import comparison_text
 from gan_runner.studies.study_files import BASELINE, read
 from gan_runner.sweeps.jobs import Job, read_plan
@@ -49,7 +50,7 @@ def collect(folder: Path, jobs: Sequence[Job]) -> None:
 
 def _write(folder: Path, facts: Mapping[str, Any]) -> None:
     content = json.dumps(facts, indent=2) + "\n"
-    atomic_write(folder / "study.json", content.encode(), shared=True)
+    atomic_write(folder / STUDY, content.encode(), shared=True)
 
 
 def check(jobs: Sequence[Sequence[str]]) -> None:

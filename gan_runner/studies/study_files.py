@@ -13,6 +13,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from gan_runner.runs.layout import STUDY
 from gan_runner.runs.read import read_json
 from gan_runner.runs.within import Folder
 from gan_runner.studies.paired_statistics import Pair
@@ -35,7 +36,7 @@ _ORDER = ("ns_gan", "gan")  # the table's first column is the GAN's, whatever th
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """One line of results.csv.
 
     Attributes:
@@ -78,7 +79,7 @@ class Study:
     folder: Path
     facts: Mapping[str, Any]
     objectives: tuple[str, str]
-    runs: Sequence[Run] = field(default_factory=list)
+    runs: Sequence[StudyRun] = field(default_factory=list)
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -103,12 +104,12 @@ class Study:
         return list(dict.fromkeys([*self.objectives, *(run.arm for run in self.runs)]))
 
     @property
-    def by_architecture(self) -> dict[str, dict[str, Run]]:
+    def by_architecture(self) -> dict[str, dict[str, StudyRun]]:
         """Runs of the study's seed by architecture and arm; numbers in order, then the rest.
 
         The study's seed is the smallest that an architecture has; others tell how much seeds vary.
         """
-        by_label: dict[str, dict[str, Run]] = {}
+        by_label: dict[str, dict[str, StudyRun]] = {}
         runs = sorted(self.runs, key=lambda run: natural(run.seed))
         for run in sorted(runs, key=lambda run: natural(run.architecture)):
             by_label.setdefault(run.architecture, {}).setdefault(run.arm, run)
@@ -166,9 +167,9 @@ def read(folder: Path) -> Study:
     Raises:
         ValueError: there is no study.json, or it cannot be read.
     """
-    if not (folder / "study.json").is_file():
-        raise ValueError(f"{folder} has no study.json; choose the directory of a study")
-    facts = read_json(folder / "study.json", _FACTS)
+    if not (folder / STUDY).is_file():
+        raise ValueError(f"{folder} has no {STUDY}; choose the directory of a study")
+    facts = read_json(folder / STUDY, _FACTS)
     runs = [_run(cells) for cells in read_rows(folder / "results.csv")]
     named = facts.get("objectives")
     names = [str(name) for name in named] if isinstance(named, list) else []
@@ -212,8 +213,8 @@ def natural(text: str) -> tuple[bool, float, str]:
     return value is None, value or 0.0, text
 
 
-def _run(cells: dict[str, str]) -> Run:
-    return Run(
+def _run(cells: dict[str, str]) -> StudyRun:
+    return StudyRun(
         architecture=cells.get("architecture", ""),
         objective=cells.get("objective", ""),
         status=cells.get("status", "") or "missing",

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from gan_runner.config.compose import merged_cards
 from gan_runner.config.words import key_of, value_of
 from gan_runner.private_hydra import combinations, compose_job, parse_overrides
-from gan_runner.runs.read import SUMMARY
-from gan_runner.sweeps.jobs import PLAN, Plan
+from gan_runner.runs.layout import CONFIG, PLAN, SUMMARY
+from gan_runner.sweeps.jobs import Plan
 
 
 def twice(overrides: Sequence[str]) -> str | None:
@@ -66,7 +66,7 @@ def _linked(folder: Path) -> str | None:
 
 def _taken(folder: Path) -> str | None:
     """Return the fault of a directory that belongs to a single run."""
-    if (folder / PLAN).exists() or not any((folder / f).exists() for f in (SUMMARY, "config.yaml")):
+    if (folder / PLAN).exists() or not any((folder / f).exists() for f in (SUMMARY, CONFIG)):
         return None
     return f"hydra.sweep.dir={folder}: contains a run; name another directory for the sweep"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import ListConfig, OmegaConf
-
 from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.groups import brief
@@ -24,13 +22,6 @@ def folder_name(sweep_dir: Path, overrides: Sequence[str]) -> str:
     if present.is_dir() or not words:
         return present.name
     return f"{slug(words, ()).rpartition('_')[0]}_{job_name(overrides).rpartition('_')[2]}"
-
-
-def plain_words(overrides: ListConfig | Sequence[str]) -> list[str]:
-    """Return overrides as they were typed; an interpolation in one of them is not resolved."""
-    if isinstance(overrides, ListConfig):
-        overrides = OmegaConf.to_container(overrides, resolve=False)  # type: ignore[assignment]
-    return [str(word) for word in overrides]
 
 
 def words_of(overrides: Sequence[str], plan: Plan) -> str:

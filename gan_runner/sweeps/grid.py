@@ -6,12 +6,10 @@ from contextlib import ExitStack
 
 from omegaconf import DictConfig
 
+from gan_runner.config.command_line import as_typed
 from gan_runner.config.errors import UsageError
 from gan_runner.private_hydra import combinations, launching, parse_overrides
 from gan_runner.sweeps.design import design_jobs
-from gan_runner.sweeps.folders import plain_words
-
-USAGE_ERROR = 2
 
 
 def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
@@ -25,13 +23,13 @@ def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
         UsageError: the typed values do not fit the design.
         hydra.errors.HydraException: an override cannot be parsed.
     """
-    sweeper, typed = config.hydra.sweeper, plain_words(config.hydra.overrides.task)
+    sweeper, typed = config.hydra.sweeper, as_typed(config.hydra.overrides.task)
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []
     try:
         jobs = design_jobs(config, typed)
     except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     if jobs:
         stack.enter_context(launching(jobs))
         return jobs

@@ -21,14 +21,13 @@ from filelock import FileLock, Timeout
 from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import check_layout, has_checkpoints
+from gan_runner.runs.layout import JOB, PLAN, PROVENANCE, check_layout, has_checkpoints
 from gan_runner.runs.lock import RUN_LOCK
 from gan_runner.runs.old_tags import with_present_tags
-from gan_runner.runs.read import CARDS, JOB, read_note, read_summary, try_json
+from gan_runner.runs.read import read_note, read_summary, try_json
 from gan_runner.runs.within import Folder, within
 
-NOTE, LOCK, OUTPUT = JOB, "job.lock", "output.txt"
-PLAN = "sweep.json"
+LOCK, OUTPUT = "job.lock", "output.txt"
 
 UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
 """Statuses that the same command resumes or retries; all others are outcomes, also `diverged`."""
@@ -111,7 +110,7 @@ class Job:
 
     def provenance_of(self, tag: str) -> Mapping[str, Any]:
         """Return the provenance of a tag of its run; empty without one."""
-        provenances, _ = Folder(self.folder).glob(f"**/{CARDS}")
+        provenances, _ = Folder(self.folder).glob(f"**/{PROVENANCE}")
         entries = (try_json(provenances[0]) or {}) if provenances else {}
         provenance = with_present_tags(entries, entries).get(tag)
         return provenance if isinstance(provenance, dict) else {}
@@ -178,7 +177,7 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
 
 def job_folders(sweep_dir: Path) -> list[Path]:
     """Return the directories of the jobs that have begun; warns about links out of the sweep."""
-    notes, outside = Folder(sweep_dir).glob(f"*/{NOTE}")
+    notes, outside = Folder(sweep_dir).glob(f"*/{JOB}")
     for note in outside:
         warnings.warn(f"{note}: leads out of {sweep_dir}; it is left out", stacklevel=2)
     return [note.parent for note in notes]
@@ -237,7 +236,7 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 def write_note(folder: Path, note: Mapping[str, Any]) -> None:
     """Write a job's status file, whole."""
-    atomic_write(folder / NOTE, (json.dumps(note, indent=1, default=str) + "\n").encode())
+    atomic_write(folder / JOB, (json.dumps(note, indent=1, default=str) + "\n").encode())
 
 
 def clear(folder: Path) -> None:
@@ -251,7 +250,7 @@ def clear(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             within(folder, path / "file")
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == NOTE):
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == JOB):
         if path.name in (LOCK, RUN_LOCK, OUTPUT):
             continue
         if path.is_dir() and not path.is_symlink():

@@ -16,11 +16,10 @@ from tqdm import tqdm
 
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import Group
+from gan_runner.runs.layout import JOB, PLAN
 from gan_runner.runs.printable import printable, quoted
 from gan_runner.sweeps.jobs import (
     LOCK,
-    NOTE,
-    PLAN,
     Job,
     Plan,
     is_held,
@@ -155,5 +154,5 @@ class SweepMonitor(threading.Thread):
     @staticmethod
     def _time(folder: Path) -> int:
         """Return the modification time of a job's status in nanoseconds; 0 if there is none."""
-        path = folder / NOTE
+        path = folder / JOB
         return path.stat().st_mtime_ns if path.exists() else 0

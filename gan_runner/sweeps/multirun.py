@@ -21,13 +21,22 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.command_line import as_typed
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import Interrupted, UsageError, explain, first_line, raised_in
+from gan_runner.config.errors import (
+    FAILURE,
+    USAGE_ERROR,
+    Interrupted,
+    UsageError,
+    explain,
+    first_line,
+    raised_in,
+)
 from gan_runner.private_hydra import compose_job
 from gan_runner.runs.printable import echo
 from gan_runner.sweeps.base import changed, fingerprint
 from gan_runner.sweeps.faults import fault_of, twice
-from gan_runner.sweeps.folders import folder_name, plain_words
+from gan_runner.sweeps.folders import folder_name
 from gan_runner.sweeps.grid import grid_or_design
 from gan_runner.sweeps.jobs import (
     Job,
@@ -40,7 +49,6 @@ from gan_runner.sweeps.jobs import (
 from gan_runner.sweeps.monitor import SweepMonitor
 from gan_runner.training.signals import stopping
 
-FAILURE, USAGE_ERROR = 1, 2
 AGAIN = "the same command again resumes what was cut"
 
 _VALUED = {
@@ -50,7 +58,7 @@ _VALUED = {
 _LAUNCHERS = ("joblib", "submitit", "ray")
 
 OmegaConf.register_new_resolver(
-    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), plain_words(overrides))
+    "job_folder", lambda sweep_dir, overrides: folder_name(Path(sweep_dir), as_typed(overrides))
 )
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -73,7 +81,7 @@ def sweep_arguments(arguments: Sequence[str]) -> list[str]:
     """
     flags, overrides = _split(arguments)
     if fault := twice(overrides):
-        raise UsageError(fault, USAGE_ERROR)
+        raise UsageError(fault)
     ours = {
         "hydra.sweep.dir": f"outputs/sweeps/{sweep_name([*flags, *overrides])}",
         "hydra.sweep.subdir": "'${job_folder:${hydra.sweep.dir},${hydra.overrides.task}}'",
@@ -118,8 +126,7 @@ def sweep_session(*, before: Before | None = None, after: After | None = None) -
         _watch.rollback()
         _watch = None
         raise UsageError(
-            f"{plugin}: {first_line(error)}; see the keys of hydra.launcher and hydra.sweeper",
-            USAGE_ERROR,
+            f"{plugin}: {first_line(error)}; see the keys of hydra.launcher and hydra.sweeper"
         ) from error
     finally:
         _launching.close()
@@ -153,7 +160,7 @@ class SweepCallback(Callback):
             raise SystemExit(USAGE_ERROR) from error
         except OmegaConfBaseException as error:  # of an interpolation
             words = config.hydra.overrides
-            arguments = [*plain_words(words.task), *plain_words(words.hydra)]
+            arguments = [*as_typed(words.task), *as_typed(words.hydra)]
             echo(f"gan-run: {explain(error, arguments, config_dir())}", error=True)
             raise SystemExit(USAGE_ERROR) from error
         except Exception as error:  # Hydra would warn and run the jobs all the same
@@ -164,7 +171,7 @@ class SweepCallback(Callback):
     def _begin(config: DictConfig) -> None:
         global _watch
         folder = display_path(config.hydra.sweep.dir)
-        plan = Plan(sources=fingerprint(config), command=plain_words(config.hydra.overrides.task))
+        plan = Plan(sources=fingerprint(config), command=as_typed(config.hydra.overrides.task))
         try:
             plan.jobs = grid_or_design(config, _launching)
             reason = changed(folder, plan, config)

@@ -27,14 +27,13 @@ from gan_runner.config.command_line import allowed_targets, task_words
 from gan_runner.config.errors import Interrupted, UsageError
 from gan_runner.config.user_code import place_in_user_code
 from gan_runner.runs.files import append_text
-from gan_runner.runs.layout import has_checkpoints
+from gan_runner.runs.layout import CONFIG, JOB, SUMMARY, has_checkpoints
 from gan_runner.runs.printable import printable
-from gan_runner.runs.read import SUMMARY, SUMMARY_SHAPE, try_json
+from gan_runner.runs.read import SUMMARY_SHAPE, try_json
 from gan_runner.runs.within import within
 from gan_runner.sweeps.base import composed
 from gan_runner.sweeps.jobs import (
     LOCK,
-    NOTE,
     OUTPUT,
     RUN_LOCK,
     Job,
@@ -45,8 +44,8 @@ from gan_runner.sweeps.jobs import (
     read_plan,
     write_note,
 )
-from gan_runner.sweeps.multirun import AGAIN, USAGE_ERROR, is_launcher, stopped
-from gan_runner.sweeps.search import value_of
+from gan_runner.sweeps.multirun import AGAIN, is_launcher, stopped
+from gan_runner.sweeps.search import search_value
 from gan_runner.training import signals
 
 Start = Callable[[DictConfig], Any]
@@ -57,7 +56,7 @@ _PATIENCE = 2.0  # seconds; a check for a running job holds its lock for an inst
 
 
 def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
-    """Skip, resume or start a job; return its `value_of`.
+    """Skip, resume or start a job; return its `search_value`.
 
     Args:
         cfg: configuration of the job.
@@ -79,15 +78,15 @@ def run_job(cfg: DictConfig, *, start: Start, resume: Resume) -> float:
     try:
         with FileLock(folder / LOCK, timeout=-1 if searches else _PATIENCE):
             job = read_job(folder, held=False)
-            if job is None and (folder / "config.yaml").exists():
+            if job is None and (folder / CONFIG).exists():
                 problem = "contains a run that is not part of a sweep"
                 advice = "choose another hydra.sweep.dir"
-                raise UsageError(f"{folder} {problem}; {advice}", USAGE_ERROR)
+                raise UsageError(f"{folder} {problem}; {advice}")
             if is_held(folder, RUN_LOCK):  # by a `gan-run resume=`
                 return inf
             if job is None or not job.is_done:
                 stop = _run(cfg, folder, job, start=start, resume=resume)
-            value = value_of(read_job(folder, held=False))
+            value = search_value(read_job(folder, held=False))
     except Timeout:  # another process runs this job
         return inf
     if stop is not None:
@@ -104,9 +103,9 @@ def _job_folder() -> Path:
     hydra = HydraConfig.get()
     folder = display_path(hydra.runtime.output_dir)
     try:
-        within(Path(hydra.sweep.dir), folder / NOTE)
+        within(Path(hydra.sweep.dir), folder / JOB)
     except ValueError as error:
-        raise UsageError(str(error), USAGE_ERROR) from error
+        raise UsageError(str(error)) from error
     return folder
 
 

@@ -6,14 +6,13 @@ import shlex
 from collections.abc import Sequence
 from math import inf
 
-from gan_runner.config.words import key_of
+from gan_runner.config.words import key_of, value_of
 from gan_runner.runs.groups import brief
 from gan_runner.runs.tags import record_of
 from gan_runner.sweeps.jobs import Job, Plan
-from gan_runner.sweeps.jobs import value_of as text_of
 
 
-def value_of(job: Job | None) -> float:
+def search_value(job: Job | None) -> float:
     """Return the value that a search minimizes: the best `trainer.checkpoint_metric` of a job.
 
     Replicas are averaged, and the sign is flipped where higher is better. A job without a value,
@@ -46,14 +45,14 @@ def best_trial(jobs: Sequence[Job], plan: Plan) -> str:
     tag = searched_tag(jobs)
     if not is_search(plan) or tag is None:
         return ""
-    values = {k: value_of(job) for k, job in enumerate(jobs)}
+    values = {k: search_value(job) for k, job in enumerate(jobs)}
     if min(values.values(), default=inf) == inf:
         return ""
     best = jobs[min(values, key=lambda k: values[k])]
     is_negated = record_of(tag, best.provenance_of(tag)).better == "higher"
-    value = value_of(best) * (-1 if is_negated else 1)
+    value = search_value(best) * (-1 if is_negated else 1)
     drawn = [o for o in best.overrides if key_of(o) in plan.searched]
-    words = " ".join(f"{key_of(o)}={brief(text_of(o))}" for o in drawn)
+    words = " ".join(f"{key_of(o)}={brief(value_of(o))}" for o in drawn)
     return (
         f"  best        trial {best.number}: {tag} {value:.4g} with {words}\n"
         f"  again       gan-run {shlex.join(best.overrides)}"

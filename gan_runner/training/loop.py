@@ -10,7 +10,7 @@ from typing import Any
 from gan_runner.core import StateDict
 from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import CHECKPOINTS, check_new
+from gan_runner.runs.layout import CHECKPOINTS, CONFIG, SUMMARY, check_new
 from gan_runner.runs.lock import locked
 from gan_runner.runs.log import write_json
 from gan_runner.runs.progress_picture import write_progress
@@ -54,7 +54,7 @@ def fit(
             check_new(run_dir)
         else:  # before anything is written
             _load_states(engine, run_dir, resume_from)
-        atomic_write(run_dir / "config.yaml", engine.config.encode())
+        atomic_write(run_dir / CONFIG, engine.config.encode())
         schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
         for recorder in recorders:
@@ -151,5 +151,5 @@ def _combined(
             for run, summary in zip(engine.runs, summaries, strict=True)
         },
     }
-    write_json(run_dir / "summary.json", combined)
+    write_json(run_dir / SUMMARY, combined)
     return combined

@@ -22,8 +22,8 @@ from gan_runner.runs.checkpoint import (
     save_checkpoint,
 )
 from gan_runner.runs.files import atomic_write
+from gan_runner.runs.layout import CONFIG, DATA, SUMMARY
 from gan_runner.runs.log import Meter, RunLog, write_json
-from gan_runner.runs.read import DATA
 from gan_runner.runs.within import within
 from gan_runner.training.run_spec import RunSpec
 from gan_runner.training.sampling import generate
@@ -65,7 +65,7 @@ class Recorder:
         self.incident: int | None = None
         if state is not None:
             self._load_state(state)
-        atomic_write(run_dir / "config.yaml", run.config.encode())
+        atomic_write(run_dir / CONFIG, run.config.encode())
         atomic_write(run_dir / "architecture.txt", run.architecture.encode())
         write_json(run_dir / DATA, run.data)
         provenances = {
@@ -170,7 +170,7 @@ class Recorder:
             "accelerate": mode,
             "settings": asdict(self.run.settings),
         }
-        write_json(self.run_dir / "summary.json", summary)
+        write_json(self.run_dir / SUMMARY, summary)
         self.log.ending(self.status)
         return summary
 

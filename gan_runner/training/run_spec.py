@@ -8,7 +8,7 @@ from typing import Any
 
 from gan_runner.core import Batch, DataSpec, Latent, Metric, Plot
 from gan_runner.runs.layout import check_plot_name
-from gan_runner.runs.log import Monitor
+from gan_runner.runs.log import HealthLike
 from gan_runner.training.settings import Settings
 
 
@@ -43,7 +43,7 @@ class RunSpec:
     noise: Latent
     metrics: Sequence[Metric]
     plots: Mapping[str, Plot]
-    health: Monitor
+    health: HealthLike
     facts: dict[str, Any]
     config: str
     architecture: str = ""

@@ -14,7 +14,7 @@ from typing import Any, Self
 _HANG_UP = getattr(signal, "SIGHUP", None)  # Windows does not have it
 _OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-_deaf_to: set[int] = set()
+_ignored_signals: set[int] = set()
 
 
 def stopping() -> list[signal.Signals]:
@@ -26,7 +26,7 @@ def stopping() -> list[signal.Signals]:
 def ignore(number: int) -> None:
     """Ignore a signal from now on, because another process will pass it on."""
     signal.signal(number, signal.SIG_IGN)
-    _deaf_to.add(number)
+    _ignored_signals.add(number)
 
 
 class Signals:
@@ -39,7 +39,7 @@ class Signals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
             for number in stopping():
-                if number not in _deaf_to:
+                if number not in _ignored_signals:
                     self._previous[number] = signal.signal(number, self._handle)
         return self
 

@@ -105,7 +105,7 @@ def test_final_and_best_are_those_of_the_summary(engine, tmp_path: Path) -> None
     summary = fit(engine(*rhythm, "model.filters=4"), tmp_path / "run")
     (run,) = read_runs([tmp_path / "run"])
     assert run.values.final == summary["final"] and run.values.best == summary["best"]
-    assert set(run.provenance) == set(summary["final"])  # every number has a card
+    assert set(run.provenance) == set(summary["final"])  # every number has a provenance
     assert run.provenance_of("loss/critic")["batch"] == 16
     assert run.values.best["speed/steps_per_second"]["value"] == max(
         json.loads(line)["speed/steps_per_second"]

@@ -26,6 +26,7 @@ from torch import nn
 from gan_runner.builder import build
 from gan_runner.commands import evaluate as command
 from gan_runner.commands import export, sample
+from gan_runner.config.paths import MOVABLE_KEYS
 from gan_runner.evaluation.card_text import command_of, groups_of
 from gan_runner.evaluation.evaluate import evaluate, kept_results
 from gan_runner.evaluation.protocols import PROTOCOLS
@@ -260,8 +261,9 @@ def test_the_card_says_what_a_reader_asks(run_dir: Path, tmp_path: Path, said: S
     assert "# Generator of digits\n" in card and "- training: seed 0\n" in card
     choices = {"objective": "wgan_gp", "model": "dcgan", "health": "default"}
     assert groups_of(choices) == "objective wgan_gp, model dcgan"
-    words = ["model.filters=4", "dataset.root=/home/me", "+average=[a,b]", "device=cuda:0"]
-    assert command_of(words) == "gan-run model.filters=4 '+average=[a,b]'"
+    words = ["model.filters=4", "dataset.download=false", "+average=[a,b]", "hydra.run.dir=here"]
+    places = [f"{plus}{key}=here" for plus in ("", "+") for key in MOVABLE_KEYS]
+    assert command_of([*words, *places]) == "gan-run model.filters=4 '+average=[a,b]'"
     code = card.split("```python\n")[1].split("```")[0].replace("1000", "3")
     found: dict[str, Any] = {}
     here = Path.cwd()

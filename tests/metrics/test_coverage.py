@@ -68,7 +68,7 @@ def test_modes_of_a_view() -> None:
     assert values["modes/found_raw"] == values["modes/high_quality_raw"] == 0
     assert "modes/reverse_kl_raw" not in values and values["modes/reverse_kl"] > 0.4
     assert ModesFound(context, share=0.09)(snapshot_of(context, fake))["modes/found"] == 5
-    better = {tag for tag, card in measure.provenance.items() if card.get("better") == "higher"}
+    better = {tag for tag, entry in measure.provenance.items() if entry.get("better") == "higher"}
     assert better == {tag for tag in measure.provenance if "reverse_kl" not in tag}
     assert ModesFound(context_of(torch.zeros(8, 2))).provenance == {}
 

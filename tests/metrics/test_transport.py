@@ -184,7 +184,7 @@ def test_evaluators_give_values_and_floors() -> None:
     assert values["wasserstein/sliced_w2_floor"] == pytest.approx(0.5 / sqrt(2), rel=0.02)
     assert values["wasserstein/sliced_raw"] == pytest.approx(0, abs=1e-6)
     assert set(values) == {*exact.provenance, *measure.provenance}
-    assert {card.get("beside", "") for card in measure.provenance.values()} == {
+    assert {entry.get("beside", "") for entry in measure.provenance.values()} == {
         "wasserstein/sliced", "wasserstein/sliced_w2", "",
     }  # fmt: skip
     assert measure(snapshot) == SlicedWasserstein(context, projections=2000)(snapshot)

@@ -12,6 +12,7 @@ from sweep_files import VALUES, write_run, write_sweep
 
 from gan_runner.commands.report import main as report
 from gan_runner.commands.table import main as table
+from gan_runner.config.paths import MOVABLE_KEYS
 from gan_runner.reports.groups import together
 from gan_runner.reports.sweep import content
 from gan_runner.runs.groups import plus_minus
@@ -69,6 +70,13 @@ def test_each_parameter_of_a_search_is_shown(tmp_path: Path) -> None:
     keys = {chart["key"]: [x for x, _, _ in chart["points"]] for chart in page["scatters"]}
     assert keys == {"optimizer.lr": [1e-4, 1e-3, 0.01], "objective.weight": [5, 0.1, 1]}
     assert page["groups"][0] == "lr=1e-4 weight=5"
+
+
+def test_settings_of_all_runs_name_no_place_of_the_machine(tmp_path: Path) -> None:
+    places = " ".join(f"{key}=here" for key in MOVABLE_KEYS)
+    lines = [f"{job},dataset=mnist {places},completed" for job in "ab"]
+    (tmp_path / "sweep.csv").write_text("\n".join(["job,overrides,status", *lines, ""]))
+    assert content(tmp_path)["facts"] == [("all with", "dataset=mnist")]
 
 
 def test_a_search_is_sorted_by_its_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,18 +65,18 @@ def test_a_line_that_a_crash_cut_is_dropped(tmp_path: Path) -> None:
         read_points(path)
 
 
-def test_every_number_has_a_card(tmp_path: Path) -> None:
+def test_every_number_has_a_provenance(tmp_path: Path) -> None:
     training, mine = {"batch": 64}, {"rows": 8, "better": "higher"}
     with RunLog(tmp_path, provenance={"score": mine}, training=training) as log:
         assert json.loads((tmp_path / "provenance.json").read_text()) == {"score": mine}
         log.scalars(1, {"loss/critic": 1.0, "score": 1.0})
         log.scalars(2, {"loss/critic": 2.0, "score": 2.0})
-    cards = json.loads((tmp_path / "provenance.json").read_text())
-    assert cards == {"score": mine, "loss/critic": training}
+    provenances = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenances == {"score": mine, "loss/critic": training}
     assert log.best["score"]["step"] == 2 and "loss/critic" not in log.best
     with RunLog(tmp_path, keep_before=2, provenance={"score": mine}, training=training) as log:
         assert log.points == [{"step": 1, "loss/critic": 1.0, "score": 1.0}]
-    assert json.loads((tmp_path / "provenance.json").read_text()) == cards
+    assert json.loads((tmp_path / "provenance.json").read_text()) == provenances
 
 
 def test_histograms_of_weights(tmp_path: Path) -> None:

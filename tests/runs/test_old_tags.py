@@ -11,7 +11,7 @@ from gan_runner.config.compatibility import _with_best
 from gan_runner.objectives.losses import wasserstein_critic, wasserstein_generator
 from gan_runner.objectives.objective import Objective
 from gan_runner.runs.comparison import read_runs
-from gan_runner.runs.read import read_cards, read_points, read_summary, try_points
+from gan_runner.runs.read import read_points, read_provenance, read_summary, try_points
 from gan_runner.studies.robustness import _row
 from gan_runner.sweeps.jobs import read_jobs
 from gan_runner.training.settings import Settings
@@ -21,7 +21,7 @@ POINT = {"step": 4, "images/fid": 2.5, "images/fid_raw": 3.5, "images/kid": 0.5,
 
 def write_run(folder: Path, network: str) -> Path:
     folder.mkdir(parents=True)
-    cards = {tag: {"network": network} for tag in POINT if tag.startswith("images/")}
+    provenances = {tag: {"network": network} for tag in POINT if tag.startswith("images/")}
     values = {tag: value for tag, value in POINT.items() if tag != "step"}
     summary = {
         "status": "completed", "steps": 4, "final": values,
@@ -30,7 +30,7 @@ def write_run(folder: Path, network: str) -> Path:
     }  # fmt: skip
     job = {"status": "completed", "overrides": ["objective=gan"], "number": 0}
     (folder / "config.yaml").write_text("model: {}\ntrainer: {}\n")
-    for name, content in (("provenance", cards), ("summary", summary), ("job", job)):
+    for name, content in (("provenance", provenances), ("summary", summary), ("job", job)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     (folder / "metrics.jsonl").write_text(json.dumps(POINT) + "\n")
     return folder
@@ -48,7 +48,7 @@ def test_other_features_than_inceptions_are_renamed_on_reading(
     summary = read_summary(run)
     assert summary["final"] == present and set(summary["best"]) == set(present)
     assert summary["settings"]["checkpoint_metric"] == "images/frechet_raw"
-    assert set(read_cards(run)) == set(present) - {"jsd/probe"}
+    assert set(read_provenance(run)) == set(present) - {"jsd/probe"}
     (job,) = read_jobs(tmp_path)
     assert job.summary["final"] == present
     assert job.provenance_of("images/frechet_raw") == {"network": network}
@@ -61,7 +61,7 @@ def test_inceptions_names_stay(tmp_path: Path) -> None:
     run = write_run(tmp_path / "job", "inception")
     assert read_points(run / "metrics.jsonl") == [POINT]
     assert read_summary(run)["final"]["images/fid"] == 2.5
-    assert "images/kid" in read_cards(run)
+    assert "images/kid" in read_provenance(run)
 
 
 def test_a_resumed_run_still_saves_its_best_by_the_metric_of_the_old_name() -> None:

@@ -16,7 +16,7 @@ from gan_runner.runs import read
 
 FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "config.yaml": (read.saved_config, "model: {}\ntrainer: {steps: 5}\n"),
-    "provenance.json": (read.read_cards, '{"loss/critic": {"batch": 64}}\n'),
+    "provenance.json": (read.read_provenance, '{"loss/critic": {"batch": 64}}\n'),
     "summary.json": (read.read_summary, '{"status": "completed", "final": {"a": 1.0}}\n'),
     "job.json": (read.read_note, '{"status": "failed", "overrides": [], "number": 0}\n'),
     "metrics.jsonl": (

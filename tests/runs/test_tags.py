@@ -30,22 +30,26 @@ def patterns_of(tag: str) -> list[str]:
 
 
 @pytest.mark.parametrize("data", ["gaussians8", "digits"])
-def test_every_measured_tag_has_one_record_that_agrees_with_its_card(
+def test_every_measured_tag_has_one_record_that_agrees_with_its_provenance(
     data: str, config: Callable[..., DictConfig]
 ) -> None:
     cfg = config(f"dataset={data}", "model=mlp", "model.width=8", "metrics=full", "plots=none",
                  "objective=gan", "device=cpu", "trainer.steps=1")  # fmt: skip
     engine = build(cfg)
     assert isinstance(engine, Engine)
-    cards = {tag: card for its in engine.runs[0].metrics for tag, card in its.provenance.items()}
-    assert len(cards) > 10
-    assert set(ALL_OF[data]) <= {pattern for tag in cards for pattern in patterns_of(tag)}
-    for tag, card in cards.items():
+    provenances = {
+        tag: provenance
+        for its in engine.runs[0].metrics
+        for tag, provenance in its.provenance.items()
+    }
+    assert len(provenances) > 10
+    assert set(ALL_OF[data]) <= {pattern for tag in provenances for pattern in patterns_of(tag)}
+    for tag, provenance in provenances.items():
         assert len(patterns_of(tag)) == 1, tag
         record = record_of(tag)
         if not tag.endswith("_floor"):
-            assert card.get("better", record.better) == record.better, tag
-        assert card.get("beside", "") == record.chart, tag
+            assert provenance.get("better", record.better) == record.better, tag
+        assert provenance.get("beside", "") == record.chart, tag
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -133,7 +133,7 @@ def test_a_search_returns_to_what_it_has_tried(zygote: Zygote, tmp_path: Path) -
     assert code == 0 and out.count("20 steps in") == 1, out
     jobs = read_jobs(tmp_path / "s")
     best = OmegaConf.load(tmp_path / "s" / "optimization_results.yaml").best_value
-    assert len(jobs) == 3 and best == min(map(run_job.value_of, jobs)) < inf
+    assert len(jobs) == 3 and best == min(map(run_job.search_value, jobs)) < inf
 
 
 @pytest.mark.slow
@@ -148,14 +148,14 @@ def test_a_search_minimises(tmp_path: Path, zygote: Zygote) -> None:
 
 
 def test_what_a_search_makes_small(tmp_path: Path) -> None:
-    def value(status: str = "completed", *, card: str = "{}", **summary: Any) -> float:
-        (tmp_path / "provenance.json").write_text(card)
+    def value(status: str = "completed", *, provenance: str = "{}", **summary: Any) -> float:
+        (tmp_path / "provenance.json").write_text(provenance)
         made = {"settings": {"checkpoint_metric": "m"}, **summary}
-        return run_job.value_of(Job(tmp_path, [], status, summary=made))
+        return run_job.search_value(Job(tmp_path, [], status, summary=made))
 
     best = {"best": {"m": {"value": 0.25, "step": 3}}}
     assert value(**best) == 0.25
-    assert value(card='{"m": {"better": "higher"}}', **best) == -0.25
+    assert value(provenance='{"m": {"better": "higher"}}', **best) == -0.25
     assert value("diverged", **best) == value("failed") == value(best={}) == inf
     other = {"best": {"m": {"value": 0.75, "step": 3}}}
     assert value(replicas={"replica_0": best, "replica_1": other}) == 0.5

@@ -141,11 +141,11 @@ def test_the_best_of_a_distance_and_of_an_estimate(tmp_path: Path) -> None:
 def test_curves_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
     """TensorBoard takes tags for regular expressions that need only begin alike."""
     together = {"beside": "wasserstein/critic"}
-    cards = {
+    provenances = {
         "wasserstein/critic_heldout": together, "a+b": {"beside": "a+b"},
         "a+b_floor": {"beside": "a+b"}, "loss/critic": {},
     }  # fmt: skip
-    with RunLog(tmp_path, provenance=cards) as log:
+    with RunLog(tmp_path, provenance=provenances) as log:
         log.opening(config="", architecture="", hyperparameters={})
     board = EventAccumulator(str(tmp_path)).Reload()
     stored = board.SummaryMetadata("custom_scalars__config__").plugin_data.plugin_name

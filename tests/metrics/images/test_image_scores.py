@@ -216,16 +216,16 @@ def test_everything_of_labelled_images_at_once() -> None:
 
 def test_cards_say_what_made_the_number() -> None:
     context = scene_of_data(squares(), 100)
-    cards = ImageScores(context).provenance
-    fid = cards["images/frechet_raw"]
+    provenances = ImageScores(context).provenance
+    fid = provenances["images/frechet_raw"]
     assert fid["network"] == "classifier" and fid["accuracy"] == 1.0 and fid["samples"] == 100
     assert fid["generator"] == "raw" and fid["content"] == context.reference["content"]
     assert fid["features"] == 64 and 0 <= fid["real"] < 1 and "better" not in fid
-    score = cards["images/classifier_score"]
+    score = provenances["images/classifier_score"]
     assert score["better"] == "higher"
     assert 1.8 < score["real"] < 2.0  # ten images a part are not half and half
-    assert cards["images/class_share_0"]["real"] == pytest.approx(0.5, abs=0.1)
-    assert {"images/precision", "images/recall", "images/kernel"} < set(cards)
+    assert provenances["images/class_share_0"]["real"] == pytest.approx(0.5, abs=0.1)
+    assert {"images/precision", "images/recall", "images/kernel"} < set(provenances)
 
 
 def test_too_few_images_for_a_covariance_have_no_fid() -> None:
@@ -240,7 +240,7 @@ def test_unlabelled_images_are_compared_in_random_features() -> None:
     plain = Dataset(DataSpec("grey", (1, 8, 8)), Batch(data.train.x), Batch(data.heldout.x))
     scores = ImageScores(scene_of_data(plain, 100))
     assert {tag.removesuffix("_raw") for tag in scores.provenance} == set(DISTANCES)
-    assert all(card["network"] == "random" for card in scores.provenance.values())
+    assert all(entry["network"] == "random" for entry in scores.provenance.values())
 
 
 def test_points_have_no_scores() -> None:
