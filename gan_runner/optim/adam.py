@@ -105,7 +105,7 @@ class TensorFlowRMSProp(Optimizer):
         *,
         lr: LearningRate = 5e-5,
         alpha: Decay = 0.99,
-        eps: Annotated[float, Gt(0)] = 1e-8,
+        eps: Annotated[float, Gt(0)] = 1e-10,
         momentum: Decay = 0.0,
         weight_decay: NonNegative = 0.0,
     ) -> None:

@@ -70,16 +70,19 @@ def rmsprop(
     *,
     lr: LearningRate = 5e-5,
     alpha: Decay = 0.99,
-    eps: Annotated[float, Gt(0)] = 1e-8,
+    eps: Annotated[float, Gt(0)] | None = None,
     momentum: Decay = 0.0,
     weight_decay: NonNegative = 0.0,
     flavor: Flavor = "torch",
 ) -> optim.Optimizer:
     """Build RMSProp (Tieleman & Hinton 2012).
 
-    The step is lr g / sqrt(v), where v is a moving average of g^2 with decay `alpha`.
+    The step is lr g / sqrt(v), where v is a moving average of g^2 with decay `alpha`. Without
+    `eps`, it is the library's: torch's 1e-8 beside the root, TensorFlow's 1e-10 below it.
     """
     parameters = list(params)
+    if eps is None:
+        eps = 1e-8 if flavor == "torch" else 1e-10
     if flavor == "tensorflow":
         return TensorFlowRMSProp(
             parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay

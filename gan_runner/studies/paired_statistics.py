@@ -63,8 +63,13 @@ class Outcome:
 
 
 def outcome(pairs: Iterable[Pair], threshold: float) -> Outcome:
-    """Count successes, which are scores strictly above the threshold; -inf never succeeds."""
-    won = [(first > threshold, second > threshold) for first, second in pairs]
+    """Count successes, which are scores strictly above the threshold; -inf never succeeds.
+
+    A score that exceeds it by rounding alone does not count: that of constant images is 1, computed
+    as 1 within 1e-13.
+    """
+    least = threshold + ROUNDING
+    won = [(first > least, second > least) for first, second in pairs]
     kinds = ((True, False), (False, True), (True, True), (False, False))
     return Outcome(*(won.count(kind) for kind in kinds))
 
@@ -74,14 +79,17 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     Under equal chances each discordant pair falls to either side with probability 1/2 (McNemar
     1947). The exact p-value counts the observed split whole and is conservative; the mid-p value
-    counts half of it: p - P(X = only_first), X ~ Binomial(discordant, 1/2). It is 1 without
-    discordant pairs.
+    counts half of it: p - P(X = only_first), X ~ Binomial(discordant, 1/2). At equal counts, where
+    the exact p-value is cut at 1, it is 1 - P(X = only_first) / 2. Without discordant pairs it is
+    1.
     """
     discordant = only_first + only_second
     if not discordant:
         return 1.0
-    exact = float(binomtest(only_first, discordant, 0.5).pvalue)
-    return exact - float(binom.pmf(only_first, discordant, 0.5))
+    observed = float(binom.pmf(only_first, discordant, 0.5))
+    if only_first == only_second:
+        return 1 - observed / 2
+    return float(binomtest(only_first, discordant, 0.5).pvalue) - observed
 
 
 def newcombe(counts: Outcome, *, level: float = 0.95) -> tuple[float, float]:
@@ -124,6 +132,8 @@ def _correlation(counts: Outcome) -> float:
     corrected = max(surplus - n / 2, 0.0) if surplus > 0 else surplus
     return corrected / sqrt(margins)
 
+
+ROUNDING = 1e-6  # of a score
 
 PAPER_BASELINE = 7.24
 """Score of the paper's DCGAN baseline (section 5.1)."""

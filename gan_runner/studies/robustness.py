@@ -20,7 +20,7 @@ from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import POINTS, STUDY
 from gan_runner.runs.read import try_points
 from gan_runner.studies import comparison_text
-from gan_runner.studies.study_files import BASELINE, read
+from gan_runner.studies.study_files import BASELINE, Study, read
 from gan_runner.sweeps.jobs import Job, read_plan
 from gan_runner.sweeps.table import as_csv, common_overrides
 
@@ -32,20 +32,25 @@ ENDPOINT = 0.5  # of the way from 1 to the score of real data: what counts as su
 _DRAWN = ("activation", "depth", "norm", "filters")
 
 
-def collect(folder: Path, jobs: Sequence[Job]) -> None:
-    """Write results.csv, a line a job, and study.json, what they have in common and the result.
+def collect(folder: Path, jobs: Sequence[Job]) -> Study:
+    """Write results.csv, a line per job, and study.json, their common facts and the result.
 
     Args:
         folder: of the sweep.
         jobs: all of it, whatever became of them, the last command's first. Those that differ from
             the first in more than architecture and objective are of another study and left out.
+
+    Returns:
+        The study as its files are read.
     """
     jobs = _of_one_kind(jobs)
     rows = [_row(job) for job in jobs]
     atomic_write(folder / "results.csv", as_csv(rows).encode(), shared=True)
     facts = _facts(jobs, rows) | {"command": _command(folder, jobs)}
     _write(folder, facts)
-    _write(folder, facts | {"result": comparison_text.as_json(read(folder))})
+    study = read(folder)
+    _write(folder, facts | {"result": comparison_text.as_json(study)})
+    return study
 
 
 def _write(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from gan_runner.runs.text_tables import Block
 from gan_runner.studies import comparison_text
 from gan_runner.studies.comparison_text import DEMONSTRATION
 from gan_runner.studies.paired_statistics import PAPER_BASELINE, PUBLISHED, Outcome, Pair, outcome
-from gan_runner.studies.study_files import Study, read
+from gan_runner.studies.study_files import Study
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 INTERVAL = "95% confidence interval by Newcombe's score method for paired data (1998, method 10)"
@@ -253,24 +253,13 @@ def _or_empty(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def render(study_dir: Path) -> str:
-    """Return the Markdown table of a study's directory.
+def write(study: Study) -> list[Path]:
+    """Write table.md and table.csv into the study's directory; return both.
 
     Raises:
-        ValueError: there is no study there.
-    """
-    return markdown(read(study_dir))
-
-
-def write(study_dir: Path) -> list[Path]:
-    """Write table.md and table.csv into a study's directory; returns both.
-
-    Raises:
-        ValueError: there is no study there.
         OSError: they cannot be written.
     """
-    study = read(study_dir)
-    paths = [study_dir / "table.md", study_dir / "table.csv"]
+    paths = [study.folder / "table.md", study.folder / "table.csv"]
     for path, text in zip(paths, (markdown(study), csv_text(study)), strict=True):
         atomic_write(path, text.encode(), shared=True)
     return paths

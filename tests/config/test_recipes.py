@@ -13,6 +13,7 @@ import torch
 from gan_runner.core import Batch, Dataset, DataSpec
 from gan_runner.data.stacked_mnist import stacked_mnist
 from gan_runner.metrics.images.stacked_modes import StackedModes, digits_of
+from gan_runner.optim.adam import TensorFlowRMSProp
 from gan_runner.training.settings import Settings
 
 CHEAP = ("metrics=default", "plots=none", "trainer.precision=fp32", "trainer.accelerate=eager")
@@ -124,3 +125,27 @@ def test_modes_of_stacks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     other = context_of(batch.x, spec=DataSpec("digits", (3, 2, 2)))
     assert not StackedModes(other).provenance
     assert isinstance(context.dataset, Dataset)
+
+
+PUBLISHED_RATES = {"ns_gan": 2e-4, "lsgan": 1e-4, "wgan": 5e-5, "wgan_gp": 1e-4}
+
+
+@pytest.mark.parametrize("objective", PUBLISHED_RATES)
+@pytest.mark.parametrize("recipe", ["figure2", "figure2_small"])
+def test_figure_2_trains_at_the_published_rates(
+    engine: Callable[..., Any], recipe: str, objective: str
+) -> None:
+    """The constants of gan_64x64.py; the small figure's rates are five times those."""
+    data = ("dataset=digits", "~dataset.image_size", "model=mlp_generator", "metrics=none")
+    built = engine(f"experiment={recipe}", *data, f"objective={objective}", *SMALL[:1])
+    factor = 5 if recipe == "figure2_small" else 1
+    for optimizer in built.optimizers.values():
+        group = optimizer.param_groups[0]
+        assert group["lr"] == pytest.approx(factor * PUBLISHED_RATES[objective])
+        if objective in ("lsgan", "wgan"):
+            is_theirs = isinstance(optimizer, TensorFlowRMSProp)
+            assert is_theirs == (recipe == "figure2")
+            form = (0.9, 1e-10) if is_theirs else (0.99, 1e-8)
+            assert (group["alpha"], group["eps"]) == form
+        else:
+            assert isinstance(optimizer, torch.optim.Adam)

@@ -53,7 +53,7 @@ def test_the_p_values_and_intervals_of_every_threshold() -> None:
             b, c, both, neither = (int(line[prefix + name]) for name in names)
             fewer, n = min(b, c), b + c
             mid_p = 2 * sum(comb(n, k) for k in range(fewer)) / 2**n + comb(n, fewer) / 2**n
-            expected = 1.0 if b == c else mid_p
+            expected = 1 - comb(n, b) / 2**n / 2 if b == c and n else mid_p if n else 1.0
             assert float(line[f"{prefix}p_value"]) == pytest.approx(expected, rel=1e-4)
             found = [float(line[f"{prefix}interval_{end}"]) for end in ("low", "high")]
             assert found == pytest.approx(newcombe(b, c, both, neither), abs=1e-5)
