@@ -1,1 +1,1 @@
-"""Console scripts, one file each."""
+"""Console scripts, and what several of them share."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_runner.commands.verdict import names_of_tags, verdict
 from gan_runner.config.targets import checked_prefix
+from gan_runner.evaluation.verdict import names_of_tags, verdict
 from gan_runner.runs.printable import echo, quoted
 
 

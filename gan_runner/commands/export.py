@@ -12,7 +12,6 @@ from typing import Any
 
 from gan_runner.commands.console import add_allow, plain_warnings
 from gan_runner.commands.terminal import terminal
-from gan_runner.commands.verdict import sentences
 from gan_runner.config.user_code import keep_traceback
 from gan_runner.evaluation.model_card import write_folder
 from gan_runner.restore import load
@@ -113,7 +112,7 @@ def export_folder(
         raise ValueError(f"--out {folder}: contains other files; choose a new folder")
     chosen: dict[str, Any] = {"raw": raw, "average": average, "checkpoint": checkpoint}
     export(run_dir, folder / WEIGHTS, allow=allow, **chosen)
-    write_folder(run_dir, folder, judge=sentences, allow=allow)
+    write_folder(run_dir, folder, allow=allow)
 
 
 if __name__ == "__main__":

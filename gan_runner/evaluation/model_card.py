@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from PIL import Image
 from gan_runner.evaluation.card_text import card_text, command_of, groups_of
 from gan_runner.evaluation.evaluate import kept_results
 from gan_runner.evaluation.tables import is_floor
+from gan_runner.evaluation.verdict import sentences
 from gan_runner.metrics.images.classifier import hash_of_weights
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import TrainedModel, load
@@ -35,13 +36,8 @@ from gan_runner.runs.text_tables import markdown_text
 CARD, SAMPLES = "README.md", "samples.png"
 _DRAWN = 100  # samples of the picture
 
-Judge = Callable[..., list[str]]
-"""Sentences about final values, provenance and settings; see `commands.verdict.sentences`."""
 
-
-def write_folder(
-    run_dir: Path, folder: Path, *, judge: Judge = lambda *_, **__: [], allow: Sequence[str] = ()
-) -> None:
+def write_folder(run_dir: Path, folder: Path, *, allow: Sequence[str] = ()) -> None:
     """Complete the folder of an exported generator, whose weights are there already.
 
     Raises:
@@ -61,7 +57,7 @@ def write_folder(
     text = card_text(
         name=f"Generator of {_data(run_dir).partition(',')[0]}" + (choices and f": {choices}"),
         facts=_facts(run_dir, model, config, hashed=weights),
-        remarks=judge(values, logged, settings={**config["trainer"], "ema_decay": 0.0}),
+        remarks=sentences(values, logged, settings={**config["trainer"], "ema_decay": 0.0}),
         logged=logged,
         evaluations=evaluations,
         is_image=model.spec.is_image,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gan_runner.commands.console import print_result
-from gan_runner.commands.verdict import _NUMBERS, lines, names_of_tags, sentences, verdict
+from gan_runner.evaluation.verdict import _NUMBERS, lines, names_of_tags, sentences, verdict
 
 PIXELS = {"wasserstein/exact": {"units": "pixels in [-1, 1]"}}
 GOOD = {
