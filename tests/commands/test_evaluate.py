@@ -27,7 +27,7 @@ from gan_runner.builder import build
 from gan_runner.commands import evaluate as command
 from gan_runner.commands import export, sample
 from gan_runner.config.paths import MOVABLE_KEYS
-from gan_runner.evaluation.card_text import command_of, groups_of
+from gan_runner.evaluation.card_text import card_text, command_of, groups_of
 from gan_runner.evaluation.evaluate import evaluate, kept_results
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
@@ -553,3 +553,28 @@ def test_help_answers_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "fid50k_train" in done.stdout and done.stdout.rstrip().endswith("False")
+
+
+def test_a_card_of_own_code_says_what_its_commands_need() -> None:
+    def card(*allow: str) -> str:
+        text: dict[str, Any] = {"name": "x", "facts": [], "remarks": [], "logged": {}}
+        return card_text(**text, evaluations=[], is_image=True, picture=None, allow=allow)
+
+    assert "--allow" not in card() and "PYTHONPATH" not in card()
+    own = card("mygan.")
+    assert "code of `mygan`: have it on PYTHONPATH" in own
+    assert own.count(" --allow mygan.\n") == 2 and "allow=['mygan.']).sample(" in own
+
+
+def test_no_metric_that_applies_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "x.npz", samples=np.random.default_rng(0).normal(size=(200, 2)))
+    with pytest.raises(SystemExit, match="2"):
+        command.main([
+            str(tmp_path / "x.npz"), "dataset=gaussians8", "dataset.n_samples=2000",
+            "--measures", "images", "--device", "cpu",
+        ])  # fmt: skip
+    captured = capsys.readouterr()
+    assert "--measures images: no metric applies to these samples of gaussians8" in captured.err
+    assert not captured.out
