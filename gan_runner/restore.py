@@ -215,7 +215,7 @@ def load(
     parts = {"model": config["model"], "objective": config.get("objective", {})}
     checked, problems = signature.check(parts, allow=allow)
     if problems:
-        raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
+        raise ValueError(signature.joined(problems))
     state = load_chosen(run_dir, checkpoint)
     weights = state["generator"] if raw else average_weights(state, config, average)
     with fits_config(run_dir):
@@ -261,7 +261,7 @@ def _load_exported(file: Path, *, device: torch.device, allow: Sequence[str]) ->
     nodes = {"model": {"generator": exported.generator}, "objective": exported.objective}
     checked, problems = signature.check(nodes, allow=allow)
     if problems:
-        raise ValueError(f"{file}: " + "; ".join(f"{where}: {what}" for where, what in problems))
+        raise ValueError(f"{file}: {signature.joined(problems)}")
     spec = DataSpec(str(file), exported.shape, n_classes=exported.n_classes)
     objective: Objective = instantiate(checked["objective"])
     try:
