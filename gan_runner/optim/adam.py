@@ -132,13 +132,15 @@ class TensorFlowRMSProp(Optimizer):
 def with_tensor_betas(optimizer: Optimizer) -> Optimizer:
     """Return Adam in a form whose beta2 may be a tensor; torch's reads it on the host.
 
-    A CPU has no captured graph: there every optimizer is returned as it is.
+    A CPU has no captured graph: there every optimizer is returned as it is. A subclass of torch's
+    names its own form in `tensor_form`.
     """
     group = optimizer.param_groups[0]
     if not isinstance(optimizer, optim.Adam) or group["params"][0].device.type == "cpu":
         return optimizer
     names = ("lr", "betas", "eps", "weight_decay")
-    return Adam(
+    form: type[Adam] = getattr(optimizer, "tensor_form", Adam)
+    return form(
         group["params"], **{name: group[name] for name in names}, epsilon_hat=False,
         decoupled=group["decoupled_weight_decay"],
     )  # fmt: skip

@@ -14,6 +14,7 @@ from annotated_types import Gt
 from torch import Tensor, optim
 from torch.nn import Parameter
 
+from gan_runner.optim.adam import Adam
 from gan_runner.optim.shared import (
     Decay,
     LearningRate,
@@ -54,12 +55,18 @@ class ExtraSGD(_LooksAhead, optim.SGD):
     """
 
 
+class TensorExtraAdam(_LooksAhead, Adam):
+    """`ExtraAdam` whose learning rate and beta2 may be tensors."""
+
+
 class ExtraAdam(_LooksAhead, optim.Adam):
     """Adam that looks ahead: both moves update the same moments and count as a step of them.
 
     Gidel et al. 2019, Algorithm 4: m and v take in the gradient at u for u', that at u' for u. The
     moments are those of torch's fused kernel, which corrects the bias in float64.
     """
+
+    tensor_form = TensorExtraAdam
 
 
 class OptimisticSGD(optim.Optimizer):

@@ -51,6 +51,7 @@ class SGHMC(Optimizer):
         defaults = {
             "lr": lr, "friction": friction, "temperature": temperature, "warm_up": warm_up,
             "warm_up_lr": warm_up_lr,
+            "capturable": True,  # torch then loads `step` to the device of its parameter
         }  # fmt: skip
         super().__init__(params, defaults)
 

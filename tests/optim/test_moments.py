@@ -1,4 +1,4 @@
-"""Adam's moments in each optimizer that has them, against float64."""
+"""Adam's moments in each optimizer that has them, against float64 and on other devices."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from rehearsal import META, rehearsal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_runner.optim.adam import Adam
-from gan_runner.optim.games import OptimisticAdam, extra_adam
+from gan_runner.optim.adam import Adam, with_tensor_betas
+from gan_runner.optim.games import OptimisticAdam, TensorExtraAdam, extra_adam
 from gan_runner.optim.sghmc import SGHMC
 from gan_runner.optim.shared import adam_moments
 
@@ -19,9 +20,11 @@ BETAS, EPS = (0.5, 0.999), 1e-8
 BUILD: dict[str, Callable[[list[nn.Parameter]], Optimizer]] = {
     "adam": lambda p: Adam(p, lr=1.0, epsilon_hat=False),
     "extra_adam": lambda p: extra_adam(p, lr=1.0),
+    "extra_adam, tensors": lambda p: TensorExtraAdam(p, lr=1.0, epsilon_hat=False),
     "optimistic_adam": lambda p: OptimisticAdam(p, lr=1.0),
     "sghmc": lambda p: SGHMC(p, warm_up=100, warm_up_lr=1.0, temperature=0.0),
 }
+OF_OURS = sorted({*BUILD} - {"extra_adam"})  # the moments of that one are torch's
 
 
 def directions(optimizer: Optimizer, weight: nn.Parameter, gradients: Tensor) -> list[Tensor]:
@@ -81,3 +84,33 @@ def test_replicas_have_moments_of_their_own() -> None:
         for one, rows in zip(together[:2], zip(*parts, strict=True), strict=False):
             assert torch.equal(one, torch.stack(rows))
         assert together[2:] == parts[0][2:] == parts[1][2:]
+
+
+@pytest.mark.parametrize("name", OF_OURS)
+def test_a_saved_step_number_follows_the_parameter(name: str) -> None:
+    """A captured graph would count a number on the CPU once, at the capture."""
+    saved = nn.Parameter(torch.zeros(2))
+    before = BUILD[name]([saved])
+    saved.grad = torch.ones(2)
+    before.step()
+    weight = nn.Parameter(torch.zeros(2, device=META))
+    after = BUILD[name]([weight])
+    after.load_state_dict(before.state_dict())
+    assert {value.device for value in after.state[weight].values()} == {META}
+    weight.grad = torch.ones(2, device=META)
+    with rehearsal():
+        after.step()
+
+
+@pytest.mark.parametrize("name", ["extra_adam", "optimistic_adam"])
+def test_a_beta2_on_the_device_is_not_read(name: str) -> None:
+    """A schedule of beta2 on a GPU fills a tensor, which a captured graph reads."""
+    weight = nn.Parameter(torch.zeros(2, device=META))
+    optimizer = with_tensor_betas(BUILD[name]([weight]))
+    beta2 = torch.empty((), dtype=torch.float64, device=META)
+    optimizer.param_groups[0]["betas"] = (0.5, beta2)
+    weight.grad = torch.ones(2, device=META)
+    with rehearsal():
+        getattr(optimizer, "extrapolate", optimizer.step)()
+        optimizer.step()
+    assert hasattr(optimizer, "extrapolate") == (name == "extra_adam")
