@@ -17,6 +17,8 @@ from gan_runner.models.blocks import (
     ConditionalSequential,
     Init,
     PositiveInt,
+    Shortcut,
+    ToImage,
     Unrectified,
     crop,
     image_sides,
@@ -50,7 +52,7 @@ class Generator(nn.Module):
         upsample: upsample before the block's "first" convolution (the authors' code) or before the
             "second" (the paper).
         labels: conditioning on the label; see `labels` and `norms.ConditionalNorm`.
-        init: initialization of the weights, "dcgan" or "he".
+        init: initialization of the weights; see `blocks.initialise`. "glorot" is the authors'.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Generator(nn.Module):
         )
         self.to_image = nn.Sequential(
             *_before_convolution(filters, norm, activation, double_backward=False),
-            nn.Conv2d(channels_out_of(activation, filters), channels, 3, 1, 1),
+            ToImage(channels_out_of(activation, filters), channels, 3, 1, 1),
             nn.Tanh(),
         )
         init_weights(self, init=init, norm=norm)
@@ -154,7 +156,7 @@ class UpBlock(nn.Module):
     ) -> None:
         super().__init__()
         inside = channels_out_of(name, filters)
-        self.shortcut = nn.Sequential(Unrectified(filters, filters, 1), nn.Upsample(scale_factor=2))
+        self.shortcut = nn.Sequential(Shortcut(filters, filters, 1), nn.Upsample(scale_factor=2))
         self.residual = ConditionalSequential(
             *_before_convolution(filters, norm, name, n_classes=n_classes, double_backward=False),
             nn.Upsample(scale_factor=2) if upsample == "first" else nn.Identity(),
@@ -174,7 +176,7 @@ class FirstBlock(nn.Module):
 
     def __init__(self, channels: int, filters: int, name: Activation) -> None:
         super().__init__()
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(channels, filters, 1))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), Shortcut(channels, filters, 1))
         self.residual = nn.Sequential(
             Unrectified(channels, filters, 3, 1, 1),
             activation_layer(name, double_backward=True),
@@ -195,7 +197,7 @@ class DownBlock(nn.Module):
         inside = channels_out_of(name, filters)
         self.shortcut: nn.Module = nn.Identity()
         if pool:
-            self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(filters, filters, 1))
+            self.shortcut = nn.Sequential(nn.AvgPool2d(2), Shortcut(filters, filters, 1))
         self.residual = nn.Sequential(
             *_before_convolution(filters, norm, name, double_backward=True),
             nn.Conv2d(inside, filters, 3, 1, 1),
