@@ -35,6 +35,7 @@ from gan_runner.models.labels import (
 from gan_runner.models.norms import Norm, norm_layer
 
 Upsample = Literal["first", "second"]
+Pool = Literal["mean", "sum"]
 
 
 class Generator(nn.Module):
@@ -99,15 +100,17 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Critic: blocks that halve the sides to at most 8, two that keep them, global mean, score.
+    """Critic: blocks that halve the sides to at most 8, two that keep them, global pool, score.
 
     First block Conv3 channels -> F, ReLU, Conv3, mean pool; shortcut mean pool, Conv1. Further
     blocks (norm, ReLU, Conv3, norm, ReLU, Conv3, mean pool; shortcut mean pool, Conv1), then two
-    without pooling, whose shortcut is the identity. ReLU, mean over the grid, Linear -> 1.
+    without pooling, whose shortcut is the identity. ReLU, pool over the grid, Linear -> 1.
 
     Args: those of `Generator`, and
         labels: conditioning on the label; see `labels` and `critic_output`.
         batch_statistics: statistics of the batch that the score depends on; see `critic_output`.
+        pool: pool over the grid by the "mean" (gan_cifar_resnet.py) or by the "sum" (Miyato et al.
+            2018, snresnet_32.py), which is 64 times as large on a grid of 8x8.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Critic(nn.Module):
         activation: Activation = "relu",
         labels: CriticLabels = "none",
         batch_statistics: BatchStatistics = "none",
+        pool: Pool = "mean",
         init: Init = "he",
     ) -> None:
         super().__init__()
@@ -127,10 +131,10 @@ class Critic(nn.Module):
         self.n_classes = classes_used(spec, labels, "critic")
         first, inputs = sample_input(spec, labels, channels)
         blocks: list[nn.Module] = [FirstBlock(inputs, filters, activation)]
-        pools = [True] * (halvings - 1) + [False] * 2
-        blocks.extend(DownBlock(filters, norm, activation, pool=pool) for pool in pools)
+        halves = [True] * (halvings - 1) + [False] * 2
+        blocks.extend(DownBlock(filters, norm, activation, pool=half) for half in halves)
         self.features = ConditionalSequential(
-            *first, *blocks, activation_layer(activation, double_backward=True), GlobalMean()
+            *first, *blocks, activation_layer(activation, double_backward=True), _POOLS[pool]()
         )
         projected = self.n_classes if labels == "projection" else 0
         width = channels_out_of(activation, filters)
@@ -217,6 +221,17 @@ class GlobalMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C)."""
         return x.mean((2, 3))
+
+
+class GlobalSum(nn.Module):
+    """The sum of each channel over the grid."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C)."""
+        return x.sum((2, 3))
+
+
+_POOLS: dict[Pool, type[nn.Module]] = {"mean": GlobalMean, "sum": GlobalSum}
 
 
 def _before_convolution(

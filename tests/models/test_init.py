@@ -13,9 +13,10 @@ from torch import nn
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.validate import validate
 from gan_runner.core import DataSpec
-from gan_runner.models import dcgan, heads, mlp
+from gan_runner.models import dcgan, heads, mlp, resnet
 
 Compose = Callable[..., DictConfig]
+COLOUR = DataSpec("images", (3, 32, 32))
 
 
 def before_tanh(network: nn.Module, z: torch.Tensor) -> torch.Tensor:
@@ -173,3 +174,22 @@ def test_a_classifier_is_torchs_or_glorots() -> None:
     drawn = heads.classifier(128, 128, spec, init="glorot")
     std = float(drawn.weight.detach().std())  # type: ignore[operator]
     assert std == pytest.approx(sqrt(2 / 138), rel=0.05)
+
+
+@pytest.mark.parametrize(("pool", "score"), [("mean", 4.0), ("sum", 256.0)])
+def test_pool_of_a_critic_by_hand(pool: resnet.Pool, score: float) -> None:
+    """Four channels of ones on a grid of 8x8, and an output of weights 1."""
+    network = resnet.Critic(COLOUR, filters=4, pool=pool)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    nn.init.ones_(network.features[3].residual[5].bias)  # the last convolution before the pool
+    nn.init.ones_(network.score.linear.weight)
+    assert network(torch.randn(2, 3, 32, 32)).tolist() == [score, score]
+
+
+def test_sngan_sums_and_the_others_average(config: Compose) -> None:
+    def pool(command: str) -> str:
+        return str(validate(config(command))["model"]["critic"]["pool"])
+
+    assert pool("experiment=sngan_cifar") == "sum"
+    assert pool("experiment=wgan_gp_cifar") == pool("model=resnet") == "mean"
