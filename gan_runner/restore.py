@@ -107,7 +107,7 @@ def check_data(run_dir: Path, engine: EngineLike) -> None:
 
 
 def check_complete(run_dir: Path, states: Sequence[StateDict], *, what: str) -> None:
-    """Raise a ValueError that says what to do with whom, where others belong to these states."""
+    """Raise a ValueError if the states are of one replica, without the others of its run."""
     if states[0]["replicas"] != len(states):
         raise ValueError(f"{run_dir} is one of the replicas of a run; {what} {run_dir.parent}")
 

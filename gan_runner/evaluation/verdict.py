@@ -53,9 +53,9 @@ _MOST_SHOWN = 4
 def verdict(summary: Mapping[str, Any], run_dir: Path) -> list[str]:
     """Return the lines of the verdict on a run, or on the mean of its replicas.
 
-    The first line shows comparable numbers of the averaged generator with the value of real data,
-    the second those of the raw generator where they differ; sentences follow. The list is empty
-    where nothing was measured.
+    The first line shows comparable numbers of the averaged generator with the value of real data.
+    The second shows those of the raw generator where they differ; sentences follow. The list is
+    empty where nothing was measured.
     """
     replicas = summary.get("replicas")
     first = run_dir / next(iter(replicas)) if replicas else run_dir

@@ -142,7 +142,7 @@ def sweep_name(arguments: Sequence[str]) -> str:
 
 
 def slug(words: str, content: Sequence[str]) -> str:
-    """Words that every file system and shell takes as they are, and a hash of the content."""
+    """Return words that every file system and shell takes, and a hash of the content."""
     readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:_READABLE].strip("_.")
     return f"{readable}_{sha256(json.dumps(content).encode()).hexdigest()[:8]}"
 
@@ -161,7 +161,7 @@ def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
 
 
 def read_jobs(sweep_dir: Path) -> list[Job]:
-    """Every job of a sweep, from files alone: those planned last, in order, then older ones.
+    """Return every job of a sweep, from files alone: those planned last, in order, then older ones.
 
     Raises:
         ValueError: an older version has written one of them.
