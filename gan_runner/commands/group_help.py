@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import UsageError, quoted_path
+from gan_runner.config.errors import UsageError
 from gan_runner.config.outside import check_contents
+from gan_runner.config.paths import quoted_path
 
 _WIDTH, _INDENT = 100, 4
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf, open_dict
 
 from gan_runner.commands.group_help import group_help
 from gan_runner.config.command_line import allowed_targets
-from gan_runner.config.compose import config_dir
+from gan_runner.config.compose import config_dir, without_plus
 from gan_runner.config.errors import UsageError, own_folders
 from gan_runner.private_hydra import command_line_flags
 
@@ -22,12 +22,8 @@ TRACEBACK = "--traceback"
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
-
-    The configuration has the group `experiment` already, so that Hydra would refuse the plus.
-    """
-    words = [word for word in arguments if word != TRACEBACK]
-    return [word[1:] if word.startswith("+experiment=") else word for word in words]
+    """Return the arguments for Hydra: without --traceback, and see `without_plus`."""
+    return without_plus([word for word in arguments if word != TRACEBACK])
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
