@@ -17,6 +17,7 @@ from typing import Any
 
 from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.selection import add_budget, add_over
 from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.tables import number
@@ -177,7 +178,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gan-compare", description=__doc__.partition("\n")[0])
+    parser = OptionParser(prog="gan-compare", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN_DIR",
         help="directory of a gan-run; a directory with replicas or jobs adds each of them",
