@@ -192,3 +192,11 @@ def command_line_flags(arguments: Sequence[str]) -> dict[str, Any]:
     from hydra._internal.utils import get_args_parser
 
     return vars(get_args_parser().parse_known_args(list(arguments))[0])
+
+
+def unknown_flags(arguments: Sequence[str]) -> list[str]:
+    """Return the words with a dash in front that are not flags of Hydra's."""
+    from hydra._internal.utils import get_args_parser
+
+    words = get_args_parser().parse_known_args(list(arguments))[1]
+    return [word for word in words if word.startswith("-")]

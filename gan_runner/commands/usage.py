@@ -13,7 +13,9 @@ from gan_runner.commands.group_help import group_help
 from gan_runner.config.command_line import allowed_targets
 from gan_runner.config.compose import config_dir, without_plus
 from gan_runner.config.errors import UsageError, own_folders
-from gan_runner.private_hydra import command_line_flags
+from gan_runner.config.key_hints import is_key, key_hint, options_of
+from gan_runner.config.words import key_of, suggestion
+from gan_runner.private_hydra import command_line_flags, unknown_flags
 
 _HELP, _FOLDER = {"--help", "-h"}, {"--config-dir", "-cd"}
 
@@ -105,15 +107,34 @@ def check_flags(arguments: Sequence[str]) -> None:
         raise UsageError(str(error)) from error
     if not any(argument.startswith("-") for argument in arguments):
         return
-    flags = command_line_flags([a for a in arguments if a != "--dry-run"])
+    own = [argument for argument in arguments if argument != "--dry-run"]
+    flags = command_line_flags(own)
     groups = [a for a in _words(arguments) if a.isidentifier() and (config_dir() / a).is_dir()]
     if _HELP & set(arguments) and groups and not asks_for_help(arguments):
         problem = f"--help {groups[0]}: takes --config-dir and no other flag"
         raise UsageError(f"{problem}; leave the others out")
-    for argument in arguments:
-        word = argument.removeprefix("--").partition("=")[0]
-        if argument.startswith("--") and word.isidentifier() and (config_dir() / word).is_dir():
-            raise UsageError(f"{argument}: is not a flag; write {word}=OPTION")
+    groups = [w for w in own if w[:2] == "--" and options_of([config_dir()], key_of(w[2:]))]
+    for word in [*groups, *unknown_flags(own)]:  # Hydra takes --experiment for an abbreviation
+        raise UsageError(_not_a_flag(word, own))
     for name, advice in _REFUSED.items():
         if flags[name] is not None:
             raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}")
+
+
+def _not_a_flag(word: str, arguments: Sequence[str]) -> str:
+    """Return the line for a key or an unknown word that is written as a flag, as in `--seed 3`."""
+    key, equals, value = word.lstrip("-").partition("=")
+    after = dict(zip(arguments, [*arguments[1:], ""], strict=True))[word]
+    if not equals and "=" not in after and not after.startswith("-"):
+        value = after
+    folders = [config_dir(), *own_folders(arguments)]
+    value = value or ("OPTION" if options_of(folders, key) else "VALUE")
+    if is_key(key, arguments, folders):
+        return f"{word}: is not a flag; write {key}={value}"
+    hint = key_hint(key, arguments, folders) if key else ""
+    if "did you mean" not in hint:
+        hint = suggestion(word.partition("=")[0], _FLAGS) + "; keys are written KEY=VALUE"
+    return f"{word}: is not a flag{hint}"
+
+
+_FLAGS = ("--help", "--version", "--multirun", "--cfg", "--config-dir", "--dry-run", TRACEBACK)

@@ -43,6 +43,11 @@ def key_hint(key: str, arguments: Sequence[str], folders: Sequence[Path]) -> str
     return _of_group(key, keys, choices, folders) or _elsewhere(key, keys, top, folders)
 
 
+def is_key(key: str, arguments: Sequence[str], folders: Sequence[Path]) -> bool:
+    """Return whether a word is a group or a key of the configuration."""
+    return key in _groups_and_keys(folders) or key in _known_keys(arguments, folders)[0]
+
+
 def _elsewhere(key: str, keys: Sequence[str], top: Sequence[str], folders: Sequence[Path]) -> str:
     """Suggest another option of the group, a key of the same leaf name, or those beside it."""
     parent, _, leaf = key.rpartition(".")
