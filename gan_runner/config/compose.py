@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
-from gan_runner.config.command_line import named_variables
+from gan_runner.config.command_line import named_variables, without_hydra
 from gan_runner.config.errors import explain
 from gan_runner.config.outside import check_contents, check_file
 from gan_runner.config.own_files import unreadable
@@ -73,6 +73,8 @@ def _environment(name: str, *default: Any) -> Any:
 def compose(*overrides: str) -> DictConfig:
     """Compose a configuration as `gan-run` does with the same arguments.
 
+    Its keys `choices` and `overrides` are for the run directory: `repeat=RUN_DIR`, command.json.
+
     Args:
         overrides: "GROUP=OPTION" and "KEY=VALUE", such as "dataset=gaussians8".
 
@@ -82,7 +84,9 @@ def compose(*overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-            return hydra.compose("config", overrides=without_plus(overrides))
+            words = without_plus(overrides)
+            cfg = hydra.compose("config", overrides=words, return_hydra_config=True)
+            return without_hydra(cfg)
     except Exception as error:
         message = explain(error, list(overrides), config_dir())
         if message is None:

@@ -13,7 +13,13 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BeforeValidator
 
 from gan_runner.config import signature
-from gan_runner.config.command_line import ENVIRONMENT, group_choices, hydras_tree, task_words
+from gan_runner.config.command_line import (
+    ENVIRONMENT,
+    group_choices,
+    hydras_tree,
+    split_overrides,
+    task_words,
+)
 from gan_runner.config.errors import interpolation_problem
 from gan_runner.config.expansion import check_expansion
 from gan_runner.config.signature import ConfigTree
@@ -39,6 +45,7 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     Raises:
         ValueError: lists every problem, one per line.
     """
+    cfg, _ = split_overrides(cfg)
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     check_expansion(raw)
     try:
