@@ -72,9 +72,18 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     except BaseException:
         remove_if_empty(run_dir)
         raise
-    chosen = group_choices()
-    _print_header(" ".join(f"{g}={chosen[g]}" for g in _GROUPS if g in chosen), engine, run_dir)
+    _print_header(" ".join(_choices()), engine, run_dir)
     return _fit(engine, run_dir, allow)
+
+
+def _choices() -> list[str]:
+    """Return the options of the main groups, and the classes that replace theirs."""
+    chosen, typed = group_choices(), [word.partition("=") for word in task_words()]
+    classes = [(key, value) for key, _, value in typed if key.endswith("._target_")]
+    return [f"{group}={chosen[group]}" for group in _GROUPS if group in chosen] + [
+        f"{key.lstrip('+').removesuffix('._target_')}={value.rpartition('.')[2]}"
+        for key, value in classes
+    ]
 
 
 def _check_single(cfg: DictConfig) -> None:

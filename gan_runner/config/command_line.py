@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from gan_runner.config.paths import absolute
 from gan_runner.config.targets import checked_prefix
+from gan_runner.config.words import key_of
 from gan_runner.private_hydra import parse_overrides
 from gan_runner.runs.read import CHOICES
 
@@ -67,6 +68,13 @@ def places_of(words: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
 def task_words() -> list[str]:
     """Return the overrides of the run or job that Hydra executes."""
     return as_typed(HydraConfig.get().overrides.task)
+
+
+def typed_keys(words: Sequence[str] | None) -> set[str]:
+    """Return the keys of overrides; without any, those of the run that Hydra executes."""
+    if words is None:
+        words = task_words() if HydraConfig.initialized() else []
+    return {key_of(word) for word in words}
 
 
 def group_choices() -> dict[str, Any]:
