@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import NoReturn
 
 import hydra
 from omegaconf import OmegaConf, open_dict
 
 from gan_runner.commands.group_help import group_help
+from gan_runner.commands.options import line_of
 from gan_runner.config.command_line import allowed_targets
 from gan_runner.config.compose import config_dir, without_plus
+from gan_runner.config.default_lists import fault_of_plus
 from gan_runner.config.errors import UsageError, own_folders
 from gan_runner.config.key_hints import is_key, key_hint, options_of
 from gan_runner.config.words import key_of, suggestion
-from gan_runner.private_hydra import command_line_flags, unknown_flags
+from gan_runner.private_hydra import command_line_flags, flag_parser, unknown_flags
 
 _HELP, _FOLDER = {"--help", "-h"}, {"--config-dir", "-cd"}
 
@@ -105,9 +108,12 @@ def check_flags(arguments: Sequence[str]) -> None:
         allowed_targets(arguments)  # before a job of a sweep would meet the fault
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if fault := fault_of_plus(arguments, [config_dir()]):
+        raise UsageError(fault)
     if not any(argument.startswith("-") for argument in arguments):
         return
     own = [argument for argument in arguments if argument != "--dry-run"]
+    _check_values(own)
     flags = command_line_flags(own)
     groups = [a for a in _words(arguments) if a.isidentifier() and (config_dir() / a).is_dir()]
     if _HELP & set(arguments) and groups and not asks_for_help(arguments):
@@ -119,6 +125,22 @@ def check_flags(arguments: Sequence[str]) -> None:
     for name, advice in _REFUSED.items():
         if flags[name] is not None:
             raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}")
+
+
+def _check_values(arguments: Sequence[str]) -> None:
+    """Refuse a wrong value of a flag of Hydra's, whose parser would print its usage.
+
+    Raises:
+        UsageError: with the flag, the value and the fix.
+    """
+    parser = flag_parser()
+    parser.prog = "gan-run"
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(line_of(parser, message))
+
+    parser.error = refuse
+    parser.parse_known_args(list(arguments))
 
 
 def _not_a_flag(word: str, arguments: Sequence[str]) -> str:

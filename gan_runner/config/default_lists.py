@@ -41,14 +41,26 @@ def fault_of_defaults(
     if found is None:
         return None
     group, option = found
-    for word in arguments:
-        if word.startswith("+") and key_of(word) == group:
-            own = f"{group}={value_of(word)}"
-            return f"{word}: every run has an option of {group}; leave out the +: {own}"
+    if fault := fault_of_plus(arguments, folders):
+        return fault
     return (
         f"{_recipe(arguments, folders)}defaults: {group}: {option or 'OPTION'}: every run has an"
         f" option of {group}; write `override /{group}: {option or 'OPTION'}`"
     )
+
+
+def fault_of_plus(arguments: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """Return the line for a plus before a group that every run has; None without one.
+
+    `+experiment=NAME` is taken: recipes are added elsewhere.
+    """
+    added = [word for word in arguments if re.match(r"\+\w+=", word)]
+    listed = groups_listed(folders) if added else []
+    for word in added:
+        if (group := key_of(word)) in listed and group != "experiment":
+            own = f"{group}={value_of(word)}"
+            return f"{word}: every run has an option of {group}; leave out the +: {own}"
+    return None
 
 
 def _recipe(arguments: Sequence[str], folders: Sequence[Path]) -> str:

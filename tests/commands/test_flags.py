@@ -28,6 +28,12 @@ def test_a_key_as_a_flag(key: str) -> None:
         (["--seed", "--device", "cpu"], "--seed: is not a flag; write seed=VALUE"),
         (["--trainer.stps", "3"], "--trainer.stps: is not a flag; did you mean trainer.steps?"),
         (["--steps", "3"], "--steps: is not a flag; did you mean trainer.steps?"),
+        (
+            ["--cfg", "jbo"],
+            "--cfg jbo: no such option; did you mean job? (options: job, hydra, all)",
+        ),
+        (["--config-dir"], "--config-dir: its value is missing; write --config-dir CONFIG_DIR"),
+        (["-m", "+schedule=cosine,linear"], "+schedule=cosine,linear: every run has an option of"),
         (["--multrun"], "--multrun: is not a flag; did you mean --multirun?; keys are written"),
     ],
 )
