@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from gan_runner.config import compatibility
 from gan_runner.config.adaptive import check_shared
+from gan_runner.config.command_line import with_command
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.networks import latent_dim_of, networks, set_memory_format
 from gan_runner.config.replicas import follows_seed, replica_configs
@@ -91,7 +92,7 @@ def build(
     order = order_of(config["optimizer"]["order"])
     iteration, tables = AutoStep(mode, device, order=order), tables or Tables(device)
     if settings.replicas == 1:
-        return _engine(config, device, mode, iteration, tables)
+        return with_command(_engine(config, device, mode, iteration, tables), cfg)
     engines = [
         _engine(one, device, mode, iteration, tables)
         for one in replica_configs(cfg, config, settings, allow=allow)
@@ -99,7 +100,7 @@ def build(
     compatibility.check_replicas([e.nets for e in engines], engines[0].runs[0].facts["precision"])
     check_shared(engines[0].game.objective.state_dict(), settings.replicas)
     saved = yaml.safe_dump(follows_seed(config, cfg), sort_keys=False)
-    return limit_stacked(config["limits"], StackedEngine(engines, config=saved))
+    return with_command(limit_stacked(config["limits"], StackedEngine(engines, config=saved)), cfg)
 
 
 def _engine(

@@ -189,6 +189,17 @@ def _loaded(path: str, result: Any) -> LoadedFile:
 
 def command_line_flags(arguments: Sequence[str]) -> dict[str, Any]:
     """Return Hydra's flags of a command line by name, also those that are abbreviated."""
+    return vars(flag_parser().parse_known_args(list(arguments))[0])
+
+
+def unknown_flags(arguments: Sequence[str]) -> list[str]:
+    """Return the words with a dash in front that are not flags of Hydra's."""
+    words = flag_parser().parse_known_args(list(arguments))[1]
+    return [word for word in words if word.startswith("-")]
+
+
+def flag_parser() -> Any:
+    """Return the parser of Hydra's flags, as argparse makes it."""
     from hydra._internal.utils import get_args_parser
 
-    return vars(get_args_parser().parse_known_args(list(arguments))[0])
+    return get_args_parser()

@@ -9,6 +9,7 @@ from importlib import import_module
 from math import nan
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
 from hydra import initialize_config_dir
@@ -94,7 +95,8 @@ def test_hydra_loads_every_file_through_one_function(monkeypatch: pytest.MonkeyP
 def test_the_fixture_composes_as_hydra_does(config: Callable[..., DictConfig], line: str) -> None:
     """It merges the files of the groups once, and sets values afterwards."""
     try:
-        expected, error = compose(*line.split()), None
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            expected, error = hydra.compose("config", overrides=line.split()), None
     except HydraException as caught:
         error = str(caught)
     if error is not None:

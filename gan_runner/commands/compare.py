@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Any
 
 from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.selection import add_budget, add_over
 from gan_runner.commands.terminal import terminal
+from gan_runner.config.words import suggestion
 from gan_runner.evaluation.tables import number
 from gan_runner.runs.comparison import ABSENT, ComparedRun, difference, differing, read_runs
 from gan_runner.runs.groups import SEED, grouped
@@ -90,9 +91,8 @@ def chosen(runs: Sequence[ComparedRun], patterns: Sequence[str]) -> list[str]:
     logged = sorted({tag for run in runs for tag in run.values.final})
     for pattern in patterns:
         if not any(fnmatchcase(tag, pattern) for tag in logged):
-            near = get_close_matches(pattern, logged, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from: {', '.join(logged)}"
-            raise ValueError(f"--tags {pattern}: not logged by any of these runs; {hint}")
+            hint = suggestion(pattern, logged)
+            raise ValueError(f"--tags {pattern}: not logged by any of these runs{hint}")
     if not patterns:
         return [tag for tag in logged if record_of(tag).is_comparable]
     return [tag for tag in logged if any(fnmatchcase(tag, pattern) for pattern in patterns)]
@@ -177,7 +177,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gan-compare", description=__doc__.partition("\n")[0])
+    parser = OptionParser(prog="gan-compare", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN_DIR",
         help="directory of a gan-run; a directory with replicas or jobs adds each of them",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
@@ -136,7 +137,7 @@ def _print(results: dict[str, dict[str, Any]], out: Path | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="gan-evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter,
         epilog="protocols:\n" + "\n".join(
             f"  {p.name:17} {p.text} ({p.source})" for p in PROTOCOLS.values()
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("what", type=Path, metavar="WHAT", help=_WHAT)
-    add("overrides", nargs="*", metavar="dataset=...", help=_DATA)
+    add("overrides", nargs="*", default=[], metavar="dataset=...", help=_DATA)
     for name, options in _OPTIONS.items():
         add(f"--{name}", **options)
     add_allow(parser)

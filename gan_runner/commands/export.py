@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.terminal import terminal
 from gan_runner.config.user_code import keep_traceback
 from gan_runner.evaluation.model_card import write_folder
@@ -24,7 +24,7 @@ from gan_runner.runs.tensors import save_safetensors
 @terminal("gan-export")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-export` command; exit with status 2 on an error of the user."""
-    parser = argparse.ArgumentParser(prog="gan-export", description=__doc__)
+    parser = OptionParser(prog="gan-export", description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
     parser.add_argument(
         "--out", type=Path, default=Path("generator"),

@@ -10,7 +10,6 @@ import ast
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -22,8 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_runner.config.compose import config_dir
-from gan_runner.config.errors import UsageError, quoted_path
+from gan_runner.config.errors import UsageError
+from gan_runner.config.key_hints import groups_listed, options_of
 from gan_runner.config.outside import check_contents
+from gan_runner.config.paths import quoted_path
+from gan_runner.config.words import suggestion
 
 _WIDTH, _INDENT = 100, 4
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -49,11 +51,24 @@ def group_help(words: Sequence[str], own: Sequence[Path] = ()) -> str:
     groups = sorted({path.name for f in folders for path in f.iterdir() if path.is_dir()})
     for name in names:
         if name not in groups:
-            near = get_close_matches(name, groups, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(groups)}"
-            raise UsageError(f"--help {name}: no such group; {hint}")
+            raise UsageError(f"--help {name}: {_no_group(name, groups, folders)}")
     overrides = [word for word in words if "=" in word]
     return "\n\n".join(_page(name, overrides, folders) for name in names)
+
+
+def _no_group(name: str, groups: Sequence[str], folders: Sequence[Path]) -> str:
+    """Return the fault of a name that is not a group's: an option's, a key's or a typo."""
+    name = name.strip("-+")
+    having = [group for group in groups if name.lower() in options_of(folders, group)]
+    if len(having) == 1:
+        plus = "" if having[0] in groups_listed(folders) else "+"
+        words = f"{having[0]} {plus}{having[0]}={name.lower()}"
+        return f"is an option of {having[0]}; write gan-run --help {words}"
+    if having:
+        return f"is an option of {', '.join(having)}; write gan-run --help GROUP GROUP={name}"
+    if name.partition(".")[0] in groups:
+        return f"is not a group; write gan-run --help {name.partition('.')[0]}"
+    return f"no such group{suggestion(name, groups)}"
 
 
 def _page(group: str, overrides: Sequence[str], folders: Sequence[Path]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.selection import add_over, add_tags
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.groups import SEED, grouped, matching_tags
@@ -52,7 +53,7 @@ def draw_file(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gan-plot", description=__doc__.partition("\n")[0])
+    parser = OptionParser(prog="gan-plot", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="DIR", help="a run, a sweep, or a folder of runs"
     )

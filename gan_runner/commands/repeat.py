@@ -17,7 +17,7 @@ from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.config.outside import is_own_key
 from gan_runner.config.words import key_of
 from gan_runner.private_hydra import command_line_flags
-from gan_runner.runs.layout import note_folders
+from gan_runner.runs.layout import CONFIG, note_folders
 from gan_runner.runs.read import CHOICES, saved_config
 
 _KEY = "repeat="
@@ -83,8 +83,9 @@ def _checked(choices: Any, run_dir: str) -> dict[str, str | list[str]]:
     """
     if not isinstance(choices, dict):
         raise ValueError(
-            f"{run_dir}: does not name its groups, as it was written by an older version;"
-            " gan-run resume= continues it, and the same command line repeats it"
+            f"{run_dir}: its {CONFIG} has no {CHOICES} of groups, as of an older version or of a"
+            " configuration that gan_runner.compose did not make; gan-run resume= continues it, and"
+            " the same command line or code repeats it"
         )
     for group, option in choices.items():
         options = option if isinstance(option, list) else [option]

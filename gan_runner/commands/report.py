@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.terminal import terminal
 from gan_runner.reports.page import render
 from gan_runner.runs.files import atomic_write
@@ -19,7 +19,7 @@ from gan_runner.sweeps.jobs import read_jobs
 @terminal("gan-report")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-report` command; exit with status 2 on an error of the user."""
-    parser = argparse.ArgumentParser(prog="gan-report", description=__doc__)
+    parser = OptionParser(prog="gan-report", description=__doc__)
     parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="a sweep or study")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: SWEEP_DIR/report.html")
     options = parser.parse_args(arguments)

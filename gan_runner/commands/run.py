@@ -33,13 +33,11 @@ from gan_runner.config.validate import hyperparameters
 from gan_runner.config.words import key_of
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
-from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import COMMAND, check_new, remove_if_empty
+from gan_runner.runs.layout import check_new, remove_if_empty
 from gan_runner.runs.printable import echo, quoted
 from gan_runner.runs.read import CHOICES
-from gan_runner.runs.rows import command_text
 from gan_runner.training.engine import EngineLike
-from gan_runner.training.loop import fit
+from gan_runner.training.loop import fit, names_of
 
 _GROUPS = ("dataset", "model", "objective", "optimizer")
 _CLASSES_SHOWN = 5
@@ -64,7 +62,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         for one in engine.runs:
             one.config = anchored(one.config, Path.cwd())
             one.hyperparameters = {**hyperparameters(cfg), "seed": one.facts["seed"]}
-        check_new(run_dir)
+        engine.command = task_words()
+        check_new(run_dir, names_of(engine), key="hydra.run.dir")
     except (ValueError, OSError) as error:
         remove_if_empty(run_dir)
         if in_user_code(error, allow):
@@ -73,10 +72,18 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     except BaseException:
         remove_if_empty(run_dir)
         raise
-    _save_command(run_dir)
-    chosen = group_choices()
-    _print_header(" ".join(f"{g}={chosen[g]}" for g in _GROUPS if g in chosen), engine, run_dir)
+    _print_header(" ".join(_choices()), engine, run_dir)
     return _fit(engine, run_dir, allow)
+
+
+def _choices() -> list[str]:
+    """Return the options of the main groups, and the classes that replace theirs."""
+    chosen, typed = group_choices(), [word.partition("=") for word in task_words()]
+    classes = [(key, value) for key, _, value in typed if key.endswith("._target_")]
+    return [f"{group}={chosen[group]}" for group in _GROUPS if group in chosen] + [
+        f"{key.lstrip('+').removesuffix('._target_')}={value.rpartition('.')[2]}"
+        for key, value in classes
+    ]
 
 
 def _check_single(cfg: DictConfig) -> None:
@@ -110,11 +117,6 @@ def _warn_of_checkpoints(engine: EngineLike) -> None:
             f"{settings.steps}: only the first and the last step are saved",
             stacklevel=2,
         )
-
-
-def _save_command(run_dir: Path) -> None:
-    """Write the overrides of the command line, for `runs.rows`."""
-    atomic_write(run_dir / COMMAND, command_text(task_words()))
 
 
 def resume(arguments: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from gan_runner.commands.console import add_allow
+from gan_runner.commands.options import OptionParser
 from gan_runner.plots.noise_rows import STEPS
 
 ROWS = 10  # of --interpolate and --grid
@@ -14,7 +15,7 @@ _ABOUT = "gan-sample: draw samples from the generator of a run, or from an expor
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="gan-sample", description=_ABOUT)
+    parser = OptionParser(prog="gan-sample", description=_ABOUT)
     parser.add_argument(
         "run_dir", type=Path, metavar="RUN_DIR",
         help="directory of a gan-run; or FILE.safetensors or the folder of a gan-export",

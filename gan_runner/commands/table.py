@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.selection import add_budget, add_over, add_tags
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.files import atomic_write
@@ -90,7 +91,7 @@ def _check_budget(groups: list[Group], at: Budget | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="gan-table",
         description="Print the table of a sweep and write it as sweep.csv and sweep.md; a study"
         " adds its own table or plot. With any option, print one line per group of runs instead:"

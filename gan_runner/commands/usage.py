@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import NoReturn
 
 import hydra
 from omegaconf import OmegaConf, open_dict
 
 from gan_runner.commands.group_help import group_help
+from gan_runner.commands.options import line_of
 from gan_runner.config.command_line import allowed_targets
-from gan_runner.config.compose import config_dir
+from gan_runner.config.compose import config_dir, without_plus
+from gan_runner.config.default_lists import fault_of_plus
 from gan_runner.config.errors import UsageError, own_folders
-from gan_runner.private_hydra import command_line_flags
+from gan_runner.config.key_hints import is_key, key_hint, options_of
+from gan_runner.config.words import key_of, suggestion
+from gan_runner.private_hydra import command_line_flags, flag_parser, unknown_flags
 
 _HELP, _FOLDER = {"--help", "-h"}, {"--config-dir", "-cd"}
 
@@ -22,12 +27,8 @@ TRACEBACK = "--traceback"
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments for Hydra: without --traceback, and `experiment=X` for `+experiment=X`.
-
-    The configuration has the group `experiment` already, so that Hydra would refuse the plus.
-    """
-    words = [word for word in arguments if word != TRACEBACK]
-    return [word[1:] if word.startswith("+experiment=") else word for word in words]
+    """Return the arguments for Hydra: without --traceback, and see `without_plus`."""
+    return without_plus([word for word in arguments if word != TRACEBACK])
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -107,17 +108,55 @@ def check_flags(arguments: Sequence[str]) -> None:
         allowed_targets(arguments)  # before a job of a sweep would meet the fault
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if fault := fault_of_plus(arguments, [config_dir()]):
+        raise UsageError(fault)
     if not any(argument.startswith("-") for argument in arguments):
         return
-    flags = command_line_flags([a for a in arguments if a != "--dry-run"])
+    own = [argument for argument in arguments if argument != "--dry-run"]
+    _check_values(own)
+    flags = command_line_flags(own)
     groups = [a for a in _words(arguments) if a.isidentifier() and (config_dir() / a).is_dir()]
     if _HELP & set(arguments) and groups and not asks_for_help(arguments):
         problem = f"--help {groups[0]}: takes --config-dir and no other flag"
         raise UsageError(f"{problem}; leave the others out")
-    for argument in arguments:
-        word = argument.removeprefix("--").partition("=")[0]
-        if argument.startswith("--") and word.isidentifier() and (config_dir() / word).is_dir():
-            raise UsageError(f"{argument}: is not a flag; write {word}=OPTION")
+    groups = [w for w in own if w[:2] == "--" and options_of([config_dir()], key_of(w[2:]))]
+    for word in [*groups, *unknown_flags(own)]:  # Hydra takes --experiment for an abbreviation
+        raise UsageError(_not_a_flag(word, own))
     for name, advice in _REFUSED.items():
         if flags[name] is not None:
             raise UsageError(f"--{name.replace('_', '-')}: is not taken; {advice}")
+
+
+def _check_values(arguments: Sequence[str]) -> None:
+    """Refuse a wrong value of a flag of Hydra's, whose parser would print its usage.
+
+    Raises:
+        UsageError: with the flag, the value and the fix.
+    """
+    parser = flag_parser()
+    parser.prog = "gan-run"
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(line_of(parser, message))
+
+    parser.error = refuse
+    parser.parse_known_args(list(arguments))
+
+
+def _not_a_flag(word: str, arguments: Sequence[str]) -> str:
+    """Return the line for a key or an unknown word that is written as a flag, as in `--seed 3`."""
+    key, equals, value = word.lstrip("-").partition("=")
+    after = dict(zip(arguments, [*arguments[1:], ""], strict=True))[word]
+    if not equals and "=" not in after and not after.startswith("-"):
+        value = after
+    folders = [config_dir(), *own_folders(arguments)]
+    value = value or ("OPTION" if options_of(folders, key) else "VALUE")
+    if is_key(key, arguments, folders):
+        return f"{word}: is not a flag; write {key}={value}"
+    hint = key_hint(key, arguments, folders) if key else ""
+    if "did you mean" not in hint:
+        hint = suggestion(word.partition("=")[0], _FLAGS) + "; keys are written KEY=VALUE"
+    return f"{word}: is not a flag{hint}"
+
+
+_FLAGS = ("--help", "--version", "--multirun", "--cfg", "--config-dir", "--dry-run", TRACEBACK)

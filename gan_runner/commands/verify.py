@@ -6,13 +6,13 @@ It compares all weights, optimizer states, random states and the log in between,
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from gan_runner.commands.console import add_allow, plain_warnings
+from gan_runner.commands.options import OptionParser
 from gan_runner.commands.terminal import terminal
 from gan_runner.config.user_code import keep_traceback
 from gan_runner.restore import check_complete, check_data, rebuild_engine
@@ -32,7 +32,7 @@ from gan_runner.training.loop import fit
 @terminal("gan-verify")
 def main(arguments: list[str] | None = None) -> None:
     """Run the `gan-verify` command; exit with 1 if the states differ, with 2 on a user's error."""
-    parser = argparse.ArgumentParser(prog="gan-verify", description=__doc__.partition("\n")[0])
+    parser = OptionParser(prog="gan-verify", description=__doc__.partition("\n")[0])
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of a gan-run")
     add_allow(parser)
     options = parser.parse_args(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -89,9 +90,11 @@ def _extreme_curvatures(loss: Callable[..., Tensor], *, scores: int) -> tuple[fl
     random = torch.Generator().manual_seed(0)
     shape = (_POINTS, scores, _ROWS)
     points = _SPREAD * torch.randn(shape, generator=random, dtype=torch.float64)
-    matrices = [
-        hessian(lambda flat: loss(*flat.unflatten(0, (scores, _ROWS)).unbind()))(point.flatten())
-        for point in points
-    ]
+    with (
+        warnings.catch_warnings()
+    ):  # torch compiles rules for forward mode with its own TorchScript
+        warnings.filterwarnings("ignore", r"`torch\.jit\.script` is", category=Warning)
+        second = hessian(lambda flat: loss(*flat.unflatten(0, (scores, _ROWS)).unbind()))
+        matrices = [second(point.flatten()) for point in points]
     values = torch.linalg.eigvalsh(torch.stack(matrices))
     return float(values.min()), float(values.max())

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from gan_runner.config.paths import absolute
 from gan_runner.config.targets import checked_prefix
+from gan_runner.config.words import key_of
 from gan_runner.private_hydra import parse_overrides
 from gan_runner.runs.read import CHOICES
+
+_OVERRIDES = "overrides"  # key of a configuration that is composed in Python
 
 ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)")
 """Pattern of an interpolation of a variable of the environment; the group is its name."""
@@ -66,14 +70,62 @@ def task_words() -> list[str]:
     return as_typed(HydraConfig.get().overrides.task)
 
 
+def typed_keys(words: Sequence[str] | None) -> set[str]:
+    """Return the keys of overrides; without any, those of the run that Hydra executes."""
+    if words is None:
+        words = task_words() if HydraConfig.initialized() else []
+    return {key_of(word) for word in words}
+
+
 def group_choices() -> dict[str, Any]:
     """Return the option, or the list of options, of each group of the run that Hydra executes."""
-    choices = HydraConfig.get().runtime.choices
+    return _chosen(HydraConfig.get().runtime.choices)
+
+
+def _chosen(choices: Any) -> dict[str, Any]:
     return {
         group: OmegaConf.to_container(option) if isinstance(option, ListConfig) else option
         for group, option in choices.items()
         if group.isidentifier() and option
     }
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """Return a configuration with its choices and overrides in place of the node `hydra`.
+
+    The overrides are JSON without a dollar sign, so that no interpolation in them is resolved.
+    """
+    words = json.dumps(as_typed(cfg.hydra.overrides.task)).replace("$", "\\u0024")
+    with open_dict(cfg):
+        cfg[CHOICES], cfg[_OVERRIDES] = _chosen(cfg.hydra.runtime.choices), words
+        del cfg["hydra"]
+    return cfg
+
+
+def split_overrides(cfg: DictConfig) -> tuple[DictConfig, list[str] | None]:
+    """Return a configuration without the overrides of `without_hydra`, and these; None: none.
+
+    Raises:
+        ValueError: they are not JSON.
+    """
+    rest = cfg.copy()
+    with open_dict(rest):
+        text = rest.pop(_OVERRIDES, None)
+    words = json.loads(text) if isinstance(text, str) and text.startswith("[") else None
+    return (cfg, None) if words is None else (rest, [str(word) for word in words])
+
+
+class _HasCommand(Protocol):
+    command: Sequence[str] | None
+
+
+HasCommand = TypeVar("HasCommand", bound=_HasCommand)
+
+
+def with_command(engine: HasCommand, cfg: DictConfig) -> HasCommand:
+    """Return an engine with the overrides of its configuration, if it was composed in Python."""
+    engine.command = split_overrides(cfg)[1]
+    return engine
 
 
 def hydras_tree() -> list[Any]:

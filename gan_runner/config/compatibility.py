@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from gan_runner.config.adaptive import check_adaptive
 from gan_runner.config.closures import check_closures
+from gan_runner.config.words import suggestion
 from gan_runner.core import Metric, Nets, forward_without_buffer_updates
 from gan_runner.models.critic_output import has_batch_statistics
 from gan_runner.models.norms import has_batch_norm, has_feature_norm, has_spectral_norm
@@ -275,8 +276,9 @@ def _with_best(settings: Settings, measured: Set[str], objective: Objective) -> 
     if checkpoint_metric is not None and (now := newer_name(checkpoint_metric)) in logged:
         return replace(settings, checkpoint_metric=now)  # of a run that an older version began
     if checkpoint_metric is not None and checkpoint_metric not in logged:
+        hint, tags = suggestion(checkpoint_metric, sorted(logged)), ", ".join(sorted(logged))
         raise ValueError(
-            f"trainer.checkpoint_metric={checkpoint_metric} is not logged by this run; choose one"
-            f" of: {', '.join(sorted(logged))}"
+            f"trainer.checkpoint_metric={checkpoint_metric} is not logged by this run{hint}"
+            f"{f' (logged: {tags})' if 'did you mean' in hint else ''}"
         )
     return settings

@@ -11,10 +11,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
-from gan_runner.config.command_line import named_variables
-from gan_runner.config.errors import quoted_path
+from gan_runner.config.command_line import named_variables, without_hydra
+from gan_runner.config.errors import explain
 from gan_runner.config.outside import check_contents, check_file
 from gan_runner.config.own_files import unreadable
+from gan_runner.config.paths import quoted_path
 from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load, parse_overrides
 
 # In cards: the first value that is not null.
@@ -72,15 +73,33 @@ def _environment(name: str, *default: Any) -> Any:
 def compose(*overrides: str) -> DictConfig:
     """Compose a configuration as `gan-run` does with the same arguments.
 
+    Its keys `choices` and `overrides` are for the run directory: `repeat=RUN_DIR`, command.json.
+
     Args:
         overrides: "GROUP=OPTION" and "KEY=VALUE", such as "dataset=gaussians8".
 
     Raises:
-        hydra.errors.HydraException: a group, an option or a key does not exist.
+        ValueError: a group, an option or a key does not exist; in the words of `gan-run`.
     """
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+    try:
+        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+            words = without_plus(overrides)
+            cfg = hydra.compose("config", overrides=words, return_hydra_config=True)
+            return without_hydra(cfg)
+    except Exception as error:
+        message = explain(error, list(overrides), config_dir())
+        if message is None:
+            raise
+        raise ValueError(message) from error
+
+
+def without_plus(words: Sequence[str]) -> list[str]:
+    """Return overrides with `experiment=X` for `+experiment=X`, as recipes are added elsewhere.
+
+    The configuration has the group `experiment` already, so that Hydra would refuse the plus.
+    """
+    return [word[1:] if word.startswith("+experiment=") else word for word in words]
 
 
 _WHOLE = ("dataset", "model", "objective", "optimizer")  # groups whose cards exclude each other

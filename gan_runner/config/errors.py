@@ -7,19 +7,17 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
-from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.default_lists import fault_of_defaults
+from gan_runner.config.key_hints import key_hint, options_of
 from gan_runner.config.paths import PATH_KEYS
 from gan_runner.config.words import key_of, suggestion, value_of
 from gan_runner.private_hydra import command_line_flags
@@ -69,6 +67,8 @@ def explain(error: BaseException, arguments: list[str], config_dir: Path) -> str
             f"{error.override}: not of the form KEY=VALUE or GROUP=OPTION; a value with special"
             f" characters needs quotes inside the shell's: {_in_quotes(str(error.override))}"
         )
+    if fault := fault_of_defaults(error, arguments, folders):
+        return fault
     if isinstance(error, MissingConfigException):
         return _missing_option(error, folders)
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
@@ -133,7 +133,7 @@ def _bad_override(error: BaseException, arguments: list[str], folders: Sequence[
     key = match[1].partition("@")[0]
     if error.__cause__ is not None and "not in struct" not in str(error.__cause__):
         return f"{key}: {first_line(error.__cause__)}"  # the key exists, but its value is invalid
-    return f"{key}: no such key{_hint(key, arguments, folders)}"
+    return f"{key}: no such key{key_hint(key, arguments, folders)}"
 
 
 def _is_cause(value: str, message: str) -> bool:
@@ -156,94 +156,13 @@ def interpolation_problem(error: BaseException) -> str:
     return message
 
 
-def _hint(key: str, arguments: list[str], folders: Sequence[Path]) -> str:
-    """Suggest a key: nearest sibling, same leaf name elsewhere, else all valid keys."""
-    top = _groups_and_keys(folders)
-    if _options(folders, key):  # a group that the defaults list leaves out
-        typed = [a.partition("=")[2] for a in arguments if a.startswith(f"{key}=")]
-        return f" to override; add an option with a plus: +{key}={(typed or ['OPTION'])[0]}"
-    if "." not in key and (near := _near(key, top)):  # without composing a configuration
-        return near
-    keys = _known_keys(arguments, folders)
-    if key in keys:
-        return " in the configuration that it is set in"
-    if same := [k for k in keys if k.replace(".", "_") == key.replace(".", "_")]:
-        return f"; did you mean {same[0]}?"
-    parent, _, leaf = key.rpartition(".")
-    if parent and (near := _near(leaf, _below(parent, keys), parent)):
-        return near
-    if alike := [k for k in keys if k.endswith(f".{leaf}")]:
-        return _near(key, alike) or f"; did you mean {' or '.join(alike[:3])}?"
-    while parent and not _below(parent, keys):
-        parent, _, leaf = parent.rpartition(".")
-    if not parent:
-        return f"; choose one of: {', '.join(top)}"
-    having = [o for o in _options(folders, parent) if leaf in _keys_of(folders, parent, o)]
-    others = f", but {parent}={' and '.join(having)} {_HAVE[len(having) > 1]} {leaf}"
-    return f"; {parent} has {', '.join(_below(parent, keys))}{others if having else ''}"
-
-
-_HAVE = ("has", "have")
-
-
-def _near(word: str, keys: list[str], prefix: str = "") -> str:
-    """Return `; did you mean X?` with the nearest valid key; empty where no key is near."""
-    hint = suggestion(word, keys, prefix)
-    return hint if "did you mean" in hint else ""
-
-
-def _below(parent: str, keys: list[str]) -> list[str]:
-    """Return the names of the keys directly below one."""
-    pairs = (key.rpartition(".") for key in keys)
-    return [leaf for above, _, leaf in pairs if above == parent and not leaf.startswith("_")]
-
-
-def _keys_of(folders: Sequence[Path], group: str, option: str) -> set[str]:
-    """Return the top-level keys of an option's file."""
-    files = (folder / group / f"{option}.yaml" for folder in folders)
-    return set(map(str, OmegaConf.load(next(file for file in files if file.is_file()))))
-
-
-def _groups_and_keys(folders: Sequence[Path]) -> list[str]:
-    """Return the top-level groups and keys of a configuration, without composing one."""
-    groups = [path.name for folder in folders for path in folder.iterdir() if path.is_dir()]
-    keys = [str(key) for key in OmegaConf.load(folders[0] / "config.yaml")]
-    return sorted({*groups, *keys} - {"defaults", "hydra"})
-
-
-def _known_keys(arguments: list[str], folders: Sequence[Path]) -> list[str]:
-    """Return all keys of the configuration that the command line's group choices compose."""
-    pairs = [argument.partition("=") for argument in arguments]
-    choices = [f"{g}={o}" for g, _, o in pairs if o in _options(folders, g)]
-    GlobalHydra.instance().clear()
-    search = [f"hydra.searchpath=['file://{quoted_path(folder)}']" for folder in folders[1:]]
-    with initialize_config_dir(str(folders[0]), version_base="1.3"):
-        cfg = compose("config", overrides=[*search, *choices])
-    tree: Any = OmegaConf.to_container(cfg, resolve=False)
-    tree.pop("penalty", None)
-    tree.pop("paper_defaults", None)  # defaults that other files interpolate
-    return _flatten(tree)
-
-
-def _options(folders: Sequence[Path], group: str) -> list[str]:
-    """Return the options of a group; empty if the group does not exist."""
-    if not group.isidentifier():
-        return []
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
-
-
-def quoted_path(folder: str | Path) -> str:
-    """Return the absolute path of a folder for single quotes in an override."""
-    return str(Path(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-
-
 def _bad_group(error: BaseException, arguments: list[str], folders: Sequence[Path]) -> str | None:
     """Explain an internal error of Hydra, which `trainer=3` causes; None for other errors."""
     if raised_in(error, ("hydra",)) is None:
         return None
     for argument in arguments:
         group, option = key_of(argument), value_of(argument)
-        options = _options(folders, group)
+        options = options_of(folders, group)
         if options and option not in options:
             return f"{group}={option}: no such option; choose one of: {', '.join(options)}"
     return f"the configuration cannot be composed ({first_line(error)})"
@@ -254,14 +173,6 @@ def raised_in(error: BaseException, packages: Sequence[str]) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     parts = Path(frames[-1].filename).parts if frames else ()
     return next((name for name in packages if name in parts), None)
-
-
-def _flatten(tree: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in tree.items():
-        path = f"{prefix}.{key}" if prefix else str(key)
-        keys += [path, *(_flatten(value, path) if isinstance(value, dict) else [])]
-    return keys
 
 
 def first_line(error: BaseException) -> str:

@@ -53,3 +53,8 @@ def _moved(tree: Any, start: Path, *, own: bool) -> Any:
         is_path = own or (isinstance(path, str) and os.path.exists(path))
         moved[key] = path if path != child and is_path else _moved(child, start, own=own)
     return moved
+
+
+def quoted_path(folder: str | Path) -> str:
+    """Return the absolute path of a folder for single quotes in an override."""
+    return str(Path(folder).absolute()).replace("\\", "\\\\").replace("'", "\\'")

@@ -70,7 +70,7 @@ def schedules_of(
             if getattr(schedule, "func", schedule) is not constant or key not in _PLAYERS:
                 schedules.parts |= _parts(key, schedule, objective, optimizers)
         except ValueError as error:
-            raise ValueError(f"schedule.{key}: {error}") from error
+            raise ValueError(_schedule_fault(key, nodes, str(error))) from error
     return schedules if schedules.parts else None
 
 
@@ -113,6 +113,22 @@ def averages_of(nodes: ConfigTree) -> dict[str, AveragingRule]:
         if not callable(rule):
             raise ValueError(f"averages.{name}: should name a rule of gan_runner.training.ema")
     return rules
+
+
+def _schedule_fault(key: str, nodes: ConfigTree, message: str) -> str:
+    """Return a schedule's error with its key: the shared one where both players have the value.
+
+    Args:
+        key: of the schedule, such as "critic".
+        nodes: of all schedules.
+        message: of the error; `NAME=VALUE: ...` where it is about an argument.
+    """
+    name = message.partition("=")[0]
+    if not name.isidentifier():
+        return f"schedule.{key}: {message}"
+    values = [(nodes.get(player) or {}).get(name) for player in _PLAYERS]
+    shared = key in _PLAYERS and values[0] == values[1]
+    return f"schedule.{message}" if shared else f"schedule.{key}.{message}"
 
 
 def _leaves(nodes: ConfigTree) -> Iterator[tuple[str, ConfigTree]]:

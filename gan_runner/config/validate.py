@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from annotated_types import Ge
@@ -13,7 +13,14 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BeforeValidator
 
 from gan_runner.config import signature
-from gan_runner.config.command_line import ENVIRONMENT, group_choices, hydras_tree, task_words
+from gan_runner.config.command_line import (
+    ENVIRONMENT,
+    group_choices,
+    hydras_tree,
+    split_overrides,
+    task_words,
+    typed_keys,
+)
 from gan_runner.config.errors import interpolation_problem
 from gan_runner.config.expansion import check_expansion
 from gan_runner.config.signature import ConfigTree
@@ -39,6 +46,7 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     Raises:
         ValueError: lists every problem, one per line.
     """
+    cfg, words = split_overrides(cfg)
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     check_expansion(raw)
     try:
@@ -69,11 +77,31 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
         _order, {"order": tree["optimizer"].get("order", "alternating")}, prefix="optimizer"
     )
     problems += issues
+    problems = [_of_card(problem, raw, typed_keys(words)) for problem in problems]
     _refuse(problems, raw, unread_keys(raw, _TOP, named))
     checked = {key: _without_helpers(value) for key, value in top.items()}
     # a run directory of an earlier version lacks the groups that change updates
     optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
     return {**choices, **optional, **checked, "optimizer": {**order, **checked["optimizer"]}}
+
+
+def _of_card(
+    problem: signature.Problem, raw: ConfigTree, typed: Collection[str]
+) -> signature.Problem:
+    """Return the problem of a card's key that a target of the command line lacks, with the mend.
+
+    Args:
+        problem: of any key.
+        raw: the configuration with its interpolations as text.
+        typed: keys on the command line.
+    """
+    key, what = problem
+    target = f"{key.rpartition('.')[0]}._target_"
+    own = {key, sources_of(raw).get(key, key)} & {*typed}
+    if not what.startswith("no such key") or own or target not in typed:
+        return problem
+    words = f"is a key of the card, which the {target} on the command line lacks"
+    return f"~{key}", f"{words}; add '~{key}'"  # with a ~, as `_message` would name its source
 
 
 def _refuse(
@@ -237,6 +265,7 @@ def _message(where: str, what: str, sources: Mapping[str, str], raw: ConfigTree)
     if "," in value and "unable to parse string" in what:
         what += f"; for a sweep, omit the quotes: -m {key}={value}"
     what += _origin(key, raw)
+    key = key.removeprefix("~")
     return (
         f"{key}{equals}{value}: {what}"
         if equals

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 from typing import Any
 
-_CLOSE = 0.6  # smallest similarity of a word that may have been meant
+_CLOSE = 0.6  # smallest similarity of a word that may have been meant, in lower case
 
 
 def suggestion(word: str, valid: Mapping[str, Any] | Sequence[str], prefix: str = "") -> str:
@@ -22,9 +22,9 @@ def suggestion(word: str, valid: Mapping[str, Any] | Sequence[str], prefix: str 
 
 def nearest(word: str, valid: Sequence[str]) -> list[str]:
     """Return the valid words of the greatest similarity to a word; [] where none is close."""
-    near = get_close_matches(word, valid, n=len(valid) or 1, cutoff=_CLOSE)
-    alike = {name: _similarity(word, name) for name in near}
-    return [name for name in near if alike[name] == max(alike.values())]
+    alike = {name: _similarity(word.lower(), name.lower()) for name in valid}
+    most = max(alike.values(), default=0.0)
+    return [name for name in alike if alike[name] == most] if most >= _CLOSE else []
 
 
 def _similarity(word: str, other: str) -> float:

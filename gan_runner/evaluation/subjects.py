@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
@@ -241,7 +240,7 @@ def _composed(overrides: Sequence[str]) -> ConfigTree:
     try:
         cfg = compose(*words)
         tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:
         message = explain(error, list(overrides), config_dir())
         raise ValueError(message or str(error).splitlines()[0]) from error
     return {key: plain(tree[key], key=key) for key in ("dataset", "metrics", "plots")}

@@ -77,8 +77,11 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> np.n
     # the decoders of other methods do not stop at a number of bytes
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("is not compressed with Deflate; save it again with numpy.savez")
-    with archive.open(info) as file:
-        return _read(file, info.file_size, limit)
+    try:
+        with archive.open(info) as file:
+            return _read(file, info.file_size, limit)
+    except ValueError as error:
+        raise ValueError(f"array {info.filename.removesuffix('.npy')}: {error}") from error
 
 
 def _read(file: IO[bytes], available: int, limit: int) -> np.ndarray:

@@ -18,24 +18,39 @@ PROVENANCE = "provenance.json"  # of each metric
 CHECKPOINTS = "checkpoints"
 JOB, PLAN = "job.json", "sweep.json"  # of a sweep: the status of a job, the jobs asked for
 STUDY = "study.json"
+_WRITTEN = (
+    CONFIG, COMMAND, DATA, POINTS, PROVENANCE, SUMMARY, CHECKPOINTS, "architecture.txt",
+    "progress.gif", "samples",
+)  # fmt: skip
 
 _CHECKPOINT = re.compile(r"step_([0-9]{8,})\.pt")
 _PLOT = re.compile(r"[A-Za-z0-9_-]+")
 _kept_folders: tuple[Path, ...] = ()  # folders that a rejected run must keep; see `note_folders`
 
 
-def check_new(run_dir: Path) -> None:
-    """Check that the directory, which Hydra has created, is writable and contains no run.
+def check_new(run_dir: Path, names: Sequence[str] = (), *, key: str = "run_dir") -> None:
+    """Check that the directory is writable and contains nothing that a run writes.
+
+    Args:
+        run_dir: an existing directory.
+        names: further files and folders of the run, those of plots and replicas.
+        key: name of the directory for the message.
 
     Raises:
-        ValueError: it contains a run.
+        ValueError: it contains a run, or files or folders of the user's own.
         OSError: it is not writable.
     """
     probe = run_dir / ".writable"
     create_file(probe)
     probe.unlink()
-    if (run_dir / CONFIG).exists():
-        raise ValueError(f"{run_dir} already contains a run; set hydra.run.dir to another folder")
+    present = [
+        name for name in dict.fromkeys((*_WRITTEN, *names)) if os.path.lexists(run_dir / name)
+    ]
+    if CONFIG in present and {POINTS, SUMMARY, CHECKPOINTS} & set(present):
+        raise ValueError(f"{key}={run_dir}: already contains a run; choose another folder")
+    if present:
+        problem = f"contains {', '.join(present)}, which a run would write"
+        raise ValueError(f"{key}={run_dir}: {problem}; choose another folder")
 
 
 def checkpoint_path(run_dir: Path, step: int) -> Path:

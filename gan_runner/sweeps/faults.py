@@ -10,7 +10,8 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from gan_runner.config.compose import merged_cards
+from gan_runner.config.compose import config_dir, merged_cards
+from gan_runner.config.key_hints import key_hint
 from gan_runner.config.words import key_of, value_of
 from gan_runner.private_hydra import combinations, compose_job, parse_overrides
 from gan_runner.runs.layout import CONFIG, PLAN, SUMMARY
@@ -115,20 +116,30 @@ def _missing_key(config: DictConfig, plan: Plan) -> str | None:
     """Return the first key that some options of a swept group lack, and one of these options."""
     words = {key_of(word): word for word in plan.command if word[:1] not in "+~" and "=" in word}
     absent = [key for key in words if "." in key and not _exists(config, key)]
+    having: list[tuple[list[str], set[str]]] = []
     for job in _choices(config, plan) if absent else ():
         try:
             cfg = compose_job(config, [word for word in job if key_of(word) not in absent])
         except HydraException:
             return None  # the sweeper will meet the same error and end with its message
-        for key in absent:
-            if not _exists(cfg, key):
-                swept = {key_of(w) for w in plan.command if set(value_of(w)) & {",", "("}}
-                options = " ".join(w for w in job if key_of(w) in swept and "." not in key_of(w))
-                return (
-                    f"{words[key]}: the job with {options} has no such key; sweep over the options"
-                    " that have it alone"
-                )
+        having.append((job, {key for key in absent if _exists(cfg, key)}))
+    for key in absent:
+        lacking = [job for job, present in having if key not in present]
+        if lacking and len(lacking) == len(having):
+            folders = [Path(s.path) for s in config.hydra.runtime.config_sources]
+            own = [folder for folder in folders if folder.is_dir() and folder != config_dir()]
+            return f"{words[key]}: no such key{key_hint(key, lacking[0], [config_dir(), *own])}"
+        if lacking:
+            return _of_some(words[key], lacking[0], plan)
     return None
+
+
+def _of_some(word: str, job: Sequence[str], plan: Plan) -> str:
+    """Return the line for a key that one job lacks and another one has."""
+    swept = {key_of(w) for w in plan.command if set(value_of(w)) & {",", "("}}
+    options = " ".join(w for w in job if key_of(w) in swept and "." not in key_of(w))
+    advice = "sweep over the options that have it alone"
+    return f"{word}: the job with {options} has no such key; {advice}"
 
 
 def _choices(config: DictConfig, plan: Plan) -> list[list[str]]:

@@ -43,6 +43,7 @@ class EngineLike(Protocol):
         mode: how an iteration is executed.
         timer: charged with the phases "data" and "update".
         config: the configuration of all runs as YAML text.
+        command: overrides that the configuration was composed from; None where they are unknown.
         step: generator iterations taken.
     """
 
@@ -51,6 +52,7 @@ class EngineLike(Protocol):
     mode: Mode
     timer: PhaseTimer
     config: str
+    command: Sequence[str] | None
     step: int
 
     def train_step(self) -> list[dict[str, Tensor]]:
@@ -116,6 +118,7 @@ class Engine:
         ]
         self.game = replace(game, averages=averages)
         self.timer, self.config, self.step = PhaseTimer(), run.config, 0
+        self.command: Sequence[str] | None = None
 
     def train_step(self) -> list[dict[str, Tensor]]:
         """Take one generator iteration and one step of each average."""

@@ -10,10 +10,11 @@ from typing import Any
 from gan_runner.core import StateDict
 from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.layout import CHECKPOINTS, CONFIG, SUMMARY, check_new
+from gan_runner.runs.layout import CHECKPOINTS, COMMAND, CONFIG, SUMMARY, check_new
 from gan_runner.runs.lock import locked
 from gan_runner.runs.log import write_json
 from gan_runner.runs.progress_picture import write_progress
+from gan_runner.runs.rows import command_text
 from gan_runner.runs.within import check_folders
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.progress import Progress
@@ -51,10 +52,12 @@ def fit(
             stack.enter_context(locked(folder))
         engine.timer.restart(engine.step)
         if resume_from is None:
-            check_new(run_dir)
+            check_new(run_dir, names_of(engine))
         else:  # before anything is written
             _load_states(engine, run_dir, resume_from)
         atomic_write(run_dir / CONFIG, engine.config.encode())
+        if resume_from is None and engine.command is not None:
+            atomic_write(run_dir / COMMAND, command_text(engine.command))
         schedule = stack.enter_context(Schedule(engine.runs[0].settings))
         recorders = _recorders(engine, folders, schedule, resume_from=resume_from)
         for recorder in recorders:
@@ -71,6 +74,16 @@ def fit(
     for folder in folders:
         write_progress(folder)
     return _combined(engine, run_dir, summaries)
+
+
+def names_of(engine: EngineLike) -> list[str]:
+    """Return the folders of plots, and of each replica its plots and its configuration."""
+    names = [
+        f"{run.folder}/{name}".lstrip("/")
+        for run in engine.runs
+        for name in (*run.plots, *([CONFIG] if run.folder else []))
+    ]
+    return sorted(names)
 
 
 def train(

@@ -82,6 +82,7 @@ class StackedEngine:
 
     def __init__(self, engines: Sequence[Engine], *, config: str) -> None:
         self.engines, self.config = list(engines), config
+        self.command: Sequence[str] | None = None
         first, count = engines[0], len(engines)
         self.runs: Sequence[RunSpec] = [
             replace(engine.runs[0], folder=f"replica_{k}", replicas=count)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from eval_contexts import context_of
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_runner.config.compatibility import check
+from gan_runner.config.compatibility import _with_best, check
 from gan_runner.core import Nets
 from gan_runner.metrics.probe_divergence import ProbeJensenShannon
 from gan_runner.objectives import losses
@@ -134,3 +137,23 @@ def test_deterministic_is_asked_of_torch(engine: Callable[..., object]) -> None:
         assert not torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_a_metric_that_was_meant() -> None:
+    """The line of a tag that is not logged has the nearest one, and all."""
+    settings = Settings(steps=1, batch_size=2, checkpoint_metric="jsd/gird")
+    objective = SimpleNamespace(tags=("loss/critic",))
+    words = r"jsd/gird is not logged by this run; did you mean jsd/grid\? \(logged: .*jsd/grid"
+    with pytest.raises(ValueError, match=words):
+        _with_best(settings, {"jsd/grid", "wasserstein/exact"}, objective)
+
+
+def test_the_check_of_convexity_is_silent() -> None:
+    """torch loads rules for forward mode once in a process, with a warning about TorchScript."""
+    code = (
+        "import torch; from gan_runner.config.closures import _extreme_curvatures as f;"
+        "print(f(lambda x: x.square().sum(), scores=1))"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout == "(2.0, 2.0)\n" and not result.stderr

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import pytest
 import yaml
 
+import gan_runner
 from gan_runner.config import signature
 from gan_runner.config.compose import config_dir
 from gan_runner.config.targets import locate
@@ -175,3 +176,30 @@ def test_every_card_says_what_it_is(path) -> None:
 def test_a_sentence_about_several_keys_is_said_once() -> None:
     problems = [("model.a", "is refused"), ("model.b", "is no number"), ("model.c", "is refused")]
     assert signature.joined(problems) == "model.a, model.c: is refused; model.b: is no number"
+
+
+PLAYERS = ("critic", "generator")
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("card", ["adam", "adamw", "sgd"])
+def test_a_key_of_the_card_that_a_typed_target_lacks(card: str, player: str) -> None:
+    """The line names each such key, and the command with its mends passes."""
+    words = [f"optimizer={card}", f"optimizer.{player}._target_=torch.optim.Adadelta"]
+    lacking = []
+    with pytest.raises(ValueError) as stop:
+        validate(gan_runner.compose(*words))
+    for line in str(stop.value).splitlines():
+        key = line.partition(" ")[0]
+        assert key.startswith(f"optimizer.{player}.")
+        target = f"the optimizer.{player}._target_ on the command line lacks"
+        assert line == f"{key} is a key of the card, which {target}; add '~{key}'"
+        lacking.append(f"~{key}")
+    tree = validate(gan_runner.compose(*words, *lacking))
+    assert tree["optimizer"][player]["_target_"] == "torch.optim.Adadelta"
+
+
+def test_a_key_that_is_typed_beside_the_target_has_the_keys_of_the_target() -> None:
+    words = ("optimizer.generator._target_=torch.optim.NAdam", "optimizer.flavor=tensorflow")
+    with pytest.raises(ValueError, match=r"^optimizer\.flavor: no such key; choose one of: lr, "):
+        validate(gan_runner.compose(*words))

@@ -178,6 +178,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "no column": ("x.npy", array(X[:, :0]), "at least 2 points"),
     "objects": ("x.npy", array(np.array([[{}, 1]] * 3)), "Object arrays are never loaded"),
     "objects in npz": ("x.npz", saved(x=np.array([[{}, 1]] * 3)), "Object arrays"),
+    "labels of text": ("x.npz", saved(x=X, y=np.array(list("abc"))), "array y: is <U1; should be"),
     "complex": ("x.npy", array(X.astype(complex)), "complex128; should be numbers"),
     "text": ("x.npy", array(X.astype(str)), "should be numbers"),
     "dates": ("x.npy", array(X.astype("M8[s]")), "should be numbers"),

@@ -73,11 +73,17 @@ def test_a_header_of_more_than_there_is_allocates_nothing(tmp_path: Path) -> Non
     path = tmp_path / "x.npz"
     bomb(path, 1 << 20, (900, 1024, 1024, 1))
     for read in (lambda: read_samples(path), lambda: points(path=str(path))):
-        assert peak(read, r"x\.npz: is cut off: its array takes 943,718,400 bytes") < 1 << 20
+        assert (
+            peak(read, r"x\.npz: array \w+: is cut off: its array takes 943,718,400 bytes")
+            < 1 << 20
+        )
     bomb(path, 1 << 20, (2048, 1024, 1024, 1))
     for read in (lambda: read_samples(path), lambda: points(path=str(path))):
         assert (
-            peak(read, r"x\.npz: the array takes 2,147,483,648 bytes; at most 1,073,741,824")
+            peak(
+                read,
+                r"x\.npz: array \w+: the array takes 2,147,483,648 bytes; at most 1,073,741,824",
+            )
             < 1 << 20
         )
 

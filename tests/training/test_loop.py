@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import TINY
 from PIL import Image
 
+import gan_runner
 from gan_runner.runs.checkpoint import load_latest
 from gan_runner.training.loop import fit
 from gan_runner.training.timer import PhaseTimer
@@ -207,6 +210,40 @@ def test_a_second_run_into_a_folder_is_refused(engine, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="already contains a run"):
         fit(engine(*command), tmp_path)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.name != ".lock"} == before
+
+
+def test_a_file_or_folder_of_the_users_own_stays(engine, tmp_path: Path) -> None:
+    """Each entry of a run directory alone is named, and nothing is written beside it."""
+    fit(engine(*RHYTHM, "trainer.steps=2"), tmp_path / "run")
+    written = {path.name for path in (tmp_path / "run").iterdir() if path.name != ".lock"}
+    names = {name for name in written if not name.startswith("events.out")}
+    assert {"config.yaml", "metrics.jsonl", "samples", "checkpoints", "summary.json"} < names
+    built = engine(*RHYTHM, "trainer.steps=2")
+    for name in {*names, "command.json", "progress.gif"}:
+        own = tmp_path / f"own_{name}"
+        own.mkdir()
+        (own / name).write_text("mine")
+        with pytest.raises(ValueError) as stop:
+            fit(built, own)
+        problem = f"run_dir={own}: contains {name}, which a run would write; choose another folder"
+        assert str(stop.value) == problem
+        assert (own / name).read_text() == "mine"
+        assert {path.name for path in own.iterdir()} <= {name, ".lock"}
+
+
+def test_a_run_from_python_is_repeated_as_one_of_the_shell(zygote, tmp_path: Path) -> None:
+    """It has its choices and overrides; an interpolation in them stays as it is typed."""
+    words = [*TINY, "trainer.steps=2", "trainer.log_every=1", "metrics=none", "model=random"]
+    words += ["model.seed=${seed}", "model.depths=[3]", "model.filters=[2]", "plots=none"]
+    fit(gan_runner.build(gan_runner.compose(*words, "+penalty=r1")), tmp_path / "run")
+    command = json.loads((tmp_path / "run" / "command.json").read_text())
+    assert command == {"overrides": [*words, "+penalty=r1"]}
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert "overrides" not in saved and saved["choices"]["penalty"] == "r1"
+    code, out = zygote.run(tmp_path, "repeat=run", "hydra.run.dir=again")
+    assert code == 0, out
+    assert yaml.safe_load((tmp_path / "again" / "config.yaml").read_text()) == saved
+    assert lines(tmp_path / "again") == lines(tmp_path / "run")
 
 
 def test_an_engine_steps_before_there_is_a_folder_and_goes_on_in_one(
