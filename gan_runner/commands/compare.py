@@ -17,7 +17,7 @@ from typing import Any
 
 from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
-from gan_runner.commands.selection import add_budget, add_over
+from gan_runner.commands.selection import add_budget, add_over, check_budget
 from gan_runner.commands.terminal import terminal
 from gan_runner.evaluation.tables import number
 from gan_runner.runs.comparison import ABSENT, ComparedRun, difference, differing, read_runs
@@ -60,6 +60,7 @@ def _side_by_side(
     """Return the table of runs or of groups of runs; write the files that the options name."""
     if options.over or options.at:
         groups = grouped([run.record for run in runs], options.over or SEED)
+        check_budget(groups, tags, options.at, command="gan-compare")
         rows = list(group_rows(groups, tags, options.at))
         if options.csv:
             lines = [list(rows[0]), *(list(row.values()) for row in rows)]

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
-from gan_runner.commands.selection import add_budget, add_over, add_tags
+from gan_runner.commands.selection import add_budget, add_over, add_tags, check_budget
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, matching_tags, text_rows
+from gan_runner.runs.groups import SEED, csv_rows, grouped, matching_tags, text_rows
 from gan_runner.runs.latex import latex_table
 from gan_runner.runs.layout import STUDY
 from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.runs.printable import echo
-from gan_runner.runs.rows import Budget, read_records
+from gan_runner.runs.rows import read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.studies.conclude import conclude
 from gan_runner.sweeps.jobs import read_jobs, read_plan
@@ -62,7 +62,7 @@ def _print_means(folder: Path, options: argparse.Namespace) -> None:
     records = read_records(folder)
     tags = matching_tags(records, options.tags) or default_tags(records, read_jobs(folder))
     groups = grouped(records, options.over or SEED)
-    _check_budget(groups, options.at)
+    check_budget(groups, tags, options.at, command="gan-table")
     rows = text_rows(groups, tags, options.at)
     if options.csv:
         atomic_write(options.csv, csv_text(csv_rows(groups, tags, options.at)).encode())
@@ -74,19 +74,6 @@ def _print_means(folder: Path, options: argparse.Namespace) -> None:
     echo("\n".join(aligned(rows)))
     at = f", at or before {options.at}" if options.at else ""
     echo(f"mean \u00b1 standard error over {groups[0].over}{at}")
-
-
-def _check_budget(groups: list[Group], at: Budget | None) -> None:
-    """Check that some run reaches the budget; name those that end before it on stderr."""
-    runs = [run for group in groups for run in group.runs]
-    short = [run for run in runs if at and not run.values(at)]
-    if at and len(short) == len(runs):
-        reached = max((run.positions(at.unit)[-1] for run in runs if run.points), default=0.0)
-        raise ValueError(f"--at {at}: every run ends before; the longest reaches {reached:g}")
-    if short:
-        names = ", ".join(run.name for run in short[:3]) + (" ..." if len(short) > 3 else "")
-        counted = f"{len(short)} of {len(runs)} runs end before {at} and are left out"
-        echo(f"gan-table: warning: {counted}: {names}", error=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -52,6 +52,13 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.unit}={self.amount:g}"
 
+    def words(self, amount: float) -> str:
+        """Return another position in this unit as words: `step 30`, `1.9 s of training`."""
+        if self.unit == "seconds":
+            return f"{amount:.3g} s of training"
+        count = f"{amount:,.0f}"
+        return f"step {count}" if self.unit == "step" else f"{count} critic updates"
+
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
@@ -90,12 +97,17 @@ class RunRecord:
         """Return the last value of each tag, at or before a budget; {} if the run ends earlier."""
         if at is None:
             return _last(self.points)
-        positions = self.positions(at.unit)
-        if not positions or positions[-1] < at.amount * (1 - 1e-9):
+        if self.ends_before(at):
             return {}
+        positions = self.positions(at.unit)
         limit = at.amount * (1 + 1e-9)
         points = zip(self.points, positions, strict=True)
         return _last([point for point, position in points if position <= limit])
+
+    def ends_before(self, at: Budget) -> bool:
+        """Return whether the last point lies before a budget, or there is no point."""
+        positions = self.positions(at.unit)
+        return not positions or positions[-1] < at.amount * (1 - 1e-9)
 
     def curve(self, tag: str, unit: Unit = "step") -> tuple[list[float], list[float]]:
         """Return positions and finite values of a tag."""

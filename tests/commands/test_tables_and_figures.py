@@ -90,6 +90,24 @@ def test_chosen_tags_at_a_budget(sweep: Path, capsys: pytest.CaptureFixture[str]
     assert "3 of 6 runs end before critic_updates=100 and are left out: ns_gan" in both.err
 
 
+def test_a_tag_that_begins_later_is_named(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One metric has a value at the budget, the other one only at the end of the runs."""
+    for path in sweep.glob("*/metrics.jsonl"):
+        *points, last = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = [{k: v for k, v in point.items() if k != "jsd/probe"} for point in points]
+        path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, last]))
+    for command, name in ((table, "gan-table"), (compare, "gan-compare")):
+        both = [str(sweep), "--tags", f"{EXACT},jsd/probe", "--over", "seed", "--at", "step=20"]
+        command(both)
+        assert capsys.readouterr().err == (
+            f"{name}: warning: jsd/probe has no value yet at step=20; the first is at step 30\n"
+        )
+        with pytest.raises(SystemExit, match="2"):
+            command([*both[:2], "jsd/probe", *both[3:]])
+        message = "--at step=20: no value yet; the first, of jsd/probe, is at step 30"
+        assert capsys.readouterr().err == f"{name}: {message}\n"
+
+
 def test_latex_is_balanced_and_escaped(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table([str(sweep), "--tags", "jsd/probe,wasserstein/exact*", "--over", "seed", "--latex"])
     lines = capsys.readouterr().out.splitlines()
@@ -114,7 +132,21 @@ def test_latex_is_balanced_and_escaped(sweep: Path, capsys: pytest.CaptureFixtur
     [
         (["--tags", "nothing"], "--tags nothing: not logged by any of these runs; choose from:"),
         (["--over", "seeds"], "--over seeds: not a setting of these runs"),
-        (["--at", "step=31"], "--at step=31: every run ends before; the longest reaches 30"),
+        (["--at", "step=31"], "--at step=31: every run ends before; the longest reaches step 30\n"),
+        (["--at", "step=9"], f"--at step=9: no value yet; the first, of {EXACT}, is at step 10\n"),
+        (
+            ["--at", "critic_updates=151"],
+            "critic_updates=151: every run ends before; the longest reaches 150 critic updates\n",
+        ),
+        (
+            ["--at", "seconds=60"],
+            "--at seconds=60: every run ends before; the longest reaches 7.5 s of training; the"
+            " seconds of a sweep's table also count metrics and plots\n",
+        ),
+        (
+            ["--at", "seconds=2"],
+            f"--at seconds=2: no value yet; the first, of {EXACT}, is at 2.5 s of training\n",
+        ),
         (
             ["--at", "steps=31"],
             "steps=31: should be step=N, critic_updates=N, seconds=N with N above 0",
