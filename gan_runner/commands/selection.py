@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import get_args
 
-from gan_runner.runs.groups import SEED, Group
+from gan_runner.runs.groups import SEED, Group, grouped, varied
 from gan_runner.runs.printable import echo
 from gan_runner.runs.rows import Budget, RunRecord, Unit
 
@@ -101,3 +101,20 @@ def _first_after(runs: Sequence[RunRecord], tag: str, at: Budget) -> float | Non
     firsts = [x[0] for run in runs if (x := run.curve(tag, at.unit)[0])]
     first = min(firsts, default=0.0)
     return first if first > at.amount * (1 + 1e-9) else None
+
+
+def without_repeats(groups: Sequence[Group]) -> str:
+    """Return the keys that vary if no group has two runs, and another seed to average over.
+
+    The text is empty for a single run, and where a group has several.
+    """
+    runs = [run for group in groups for run in group.runs]
+    if len(groups) < 2 or len(runs) > len(groups):
+        return ""
+    keys = varied(runs)
+    text = f"every group has one run: {', '.join(keys)} {'vary' if len(keys) > 1 else 'varies'}"
+    for key in keys:
+        is_other = key.endswith(f".{SEED}") and key != groups[0].over
+        if is_other and len(grouped(runs, key)) < len(groups):
+            return f"{text}; pass --over {key} to average over it"
+    return text

@@ -208,6 +208,13 @@ def _record(tag: str) -> Tag:
     return Tag(tag, "other", "lower", "", orders[0] if orders else _OTHERS)
 
 
+def is_compared(tag: str) -> bool:
+    """Return whether groups of runs are compared by a tag: not by health, shares or spreads."""
+    record = record_of(tag)
+    is_share = record.kind == "share" and record.better == "neither"
+    return record.is_comparable and record.kind not in ("health", "spread") and not is_share
+
+
 def is_detail(tag: str) -> bool:
     """Return whether a tag describes the raw generator, a single class or a spread."""
     return tag.endswith((RAW, f"{FLOOR}{STD}", "_se")) or "class_share" in tag
