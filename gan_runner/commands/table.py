@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
-from gan_runner.commands.selection import add_budget, add_over, add_tags, check_budget
+from gan_runner.commands.selection import (
+    add_budget,
+    add_over,
+    add_tags,
+    check_budget,
+    without_repeats,
+)
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.groups import SEED, csv_rows, grouped, matching_tags, text_rows
@@ -19,7 +25,7 @@ from gan_runner.runs.rows import read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.studies.conclude import conclude
 from gan_runner.sweeps.jobs import read_jobs, read_plan
-from gan_runner.sweeps.means import default_tags, mean_lines, mean_table, seed_groups
+from gan_runner.sweeps.means import mean_lines, mean_table, seed_groups, table_tags
 from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import terminal_table, write_table
 
@@ -60,7 +66,7 @@ def _print_jobs(folder: Path) -> None:
 def _print_means(folder: Path, options: argparse.Namespace) -> None:
     """Print the chosen tags, one line per group of runs; write them to the files asked for."""
     records = read_records(folder)
-    tags = matching_tags(records, options.tags) or default_tags(records, read_jobs(folder))
+    tags = matching_tags(records, options.tags) or table_tags(records, read_jobs(folder))
     groups = grouped(records, options.over or SEED)
     check_budget(groups, tags, options.at, command="gan-table")
     rows = text_rows(groups, tags, options.at)
@@ -73,7 +79,8 @@ def _print_means(folder: Path, options: argparse.Namespace) -> None:
         return
     echo("\n".join(aligned(rows)))
     at = f", at or before {options.at}" if options.at else ""
-    echo(f"mean \u00b1 standard error over {groups[0].over}{at}")
+    mean = f"mean \u00b1 standard error over {groups[0].over}, alone where all values are equal"
+    echo((without_repeats(groups) or mean) + at)
 
 
 def _parser() -> argparse.ArgumentParser:

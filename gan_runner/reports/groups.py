@@ -41,7 +41,8 @@ def together(folder: Path, tags: Sequence[str]) -> dict[str, Any]:
     chosen = [tag for tag in tags if tag in logged]
     chosen = (chosen or [tag for tag in in_order(logged - {"step"}) if is_measure(tag)])[:_TAGS]
     groups = grouped(records) if records else []
-    means = text_rows(groups, chosen) if SEED in varied(records) and has_repeats(groups) else []
+    repeated = bool(chosen) and SEED in varied(records) and has_repeats(groups)
+    means = text_rows(groups, chosen) if repeated else []
     shown = groups[:_GROUPS]
     return {
         "means": means,

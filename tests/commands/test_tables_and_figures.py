@@ -55,7 +55,7 @@ def test_a_table_has_means_below_it(sweep: Path, capsys: pytest.CaptureFixture[s
     assert [line[:5] for line in lines[head + 1 : head + 3]] == [
         [objective, "3", *shown(objective)] for objective in VALUES
     ]
-    assert lines[head + 1][5] == "0.25 \u00b1 0 (n = 2)"  # one seed has no finite value
+    assert lines[head + 1][5] == "0.25 (n = 2)"  # one seed has no finite value
     with (sweep / "seeds.csv").open() as file:
         rows = {row["objective"]: row for row in csv.DictReader(file)}
     for objective, values in VALUES.items():
@@ -180,6 +180,85 @@ def test_groups_are_compared_seed_by_seed(
     rows = json.loads(out.read_text())
     assert rows[1]["p_value"] == pytest.approx(p) and rows[1]["pairs"] == 3
     assert rows[0]["mean"] == pytest.approx(mean(first)) and rows[0]["p_value"] is None
+
+
+def write_architectures(folder: Path) -> Path:
+    """Write a sweep over the seed of the model, of two objectives; the seed is 0 in all runs."""
+    runs = [(o, drawn) for drawn in (0, 1) for o in VALUES]
+    for number, (objective, drawn) in enumerate(runs):
+        value = VALUES[objective][drawn]
+        run = write_run(folder / f"{number}_a", objective, 0, value, number=number)
+        note = json.loads((run / "job.json").read_text())
+        note["overrides"] = [f"objective={objective}", f"model.seed={drawn}"]
+        (run / "job.json").write_text(json.dumps(note))
+    return folder
+
+
+def test_another_seed_than_the_runs_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_architectures(tmp_path / "sweep")
+    compare([str(folder), "--tags", EXACT, "--over", "seed"])
+    head, line, _, note = words(capsys.readouterr().out)
+    assert head == [f"{o} model.seed={k} (n = 1)" for k in (0, 1) for o in VALUES]
+    assert line == [f"{EXACT} \u2193", *(f"{VALUES[o][k]:.4g}" for k in (0, 1) for o in VALUES)]
+    advice = (
+        "every group has one run: objective, model.seed vary;"
+        " pass --over model.seed to average over it"
+    )
+    assert note == [advice]
+    table([str(folder), "--tags", EXACT, "--over", "seed"])
+    assert capsys.readouterr().out.splitlines()[-1] == advice
+    plot([str(folder), "--tags", EXACT, "--out", str(tmp_path / "a.svg")])
+    assert capsys.readouterr().out.splitlines()[-1] == advice
+    assert "wgan_gp model.seed=1" in (tmp_path / "a.svg").read_text()
+    compare([str(folder), "--tags", EXACT, "--over", "model.seed"])
+    gap = mean(VALUES["ns_gan"][k] - VALUES["wgan_gp"][k] for k in (0, 1))
+    lines = words(capsys.readouterr().out)
+    assert lines[0] == ["wgan_gp (n = 2)", "ns_gan (n = 2)", "ns_gan - wgan_gp", "p"]
+    assert lines[1][3] == f"{gap:+.3g}"
+
+
+def test_groups_are_not_compared_by_health_and_shares(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sweep.glob("*/metrics.jsonl"):
+        points = [json.loads(line) for line in path.read_text().splitlines()]
+        more = {"health/state": 2.0, "images/class_share_3": 0.0, "jsd/probe_se": 0.125}
+        path.write_text("".join(json.dumps(point | more) + "\n" for point in points))
+    compare([str(sweep), "--over", "seed"])
+    lines = words(capsys.readouterr().out)
+    tags = [line[0] for line in lines[1:] if len(line) == 5]
+    assert tags == ["jsd/probe \u2193", f"{EXACT} \u2193", "wasserstein/exact_floor"]
+    equal = dict.fromkeys(("jsd/probe \u2193", "wasserstein/exact_floor"))
+    rows = {line[0]: line[1:] for line in lines if line[0] in equal}
+    assert rows["jsd/probe \u2193"] == ["0.25", "0.25", "0", "-"]
+    assert rows["wasserstein/exact_floor"] == ["1", "1", "0", "-"]
+    compare([str(sweep), "--over", "seed", "--tags", "health/*"])
+    assert words(capsys.readouterr().out)[1] == ["health/state \u2193", "2", "2", "0", "-"]
+
+
+def test_without_a_metric_there_are_no_means(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sweep.glob("*/metrics.jsonl"):
+        steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({"step": s, "loss/critic": 1.0}) + "\n" for s in steps))
+    table([str(sweep)])
+    assert "\u00b1" not in capsys.readouterr().out and not (sweep / "seeds.csv").exists()
+    assert "standard error" not in (sweep / "sweep.md").read_text()
+    for command in (table, plot):
+        with pytest.raises(SystemExit, match="2"):
+            command(
+                [
+                    str(sweep),
+                    "--over",
+                    "seed",
+                    *(["--out", str(tmp_path / "a.pdf")] * (command is plot)),
+                ]
+            )
+        message = (
+            "--tags: missing; these runs log none of the default tags; choose from: loss/critic"
+        )
+        assert capsys.readouterr().err.endswith(f": {message}\n")
 
 
 def test_columns_are_labelled_by_what_differs(
