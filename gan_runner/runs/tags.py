@@ -67,6 +67,11 @@ class Tag:
         return self.kind in ("loss", "gradient")
 
     @property
+    def is_quality(self) -> bool:
+        """Return whether the tag has a best value; health and speed have a direction alone."""
+        return self.better != "neither" and self.kind not in ("health", "speed")
+
+    @property
     def is_comparable(self) -> bool:
         """Return whether runs of other objectives and machines have the same scale."""
         return self.kind not in ("loss", "gradient", "speed")
