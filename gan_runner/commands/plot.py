@@ -12,7 +12,7 @@ from gan_runner.commands.selection import add_over, add_tags, without_repeats
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.groups import SEED, grouped, matching_tags
 from gan_runner.runs.printable import echo
-from gan_runner.runs.rows import UNITS, Band, RunRecord, read_records
+from gan_runner.runs.rows import UNITS, Band, RunRecord, read_records, without_sweep_files
 from gan_runner.sweeps.jobs import read_jobs
 from gan_runner.sweeps.means import table_tags
 
@@ -40,9 +40,10 @@ def draw_file(options: argparse.Namespace) -> str:
     from gan_runner.plots.seed_curves import draw, save  # numpy and matplotlib take their time
 
     records: list[RunRecord] = []
-    for folder in options.folders:
+    folders = without_sweep_files(options.folders)
+    for folder in folders:
         records += read_records(folder)
-    jobs = [job for folder in options.folders for job in read_jobs(folder)]
+    jobs = [job for folder in folders for job in read_jobs(folder)]
     tags = matching_tags(records, options.tags) or table_tags(records, jobs)
     groups = grouped(records, options.over or SEED)
     figure = draw(groups, tags, unit=options.x, band=options.band, log_scale=options.log)

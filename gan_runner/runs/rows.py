@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gan_runner.runs.layout import COMMAND, CONFIG, POINTS
-from gan_runner.runs.mistaken import not_a_run
+from gan_runner.runs.mistaken import is_exported, is_sweep, not_a_run
 from gan_runner.runs.read import (
     CHOICES,
     read_json,
@@ -157,20 +157,32 @@ def read_records(folder: Path) -> list[RunRecord]:
     """
     paths = run_dirs(folder)
     if not paths:
-        advice = "choose the directory of a run or of a sweep"
-        raise ValueError(f"{folder} contains no run; {advice}; {not_a_run(folder)}")
+        raise ValueError(not_a_run(folder, what="a run or a folder of runs"))
     return [read_record(path, folder) for path in paths]
 
 
 def run_dirs(folder: Path) -> list[Path]:
     """Return the run directories in a folder, which may be one itself; replicas replace theirs.
 
-    Links out of the folder are left out, with a warning.
+    Links out of the folder are left out, with a warning, and so are folders of gan-export.
     """
     here = (folder / CONFIG).is_file()
     found = [folder] if here else [path.parent for path in _inside(folder, f"*/{CONFIG}")]
-    found.sort(key=_place)
-    return [part for path in found for part in replica_dirs(path)]
+    runs = sorted((path for path in found if not is_exported(path)), key=_place)
+    return [part for path in runs for part in replica_dirs(path)]
+
+
+def without_sweep_files(paths: Sequence[Path]) -> list[Path]:
+    """Return paths without the files of a sweep that `SWEEP/*` names, if others are runs.
+
+    A warning names those that are left out.
+    """
+    left_out = [p for p in paths if p.exists() and is_sweep(p.parent) and not run_dirs(p)]
+    if not left_out or len(left_out) == len(paths):
+        return [*paths]
+    names = ", ".join(path.name for path in left_out)
+    warnings.warn(f"{names}: not a run; left out ({left_out[0].parent} is a sweep)", stacklevel=2)
+    return [path for path in paths if path not in left_out]
 
 
 def _inside(folder: Path, pattern: str) -> list[Path]:

@@ -56,7 +56,9 @@ def test_read_gives_a_row_per_point(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="contains no run; choose the directory of a run"):
+    with pytest.raises(
+        ValueError, match=r"is not a run or a folder of runs \(it has no config.yaml\)$"
+    ):
         gan_runner.read(tmp_path)
 
 
