@@ -124,7 +124,16 @@ def job_name(overrides: Sequence[str]) -> str:
     what = [override for override in overrides if key_of(override) not in MACHINE_KEYS]
     what.sort(key=lambda override: ("." in key_of(override), override))  # groups come first
     words = [f"{key_of(override).rpartition('.')[2]}-{value_of(override)}" for override in what]
-    return slug("_".join(words) or "job", what)
+    return slug(whole_words(words) or "job", what)
+
+
+def whole_words(words: Sequence[str]) -> str:
+    """Join words for a folder's name; one that would have to be cut is left out."""
+    kept: list[str] = []
+    for word in words:
+        if len("_".join([*kept, word])) <= _READABLE:
+            kept.append(word)
+    return "_".join(kept or words[:1])
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
