@@ -19,7 +19,7 @@ from sweep_files import VALUES, write_run, write_sweep
 from gan_runner.commands.compare import main as compare
 from gan_runner.commands.plot import main as plot
 from gan_runner.commands.table import main as table
-from gan_runner.plots.seed_curves import band_curve
+from gan_runner.plots.seed_curves import band_curve, draw
 from gan_runner.runs.groups import grouped, plus_minus
 from gan_runner.runs.rows import read_records
 
@@ -297,6 +297,43 @@ def test_a_curve_of_one_point_is_visible(sweep: Path, tmp_path: Path) -> None:
     inside = pixels[: pixels.shape[0] * 2 // 3].reshape(-1, 3)  # without the legend
     for colour in ((0, 114, 178), (213, 94, 0)):
         assert (np.abs(inside - colour).max(axis=1) < 3).sum() > 100
+
+
+def test_panels_share_their_steps(sweep: Path) -> None:
+    """One tag has a single value at step 30, equal in both groups; the others begin at 10."""
+    records = read_records(sweep)
+    for run in records:
+        for point in run.points[:-1]:
+            point.pop("jsd/probe")
+    first, second = draw(grouped(records), [EXACT, "jsd/probe"]).axes
+    assert first.get_xlim() == second.get_xlim() == pytest.approx((9.2, 30.8))
+    for axes in (first, second):
+        assert all(tick == int(tick) for tick in axes.get_xticks())
+    lines = second.get_lines()[:2]
+    places = [line.get_transform().transform(line.get_xydata())[0] for line in lines]
+    assert places[0][1] == places[1][1]  # 0.25 in both
+    assert places[1][0] - places[0][0] == pytest.approx(8 / 72 * 100, rel=1e-3)  # 8 points
+    assert {line.get_marker() for line in lines} == {"o", "s"}
+    alone = draw(grouped(records), ["jsd/probe"]).axes[0]
+    assert alone.get_xlim() == (0, 60)
+
+
+def test_curves_of_equal_values_are_both_seen(sweep: Path) -> None:
+    records = read_records(sweep)
+    for run in records:
+        run.points[:] = [{"step": k, "modes/found": 0.0} for k in range(1, 30)]
+    (axes,) = draw(grouped(records), ["modes/found"]).axes
+    solid, dashed = axes.get_lines()
+    assert solid.get_linestyle() == "-" and dashed.get_linestyle() == "--"
+    assert axes.get_ylim() == (0, 1)
+
+
+def test_a_single_run_has_its_name_in_the_legend(sweep: Path) -> None:
+    run = next(sweep.glob("wgan_gp_seed-0*"))
+    (group,) = grouped(read_records(run))
+    assert group.label == run.name
+    (legend,) = draw([group], [EXACT]).legends
+    assert [text.get_text() for text in legend.get_texts()] == [run.name, "real data"]
 
 
 def test_a_band_is_one_standard_error(sweep: Path) -> None:
