@@ -115,7 +115,7 @@ def _divergences(axes: Axes, curves: Mapping[str, Curve]) -> None:
 def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
     for k, (tag, curve) in enumerate(list(curves.items())[:2]):
         twin = axes.twinx() if k else axes
-        twin.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k], clip_on=False)
+        twin.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k], clip_on=False, zorder=3)
         fit_flat(twin, curve[1])
         twin.set_ylabel(label_text(tag.partition("/")[2].replace("_", " ")), color=_COLOURS[k])
         twin.tick_params(axis="y", labelcolor=_COLOURS[k])

@@ -182,7 +182,7 @@ def _draw_curve(axes: Axes, curve: BandCurve, place: int, *, label: str, of: int
     shift = _DODGE * (place - (of - 1) / 2) / 72 if is_point else 0.0  # inches
     moved = axes.transData + ScaledTranslation(shift, 0, axes.figure.dpi_scale_trans)
     axes.plot(curve.x, curve.mean, lw=1.5, ls=dashes, color=colour, marker=marker, ms=size,
-              mfc="none", label=label, transform=moved, clip_on=False)  # fmt: skip
+              mfc="none", label=label, transform=moved, clip_on=False, zorder=3)  # fmt: skip
     axes.fill_between(curve.x, curve.low, curve.high, alpha=0.2, lw=0, color=colour)
     if is_point:
         axes.vlines(curve.x, curve.low, curve.high, color=colour, lw=1, transform=moved)
