@@ -43,5 +43,5 @@ def words_of(overrides: Sequence[str], plan: Plan) -> str:
 
 
 def _word(key: str, name: str, value: str) -> str:
-    is_option = "." not in key and key != SEED
+    is_option = "." not in key and key != SEED and value != "none"  # "none" alone says nothing
     return value if is_option else f"{name}-{value}"

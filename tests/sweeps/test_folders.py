@@ -37,6 +37,9 @@ def test_a_single_job_is_named_by_whole_words(tmp_path: Path) -> None:
     write_plan(tmp_path, Plan(jobs=[job], command=job))
     name = f"gaussians8_mlp_wgan_gp_seed-0_lr-0.0001_steps-20_{hash_of(job)}"
     assert folder_name(tmp_path, job) == name
+    bare = ["dataset=gaussians8", "metrics=none"]
+    write_plan(tmp_path, Plan(jobs=[bare], command=bare))
+    assert folder_name(tmp_path, bare) == f"gaussians8_metrics-none_{hash_of(bare)}"
     long = [*job[:4], f"model.widths=[{','.join(['128'] * 20)}]", "trainer.evaluate_every=250"]
     write_plan(tmp_path, Plan(jobs=[long], command=long))
     name = f"gaussians8_mlp_wgan_gp_lr-0.0001_evaluate_every-250_{hash_of(long)}"
