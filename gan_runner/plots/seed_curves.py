@@ -53,6 +53,7 @@ def band_curve(
 
     Curves are interpolated linearly at the positions of all runs, up to the shortest run's last.
     Runs that share their positions, as those of one sweep do in steps, are not changed by that.
+    Curves of one point each give one point at their mean position.
 
     Args:
         group: the runs.
@@ -63,6 +64,8 @@ def band_curve(
     curves = [curve for run in group.runs if (curve := run.curve(tag, unit))[0]]
     if not curves:
         return None
+    if all(len(x) == 1 for x, _ in curves):  # whose seconds differ
+        curves = [([float(np.mean([x for x, _ in curves]))], values) for _, values in curves]
     first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     x = np.unique(np.concatenate([np.asarray(x) for x, _ in curves]))
     x = x[(x >= first) & (x <= last)]
@@ -88,7 +91,10 @@ def draw(
     band: Band = "error",
     log_scale: bool = False,
 ) -> Figure:
-    """Draw one panel per tag: a line and a band per group, and the floor of the tag, dotted."""
+    """Draw one panel per tag: a line and a band per group, and the floor of the tag, dotted.
+
+    With `log_scale`, panels without a positive value keep a linear axis.
+    """
     from matplotlib.figure import Figure
 
     columns = min(len(tags), 3)
@@ -97,8 +103,11 @@ def draw(
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     limits = x_limits(groups, tags, unit)
     for axes, tag in zip(panels, tags, strict=False):
-        _panel(axes, groups, tag, unit=unit, band=band)
-        axes.set_yscale("log" if log_scale else "linear")
+        values = _panel(axes, groups, tag, unit=unit, band=band)
+        if log_scale and max(values, default=0.0) > 0:
+            axes.set_yscale("log")
+        else:
+            fit_flat(axes, values)
         axes.set_xlim(*limits)
     for axes in panels[len(tags) :]:
         axes.set_axis_off()
@@ -144,7 +153,8 @@ def x_limits(groups: Sequence[Group], tags: Sequence[str], unit: Unit) -> tuple[
     return low - 0.04 * (high - low), high + 0.04 * (high - low)
 
 
-def _panel(axes: Axes, groups: Sequence[Group], tag: str, *, unit: Unit, band: Band) -> None:
+def _panel(axes: Axes, groups: Sequence[Group], tag: str, *, unit: Unit, band: Band) -> list[float]:
+    """Draw the curves of a tag and its floor; return all values that are shown."""
     from matplotlib.ticker import MaxNLocator
 
     floors: list[float] = []
@@ -158,13 +168,13 @@ def _panel(axes: Axes, groups: Sequence[Group], tag: str, *, unit: Unit, band: B
         floors += [v for run in group.runs if (v := run.values().get(f"{tag}{FLOOR}")) is not None]
     if floors:
         axes.axhline(float(np.mean(floors)), color="grey", lw=1, ls=":", label="real data")
-    fit_flat(axes, [*values, *floors])
     axes.set_title(label_text(tag), fontsize=9)
     axes.set_xlabel(_LABELS[unit], fontsize=8)
     if unit != "seconds":
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.grid(alpha=0.3, lw=0.5)
+    return [*values, *floors]
 
 
 def _draw_curve(axes: Axes, curve: BandCurve, place: int, *, label: str, of: int) -> None:

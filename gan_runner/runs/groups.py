@@ -290,7 +290,7 @@ def plus_minus(mean: float, error: float | None) -> str:
     if error is None or not isfinite(error) or error <= ROUNDING * abs(mean):
         return f"{mean:.4g}"
     decimals = 1 - int(log10(error) // 1)
-    if not -3 <= decimals <= 6:
+    if not -3 <= decimals <= 8:
         return f"{mean:.4g} \u00b1 {error:.2g}"
     rounded = round(error, decimals), round(mean, decimals)
     return f"{rounded[1]:.{max(0, decimals)}f} \u00b1 {rounded[0]:.{max(0, decimals)}f}"

@@ -328,6 +328,26 @@ def test_curves_of_equal_values_are_both_seen(sweep: Path) -> None:
     assert axes.get_ylim() == (0, 1)
 
 
+def test_values_of_zero_on_a_logarithmic_axis(sweep: Path) -> None:
+    records = read_records(sweep)
+    for run in records:
+        for point in run.points:
+            point["modes/found"] = 0.0
+    first, second = draw(grouped(records), ["modes/found", EXACT], log_scale=True).axes
+    assert (first.get_yscale(), second.get_yscale()) == ("linear", "log")
+    assert first.get_ylim() == (0, 1)
+
+
+def test_single_points_at_other_seconds_are_one_point(sweep: Path) -> None:
+    """Runs of one group differ in speed: 2.5, 5 and 7.5 s at the same step."""
+    group = grouped(read_records(sweep))[0]
+    for k, run in enumerate(group.runs):
+        run.points[:] = [{"step": 10, EXACT: float(k), "speed/steps_per_second": 4 / (k + 1)}]
+    curve = band_curve(group, EXACT, unit="seconds", band="range")
+    assert curve is not None and curve.x.tolist() == pytest.approx([5.0])
+    assert (curve.low[0], curve.mean[0], curve.high[0]) == (0, 1, 2)
+
+
 def test_a_single_run_has_its_name_in_the_legend(sweep: Path) -> None:
     run = next(sweep.glob("wgan_gp_seed-0*"))
     (group,) = grouped(read_records(run))

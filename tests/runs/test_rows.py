@@ -159,6 +159,7 @@ def test_equal_values_have_no_spurious_error() -> None:
 def test_numbers_as_shown() -> None:
     assert plus_minus(30.912, 2.345) == "30.9 \u00b1 2.3"
     assert plus_minus(1234.5, 98.7) == "1234 \u00b1 99"
+    assert plus_minus(0.69299981, 1.7e-6) == "0.6929998 \u00b1 0.0000017"
     assert plus_minus(0.53, 0.0146) == "0.530 \u00b1 0.015"
     assert plus_minus(2.5, None) == "2.5" and plus_minus(2.5, 0.0) == "2.5"
     assert label_of({"model.seed": "null", "objective": "gan"}) == "model.seed=null gan"
