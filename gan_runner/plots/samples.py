@@ -145,7 +145,7 @@ def draw_points(
     for label, colour, points in _by_class(fake, classes):
         axes.scatter(points[:, 0], points[:, 1], s=6, color=colour, label=label, linewidths=0)
     axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", title=title)
-    axes.legend(loc="upper right", markerscale=2)
+    axes.legend(loc="best" if real is None else "upper right", markerscale=2)
 
 
 def _by_class(
