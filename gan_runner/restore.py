@@ -107,7 +107,7 @@ def check_data(run_dir: Path, engine: EngineLike) -> None:
 
 
 def check_complete(run_dir: Path, states: Sequence[StateDict], *, what: str) -> None:
-    """Raise a ValueError that says what to do with whom, where others belong to these states."""
+    """Raise a ValueError if the states are of one replica, without the others of its run."""
     if states[0]["replicas"] != len(states):
         raise ValueError(f"{run_dir} is one of the replicas of a run; {what} {run_dir.parent}")
 
@@ -215,7 +215,7 @@ def load(
     parts = {"model": config["model"], "objective": config.get("objective", {})}
     checked, problems = signature.check(parts, allow=allow)
     if problems:
-        raise ValueError("; ".join(f"{where}: {what}" for where, what in problems))
+        raise ValueError(signature.joined(problems))
     state = load_chosen(run_dir, checkpoint)
     weights = state["generator"] if raw else average_weights(state, config, average)
     with fits_config(run_dir):
@@ -261,7 +261,7 @@ def _load_exported(file: Path, *, device: torch.device, allow: Sequence[str]) ->
     nodes = {"model": {"generator": exported.generator}, "objective": exported.objective}
     checked, problems = signature.check(nodes, allow=allow)
     if problems:
-        raise ValueError(f"{file}: " + "; ".join(f"{where}: {what}" for where, what in problems))
+        raise ValueError(f"{file}: {signature.joined(problems)}")
     spec = DataSpec(str(file), exported.shape, n_classes=exported.n_classes)
     objective: Objective = instantiate(checked["objective"])
     try:

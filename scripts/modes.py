@@ -23,9 +23,9 @@ from gan_runner.runs.files import atomic_write
 from gan_runner.training.loop import fit
 
 BUDGET = [
-    "dataset=gaussians25", "model=mlp", "model.width=128", "trainer.batch_size=128",
-    "trainer.steps=4000", "trainer.evaluate_every=1000", "trainer.sample_every=4000",
-    "trainer.checkpoint_every=4000",
+    "dataset=gaussians25", "model=mlp", "model.width=128", "model.init=he",
+    "trainer.batch_size=128", "trainer.steps=4000", "trainer.evaluate_every=1000",
+    "trainer.sample_every=4000", "trainer.checkpoint_every=4000",
 ]  # fmt: skip
 RATE = "optimizer.lr=1e-3"  # published learning rates are for longer training
 NEEDS = {"infogan": ["model.latent_dim=14"]}  # noise large enough for the code

@@ -50,7 +50,7 @@ CARDS: Mapping[str, Sequence[str]] = {
 FEWER = {"hessian_free critic": 200}  # iterations: each takes up to 50 products for the critic
 ALONE = {"unrolled", "hessian_free critic"}  # they do not train as replicas
 TOY = (
-    "dataset=gaussians8", "model=mlp", "model.width=64", "trainer.batch_size=64",
+    "dataset=gaussians8", "model=mlp", "model.width=64", "model.init=he", "trainer.batch_size=64",
     "plots=none", "trainer.checkpoint_metric=null", "metrics.probe=null", "metrics.lipschitz=null",
 )  # fmt: skip
 STEPS, SEEDS = 1500, 3
@@ -189,7 +189,7 @@ def main() -> None:
         " together where an optimizer allows it.",
         "",
         "## 8 Gaussians", "",
-        f"`{' '.join(TOY[:4])}`. The W1 between held-out rows and as many training rows stands in"
+        f"`{' '.join(TOY[:5])}`. The W1 between held-out rows and as many training rows stands in"
         " each run as `wasserstein/exact_floor`.", "",
     ]  # fmt: skip
     for objective in ("ns_gan", "wgan_gp"):

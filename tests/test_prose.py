@@ -35,6 +35,27 @@ def paragraphs(path: Path) -> Iterator[str]:
             yield token.string.lstrip("# ")
 
 
+def long_sentences(text: str) -> list[str]:
+    """Sentences and halves of sentences with more than 25 words, without code and parentheses."""
+    plain = re.sub(r"`[^`]*`", "X", re.sub(r"\([^)]*\)", "", text))
+    parts = re.split(r"(?<=[.!?:;])\s+", plain)
+    return [part for part in parts if len(re.findall(r"[A-Za-z][\w'-]*", part)) > 25]
+
+
+def test_what_a_long_sentence_is() -> None:
+    assert long_sentences("word " * 26) and not long_sentences("word " * 25)
+    assert not long_sentences("word " * 20 + "`a b c d e f g` (" + "x " * 9 + "). " + "word " * 20)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_sentence_opens_with_a_question_word(path: Path) -> None:
     assert [p for p in paragraphs(path) if OPENING.search(p)] == []
+
+
+PACKAGE = [path for path in FILES if path.is_relative_to(ROOT / "gan_runner")]
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_sentences_have_at_most_25_words(path: Path) -> None:
+    prose = [p for p in paragraphs(path) if "gan_runner.build(" not in p]  # an example in code
+    assert [part for text in prose for part in long_sentences(text)] == []

@@ -251,8 +251,8 @@ def _follow(
 ) -> Latent:
     """Return the noise at the end of Langevin chains in the energy -f(G(z)) - log p(z).
 
-    Without -log p(z), |z|^2 / 2 for Gaussian noise, the density of z need not be finite, and long
-    chains diffuse to noise that the generator was not trained on. See `optim.langevin`.
+    Without -log p(z), |z|^2 / 2 for Gaussian noise, the density of z need not be finite. Long
+    chains would diffuse to noise that the generator was not trained on. See `optim.langevin`.
     """
 
     def energy(z: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -24,7 +23,7 @@ from gan_runner.objectives.requires import requirements_of, unwrapped
 from gan_runner.runs.old_tags import newer_name
 from gan_runner.runs.tags import deciding, record_of
 from gan_runner.training.settings import Settings
-from gan_runner.training.update import takes_closure
+from gan_runner.training.update import needs_closure, takes_closure
 
 Inputs = tuple[torch.Tensor, torch.Tensor | None]
 _ALWAYS_LOGGED = ("grad_norm/critic", "grad_norm/generator", "speed/steps_per_second")
@@ -54,7 +53,7 @@ def check(
     for part in objective.per_sample_parts:
         _check_penalty(f"objective.{part}", nets.critic)
     for player, optimizer in optimizers.items():
-        _check_order(player, optimizer)
+        _check_closure(player, optimizer)
     settings = check_closures(optimizers, objective, settings)
     provenances = [entry for metric in metrics for entry in metric.provenance.items()]
     measured = {
@@ -247,16 +246,13 @@ def _check_constraint(
         )
 
 
-def _check_order(player: str, optimizer: Optimizer) -> None:
+def _check_closure(player: str, optimizer: Optimizer) -> None:
     """Check that an optimizer needs one gradient per step, all that an alternating update has.
 
     Raises:
         ValueError: the optimizer's `step` requires a closure.
     """
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    if takes_closure(optimizer):
-        return
-    if closure is not None and closure.default is inspect.Parameter.empty:
+    if needs_closure(optimizer) and not takes_closure(optimizer):
         raise ValueError(
             f"optimizer.{player}={type(optimizer).__name__} evaluates the loss several times in a"
             " step, but updates give one gradient; use adam, rmsprop, sgd or hessian_free"

@@ -57,6 +57,14 @@ def check(
     return {**directives, **checked}, problems
 
 
+def joined(problems: Sequence[Problem]) -> str:
+    """Return problems on one line, each sentence once, after all keys that it is about."""
+    keys: dict[str, list[str]] = {}
+    for key, sentence in problems:
+        keys.setdefault(sentence, []).append(key)
+    return "; ".join(f"{', '.join(named)}: {sentence}" for sentence, named in keys.items())
+
+
 def check_arguments(
     target: Callable[..., Any],
     arguments: ConfigTree,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from gan_runner.objectives.objective import Objective
 from gan_runner.optim.sghmc import SGHMC
 from gan_runner.training.orders import BASES, ORDERS, Lookahead, Unrolled
 from gan_runner.training.step import Iteration, extragradient, simultaneous
+from gan_runner.training.update import needs_closure
 
 
 def order_of(node: Any) -> Iteration:
@@ -80,9 +80,7 @@ def _check_look_ahead(key: str, looks: bool, name: str, optimizer: Optimizer) ->
 
 def _check_closure(key: str, base: Iteration, name: str, optimizer: Optimizer) -> None:
     """Refuse an optimizer that evaluates the loss itself where both players move at once."""
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    needs = closure is not None and closure.default is inspect.Parameter.empty
-    if needs and base not in (BASES["alternating"], BASES["generator_first"]):
+    if needs_closure(optimizer) and base not in (BASES["alternating"], BASES["generator_first"]):
         raise ValueError(
             f"{key}: {name} evaluates its loss during a step, but this order gives it one gradient;"
             " set optimizer.order=alternating"

@@ -40,6 +40,7 @@ def card_text(
     evaluations: Sequence[Mapping[str, Any]],
     is_image: bool,
     picture: str | None,
+    allow: Sequence[str] = (),
 ) -> str:
     """Return a model card in Markdown, with the header that model hubs read.
 
@@ -51,6 +52,7 @@ def card_text(
         evaluations: results of gan-evaluate for the same weights.
         is_image: samples are images.
         picture: file of samples in the folder; None without one.
+        allow: prefixes of other packages that the generator's code belongs to.
     """
     tags = "[gan, image-generation]" if is_image else "[gan]"
     parts = [
@@ -62,7 +64,7 @@ def card_text(
         "\n".join(f"- {remark}" for remark in remarks),
         *_sections(logged, evaluations),
         "## Use",
-        _usage(is_image=is_image),
+        _usage(is_image=is_image, allow=allow),
         f"Files: {_FILES}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -118,12 +120,16 @@ def _row(tag: str, values: Values) -> tuple[str, str, str, str]:
     return name, cell, shown, ", ".join(filter(None, settings))
 
 
-def _usage(*, is_image: bool) -> str:
+def _usage(*, is_image: bool, allow: Sequence[str]) -> str:
     shape = "(1000, C, H, W) in [-1, 1]" if is_image else "(1000, d)"
+    flags = "".join(f" --allow {shlex.quote(prefix)}" for prefix in allow)
+    argument = f", allow={list(allow)!r}" if allow else ""
+    needs = ", ".join(f"`{prefix.rstrip('.')}`" for prefix in allow)
+    note = f"The network is code of {needs}: have it on PYTHONPATH, and trust it.\n\n"
     return (
-        "```\n"
-        f"gan-sample {WEIGHTS} --count 100 --out samples.npz\n"
-        f"gan-evaluate {WEIGHTS} --count 10000\n"
+        f"{note if allow else ''}```\n"
+        f"gan-sample {WEIGHTS} --count 100 --out samples.npz{flags}\n"
+        f"gan-evaluate {WEIGHTS} --count 10000{flags}\n"
         "```\n\n```python\nimport gan_runner\n\n"
-        f'x = gan_runner.load("{WEIGHTS}").sample(1000, seed=0)  # {shape}\n```'
+        f'x = gan_runner.load("{WEIGHTS}"{argument}).sample(1000, seed=0)  # {shape}\n```'
     )

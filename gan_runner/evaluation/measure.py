@@ -61,7 +61,8 @@ def measure(
         {tag: {"value": number, and the provenance of the number}}.
 
     Raises:
-        ValueError: a metric does not exist or does not fit, or memory does not suffice.
+        ValueError: a metric does not exist or does not fit, none applies, or memory does not
+            suffice.
     """
     nodes = chosen(subject.metrics, request)
     context, has_fresh = context_of(subject, request)
@@ -81,6 +82,9 @@ def measure(
             results[tag] = _with_provenance(value, metric.provenance.get(tag, {}), subject, request)
     if plots is not None:
         draw(subject, context, snapshot, plots)
+    if not results:
+        asked = "" if request.measures is None else f"--measures {','.join(request.measures)}: "
+        raise ValueError(f"{asked}no metric applies to these samples of {subject.dataset.spec}")
     return results
 
 

@@ -62,6 +62,7 @@ def write_folder(run_dir: Path, folder: Path, *, allow: Sequence[str] = ()) -> N
         evaluations=evaluations,
         is_image=model.spec.is_image,
         picture=SAMPLES if _draw(model, folder / SAMPLES) else None,
+        allow=allow,
     )
     atomic_write(folder / CARD, markdown_text(text).encode())
 

@@ -8,12 +8,14 @@ from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.read import read_provenance
 from gan_runner.runs.tags import FLOOR, RAW, STD
 
 Values = Mapping[str, float | None]
 Provenances = Mapping[str, Mapping[str, Any]]
 
+_ACCURATE = 0.85  # accuracy of a classifier below which its classes are not to be believed
 _ONE_CLASS = 0.5  # share of samples above which one class is named
 _ALIKE = 0.5  # diversity below which samples are called alike
 _NOT_LEARNED = 0.95  # share of log 2 above which a probe always tells samples from data
@@ -51,14 +53,26 @@ _MOST_SHOWN = 4
 def verdict(summary: Mapping[str, Any], run_dir: Path) -> list[str]:
     """Return the lines of the verdict on a run, or on the mean of its replicas.
 
-    The first line shows comparable numbers of the averaged generator with the value of real data,
-    the second those of the raw generator where they differ; sentences follow. The list is empty
-    where nothing was measured.
+    The first line shows comparable numbers of the averaged generator with the value of real data.
+    The second shows those of the raw generator where they differ; sentences follow. The list is
+    empty where nothing was measured.
     """
     replicas = summary.get("replicas")
     first = run_dir / next(iter(replicas)) if replicas else run_dir
     settings = summary.get("settings", {})
-    return lines(_final_values(summary), read_provenance(first), settings=settings)
+    texts = lines(_final_values(summary), read_provenance(first), settings=settings)
+    return texts + _spread(summary) if texts else []
+
+
+def _spread(summary: Mapping[str, Any]) -> list[str]:
+    """Return how far the replicas of a run lie apart, in the first number of the verdict."""
+    runs = [run.get("final", {}) for run in summary.get("replicas", {}).values()]
+    if len(runs) < 2:
+        return []
+    number, tag = _shown(mean_values(runs))[0]
+    values = [run[tag] for run in runs]
+    ends = f"{min(values):.{number.digits}f} to {max(values):.{number.digits}f}"
+    return [f"means of {len(runs)} replicas, whose {number.name} is {ends}"]
 
 
 def names_of_tags(summary: Mapping[str, Any]) -> str:
@@ -166,10 +180,18 @@ def _one_class(final: Values, provenances: Provenances) -> str:
         return ""
     tag = max(shares, key=lambda tag: shares[tag] or 0.0)
     share, real = shares[tag] or 0.0, floor_of(tag, final, provenances)
+    provenance = provenances.get(tag, {})
+    accuracy = provenance.get("accuracy")
+    if isinstance(accuracy, int | float) and accuracy < _ACCURATE:
+        return (
+            f"numbers of classes mean little: the classifier knows {100 * accuracy:.0f}% of"
+            " held-out images"
+        )
     if share < _ONE_CLASS or (real is not None and share < 2 * real):
         return ""
     of = "" if real is None else f" (of data {100 * real:.0f}%)"
-    return f"one class makes {100 * share:.0f}% of samples: {tag.rpartition('_')[2]}{of}"
+    name = printable_cell(provenance.get("class", tag.rpartition("_")[2]))
+    return f"one class makes {100 * share:.0f}% of samples: {name}{of}"
 
 
 def _alike(final: Values) -> str:
@@ -187,8 +209,7 @@ def _missed(final: Values, provenances: Provenances) -> str:
     precision, recall = final.get("images/precision"), final.get("images/recall")
     if precision is None or recall is None or recall >= _LITTLE * precision:
         return ""
-    real = f"{100 * precision:.0f}% of them look real"
-    return f"samples cover {100 * recall:.1f}% of the data (recall), though {real}"
+    return f"samples cover {100 * recall:.1f}% of the data (recall), at precision {precision:.2f}"
 
 
 def _lagging(final: Values, settings: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ _SIGNS = {  # symptom: state
 _LOSSES = ("loss/critic", "loss/generator")
 _STEEP = 1e3  # a loss that starts above this value may already be exploding
 _GROWTH = 1.01  # least factor between evaluations that counts as growth
+_LEAST_GROWTH = 1e-4  # of diversity: rounding also moves what is the same
 _TOLD_APART = 0.66  # nats of `jsd/probe_raw`, below which samples resemble data; log 2 = 0.693
 _ALIKE_SCORE, _ALIKE_DIVERSITY = 1.5, 0.4  # below both, samples are variants of one shape
 _FINITE = ("loss/", "grad_norm/")  # prefixes of tags whose values training depends on
@@ -193,8 +194,10 @@ class Health:
         _, times, _ = self._shown.get("sameness", (0, 0, ""))
         # After a collapse, growth does not excuse: from near 0 any noise looks like growth.
         young = (self._peak is None or self._peak < self.min_diversity) and times < self.patience
-        grows = young and self._peak is not None and diversity > _GROWTH * self._peak
-        self._peak = max(diversity, self._peak or 0.0)
+        peak = self._peak or 0.0
+        least = max(_GROWTH * peak, peak + _LEAST_GROWTH)
+        grows = young and self._peak is not None and diversity > least
+        self._peak = max(diversity, peak)
         shows = diversity < self.min_diversity and not grows
         return f"diversity {diversity:.2g} of the data's" if shows else ""
 

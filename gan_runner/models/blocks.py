@@ -80,6 +80,18 @@ def upsample(inputs: int, outputs: int, *, kernel: int, bias: bool = True) -> li
 class Unrectified(nn.Conv2d):
     """A convolution that no activation comes before: a shortcut's, or one that reads the image."""
 
+    listed_as = "Conv2d"
+
+
+class Shortcut(Unrectified):
+    """A convolution on the path of shortcuts, from image to score without an activation."""
+
+
+class ToImage(nn.Conv2d):
+    """The last convolution of a residual generator."""
+
+    listed_as = "Conv2d"
+
 
 def init_weights(
     network: nn.Module, *, init: InitOrTorchs, norm: Norm, filters: int = _PAPER_WIDTH
@@ -100,8 +112,11 @@ def initialise(network: nn.Module, how: Init, *, filters: int = _PAPER_WIDTH) ->
     "dcgan": N(0, 0.02^2), and N(1, 0.02^2) for the scales of norms (Radford et al. 2015, sec. 4).
     "dcgan_by_width": the same for 64 filters or more; below, the weights' standard deviation is
     0.02 sqrt(64 / filters), which keeps the size of activations of the published width.
-    "glorot": uniform, of variance 2 / (fan_in + fan_out) for dense layers (Glorot & Bengio 2010)
-    and 4 / (fan_in + fan_out) for convolutions, as the public code of Gulrajani et al. 2017.
+    "glorot": uniform, of variance 2 / (fan_in + fan_out) for dense layers, `Shortcut` and `ToImage`
+    (Glorot & Bengio 2010), and 4 / (fan_in + fan_out) for other convolutions. A stride divides a
+    convolution's fan_out by stride^2, and a transposed one's fan_in. These are the defaults of
+    Gulrajani et al. 2017 (tflib/ops: linear.py, conv2d.py and deconv2d.py, he_init=False for the
+    two classes), and Miyato et al. 2018 have the same (resblocks.py).
     "he": N(0, 2 / fan_in), which keeps the size of activations through ReLU layers (He et al.
     2015), so that a critic starts with a slope near 1; without the 2, which makes up for a ReLU in
     front, for an `Unrectified`. An output of a transposed convolution sums
@@ -125,7 +140,7 @@ def initialise(network: nn.Module, how: Init, *, filters: int = _PAPER_WIDTH) ->
 
 def _draw(layer: _Weighted, how: Init, filters: int) -> None:
     if how == "glorot":
-        gain = 2 if isinstance(layer, nn.Linear) else 4
+        gain = 2 if isinstance(layer, nn.Linear | Shortcut | ToImage) else 4
         limit = sqrt(3 * gain / (_fan_in(layer) + _fan_out(layer)))
         nn.init.uniform_(layer.weight, -limit, limit)
         return

@@ -13,11 +13,19 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_runner.core import DataSpec
-from gan_runner.models.blocks import PositiveInt
+from gan_runner.models.blocks import InitOrTorchs, PositiveInt, init_weights
 
 
-def classifier(features: int, latent_dim: int, spec: DataSpec) -> nn.Module:
+def classifier(
+    features: int, latent_dim: int, spec: DataSpec, *, init: InitOrTorchs = "default"
+) -> nn.Module:
     """Build a head for logits of the label, h -> (N, n_classes). Odena et al. 2017 (AC-GAN).
+
+    Args:
+        features: d, the dimension of the critic's last hidden layer.
+        latent_dim: dimension of the noise.
+        spec: facts about the data.
+        init: initialization of the weights, "default" (torch's) or see `blocks.initialise`.
 
     Raises:
         ValueError: the data has no labels.
@@ -27,7 +35,9 @@ def classifier(features: int, latent_dim: int, spec: DataSpec) -> nn.Module:
             f"objective.heads.classifier: the head needs data with labels, but the data is {spec};"
             " set another dataset, such as dataset=digits"
         )
-    return nn.Linear(features, spec.n_classes)
+    head = nn.Linear(features, spec.n_classes)
+    init_weights(head, init=init, norm="none")
+    return head
 
 
 class CodePosterior(nn.Module):

@@ -2,7 +2,8 @@
 
 A generator and a critic are drawn independently from the product of a few properties, without
 replacement: all combinations are listed, shuffled once, and the seed is the place in that list. So
-200 seeds in a row are 200 different architectures, as in the authors' code.
+200 seeds in a row are 200 different architectures. They are not those of the paper: its code and
+list were not published, and the uniform draw is inferred from its text.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Depths = Annotated[list[PositiveInt], MinLen(1)]
 Norms = Annotated[list[bool], MinLen(1)]
 Filters = Annotated[list[PositiveInt], MinLen(1)]
 
-_SHUFFLE = 42  # the authors' seed
+_SHUFFLE = 42  # arbitrary; the authors' seed is not public
 
 
 @dataclass(frozen=True)

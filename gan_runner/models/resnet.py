@@ -17,6 +17,8 @@ from gan_runner.models.blocks import (
     ConditionalSequential,
     Init,
     PositiveInt,
+    Shortcut,
+    ToImage,
     Unrectified,
     crop,
     image_sides,
@@ -33,6 +35,7 @@ from gan_runner.models.labels import (
 from gan_runner.models.norms import Norm, norm_layer
 
 Upsample = Literal["first", "second"]
+Pool = Literal["mean", "sum"]
 
 
 class Generator(nn.Module):
@@ -50,7 +53,7 @@ class Generator(nn.Module):
         upsample: upsample before the block's "first" convolution (the authors' code) or before the
             "second" (the paper).
         labels: conditioning on the label; see `labels` and `norms.ConditionalNorm`.
-        init: initialization of the weights, "dcgan" or "he".
+        init: initialization of the weights; see `blocks.initialise`. "glorot" is the authors'.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class Generator(nn.Module):
         )
         self.to_image = nn.Sequential(
             *_before_convolution(filters, norm, activation, double_backward=False),
-            nn.Conv2d(channels_out_of(activation, filters), channels, 3, 1, 1),
+            ToImage(channels_out_of(activation, filters), channels, 3, 1, 1),
             nn.Tanh(),
         )
         init_weights(self, init=init, norm=norm)
@@ -97,15 +100,17 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Critic: blocks that halve the sides to at most 8, two that keep them, global mean, score.
+    """Critic: blocks that halve the sides to at most 8, two that keep them, global pool, score.
 
     First block Conv3 channels -> F, ReLU, Conv3, mean pool; shortcut mean pool, Conv1. Further
     blocks (norm, ReLU, Conv3, norm, ReLU, Conv3, mean pool; shortcut mean pool, Conv1), then two
-    without pooling, whose shortcut is the identity. ReLU, mean over the grid, Linear -> 1.
+    without pooling, whose shortcut is the identity. ReLU, pool over the grid, Linear -> 1.
 
     Args: those of `Generator`, and
         labels: conditioning on the label; see `labels` and `critic_output`.
         batch_statistics: statistics of the batch that the score depends on; see `critic_output`.
+        pool: pool over the grid by the "mean" (gan_cifar_resnet.py) or by the "sum" (Miyato et al.
+            2018, snresnet_32.py), which is 64 times as large on a grid of 8x8.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class Critic(nn.Module):
         activation: Activation = "relu",
         labels: CriticLabels = "none",
         batch_statistics: BatchStatistics = "none",
+        pool: Pool = "mean",
         init: Init = "he",
     ) -> None:
         super().__init__()
@@ -125,10 +131,10 @@ class Critic(nn.Module):
         self.n_classes = classes_used(spec, labels, "critic")
         first, inputs = sample_input(spec, labels, channels)
         blocks: list[nn.Module] = [FirstBlock(inputs, filters, activation)]
-        pools = [True] * (halvings - 1) + [False] * 2
-        blocks.extend(DownBlock(filters, norm, activation, pool=pool) for pool in pools)
+        halves = [True] * (halvings - 1) + [False] * 2
+        blocks.extend(DownBlock(filters, norm, activation, pool=half) for half in halves)
         self.features = ConditionalSequential(
-            *first, *blocks, activation_layer(activation, double_backward=True), GlobalMean()
+            *first, *blocks, activation_layer(activation, double_backward=True), _POOLS[pool]()
         )
         projected = self.n_classes if labels == "projection" else 0
         width = channels_out_of(activation, filters)
@@ -154,7 +160,7 @@ class UpBlock(nn.Module):
     ) -> None:
         super().__init__()
         inside = channels_out_of(name, filters)
-        self.shortcut = nn.Sequential(Unrectified(filters, filters, 1), nn.Upsample(scale_factor=2))
+        self.shortcut = nn.Sequential(Shortcut(filters, filters, 1), nn.Upsample(scale_factor=2))
         self.residual = ConditionalSequential(
             *_before_convolution(filters, norm, name, n_classes=n_classes, double_backward=False),
             nn.Upsample(scale_factor=2) if upsample == "first" else nn.Identity(),
@@ -174,7 +180,7 @@ class FirstBlock(nn.Module):
 
     def __init__(self, channels: int, filters: int, name: Activation) -> None:
         super().__init__()
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(channels, filters, 1))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), Shortcut(channels, filters, 1))
         self.residual = nn.Sequential(
             Unrectified(channels, filters, 3, 1, 1),
             activation_layer(name, double_backward=True),
@@ -195,7 +201,7 @@ class DownBlock(nn.Module):
         inside = channels_out_of(name, filters)
         self.shortcut: nn.Module = nn.Identity()
         if pool:
-            self.shortcut = nn.Sequential(nn.AvgPool2d(2), Unrectified(filters, filters, 1))
+            self.shortcut = nn.Sequential(nn.AvgPool2d(2), Shortcut(filters, filters, 1))
         self.residual = nn.Sequential(
             *_before_convolution(filters, norm, name, double_backward=True),
             nn.Conv2d(inside, filters, 3, 1, 1),
@@ -215,6 +221,17 @@ class GlobalMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C)."""
         return x.mean((2, 3))
+
+
+class GlobalSum(nn.Module):
+    """The sum of each channel over the grid."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C)."""
+        return x.sum((2, 3))
+
+
+_POOLS: dict[Pool, type[nn.Module]] = {"mean": GlobalMean, "sum": GlobalSum}
 
 
 def _before_convolution(

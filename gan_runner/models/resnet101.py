@@ -20,7 +20,8 @@ from gan_runner.models.blocks import (
     ConditionalSequential,
     Init,
     PositiveInt,
-    Unrectified,
+    Shortcut,
+    ToImage,
     crop,
     downsample,
     image_sides,
@@ -56,7 +57,7 @@ class Generator(nn.Module):
         norm: norm at the end of each residual branch; see `norms.norm_layer`.
         activation: activation before each convolution.
         labels: conditioning on the label; see `labels` and `norms.ConditionalNorm`.
-        init: initialization of the weights, "dcgan" or "he".
+        init: initialization of the weights; see `blocks.initialise`. "glorot" is the authors'.
 
     Raises:
         ValueError: the data is not images of a supported size, or `filters` is not such a multiple.
@@ -101,7 +102,7 @@ class Generator(nn.Module):
                         double_backward=False,
                     )
                 )
-        self.to_image = nn.Conv2d(widths[-1], channels, 1)
+        self.to_image = ToImage(widths[-1], channels, 1)
         init_weights(self, init=init, norm=norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -134,7 +135,7 @@ class Critic(nn.Module):
         widths = _widths(sides, filters, activation)
         self.n_classes = classes_used(spec, labels, "critic")
         first, inputs = sample_input(spec, labels, channels)
-        self.features = ConditionalSequential(*first, Unrectified(inputs, widths[0], 1))
+        self.features = ConditionalSequential(*first, Shortcut(inputs, widths[0], 1))
         for i, (inside, out) in enumerate(pairwise([*widths, 0])):
             count = _BLOCKS if i else _BLOCKS_AT_THE_IMAGE
             for outputs, resample in _stage(inside, out, count, "down"):
@@ -201,8 +202,8 @@ class Bottleneck(nn.Module):
 
 def _shortcut(inputs: int, outputs: int, resample: Resample) -> nn.Module:
     if resample == "up":
-        return nn.Sequential(Unrectified(inputs, 4 * outputs, 1), nn.PixelShuffle(2))
-    return Unrectified(inputs, outputs, 1, 2) if resample == "down" else nn.Identity()
+        return nn.Sequential(Shortcut(inputs, 4 * outputs, 1), nn.PixelShuffle(2))
+    return Shortcut(inputs, outputs, 1, 2) if resample == "down" else nn.Identity()
 
 
 def _conv3(inputs: int, outputs: int, resample: Resample) -> list[nn.Module]:

@@ -19,9 +19,9 @@ Policy = Callable[[Tensor, Tensor | None], Tensor]
 class DiffAugment(nn.Module):
     """Random colour, translation and cutout: Zhao et al. 2020 (arXiv 2006.10738), section 3.3.
 
-    Both players see T(x) and T(G(z)) in place of x and G(z), with T drawn anew for each image, and
-    the generator's gradient passes through T. Terms of the objective see T(x) and T(G(z)), too, so
-    a gradient penalty is one in the augmented images. Metrics see neither.
+    Both players see T(x) and T(G(z)) in place of x and G(z), with T drawn anew for each image. The
+    generator's gradient passes through T. Terms of the objective see T(x) and T(G(z)), too, so a
+    gradient penalty is one in the augmented images. Metrics see neither.
 
     Args:
         color: brightness, then saturation, then contrast; see `change_color`.

@@ -65,7 +65,9 @@ TABLE: dict[Name, Divergence] = {
         bound=0.0,
         penalty=lambda v: v - 1,
     ),
-    # int (p - q)^2 / q. Table 1 has p in the denominator, which its own f does not yield.
+    # int (p - q)^2 / q. Table 1 has p in the denominator, which its own f does not yield. The
+    # conjugate is the table's, with f on the whole line. With u > 0 it is -1 below t = -2, which is
+    # less: F stays a lower bound, and T = f'(p / q) = 2 (p / q - 1) > -2 still attains D_f.
     "pearson": Divergence(
         generator=lambda u: (u - 1).square(),
         activation=lambda v: v,

@@ -66,9 +66,9 @@ def dragan_penalty(
     """Two-sided gradient penalty around the data: weight * E (|grad f(x + delta)|_2 - 1)^2.
 
     Kodali et al. 2017 (DRAGAN), Algorithm 1, with s the standard deviation of all numbers in the
-    batch. The authors' code has delta = a u noise s with noise = 0.5, one a ~ U[0, 1] a sample and
-    one u ~ U[0, 1] a coordinate, so delta is not negative and has the root mean square 0.17 s. The
-    alternative is delta ~ N(0, (noise s)^2 I).
+    batch. The authors' code has delta = a u noise s with noise = 0.5, one a ~ U[0, 1] per sample
+    and one u ~ U[0, 1] per coordinate. So delta is not negative, and its root mean square is
+    0.17 s. The alternative is delta ~ N(0, (noise s)^2 I).
 
     Args:
         critic: scores samples one by one.

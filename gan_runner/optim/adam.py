@@ -15,7 +15,13 @@ from torch import Tensor, optim
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from gan_runner.optim.shared import Decay, LearningRate, NonNegative, with_gradients
+from gan_runner.optim.shared import (
+    Decay,
+    LearningRate,
+    NonNegative,
+    adam_moments,
+    with_gradients,
+)
 
 
 class Adam(Optimizer):
@@ -60,21 +66,13 @@ class Adam(Optimizer):
             self._update(parameter, gradient, group)
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
-        state: dict[str, Any] = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        mean, square, step = state["exp_avg"], state["exp_avg_sq"], state["step"].add_(1)
+        lr, eps = group["lr"], group["eps"]
         if group["weight_decay"] and group["decoupled"]:
             parameter.mul_(1 - lr * group["weight_decay"])
         elif group["weight_decay"]:
             gradient = gradient + group["weight_decay"] * parameter
-        mean.lerp_(gradient, 1 - beta1)
-        square.mul_(beta2).add_((1 - beta2) * gradient.square())
-        # in float64: 1 - 0.999 in float32 has but five digits
-        correction1, correction2 = 1 - beta1 ** step.double(), 1 - beta2 ** step.double()
+        state = self.state[parameter]
+        mean, square, correction1, correction2 = adam_moments(gradient, state, group["betas"])
         if group["epsilon_hat"]:
             root = square.sqrt().add_(eps).div_(correction2.sqrt())
         else:
@@ -134,13 +132,15 @@ class TensorFlowRMSProp(Optimizer):
 def with_tensor_betas(optimizer: Optimizer) -> Optimizer:
     """Return Adam in a form whose beta2 may be a tensor; torch's reads it on the host.
 
-    A CPU has no captured graph: there every optimizer is returned as it is.
+    A CPU has no captured graph: there every optimizer is returned as it is. A subclass of torch's
+    names its own form in `tensor_form`.
     """
     group = optimizer.param_groups[0]
     if not isinstance(optimizer, optim.Adam) or group["params"][0].device.type == "cpu":
         return optimizer
     names = ("lr", "betas", "eps", "weight_decay")
-    return Adam(
+    form: type[Adam] = getattr(optimizer, "tensor_form", Adam)
+    return form(
         group["params"], **{name: group[name] for name in names}, epsilon_hat=False,
         decoupled=group["decoupled_weight_decay"],
     )  # fmt: skip

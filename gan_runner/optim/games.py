@@ -14,7 +14,15 @@ from annotated_types import Gt
 from torch import Tensor, optim
 from torch.nn import Parameter
 
-from gan_runner.optim.shared import Decay, LearningRate, NonNegative, on_gpu, with_gradients
+from gan_runner.optim.adam import Adam
+from gan_runner.optim.shared import (
+    Decay,
+    LearningRate,
+    NonNegative,
+    adam_moments,
+    on_gpu,
+    with_gradients,
+)
 
 Closure = Callable[[], float]
 
@@ -47,11 +55,18 @@ class ExtraSGD(_LooksAhead, optim.SGD):
     """
 
 
+class TensorExtraAdam(_LooksAhead, Adam):
+    """`ExtraAdam` whose learning rate and beta2 may be tensors."""
+
+
 class ExtraAdam(_LooksAhead, optim.Adam):
     """Adam that looks ahead: both moves update the same moments and count as a step of them.
 
-    Gidel et al. 2019, Algorithm 4: m and v take in the gradient at u for u', that at u' for u.
+    Gidel et al. 2019, Algorithm 4: m and v take in the gradient at u for u', that at u' for u. The
+    moments are those of torch's fused kernel, which corrects the bias in float64.
     """
+
+    tensor_form = TensorExtraAdam
 
 
 class OptimisticSGD(optim.Optimizer):
@@ -175,12 +190,5 @@ def _optimistic_step(
 
 def _adam_direction(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
     """Return Adam's direction m^ / (sqrt(v^) + eps) after taking in a gradient."""
-    (first, second), eps = group["betas"], group["eps"]
-    if "step" not in state:
-        state["step"] = gradient.new_zeros((), dtype=torch.float32)  # on the device: no upload
-        state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(gradient) for _ in range(2))
-    step, mean, square = state["step"].add_(1), state["exp_avg"], state["exp_avg_sq"]
-    mean.lerp_(gradient, 1 - first)
-    square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-    mean_hat, square_hat = mean / (1 - first**step), square / (1 - second**step)
-    return mean_hat / (square_hat.sqrt() + eps)
+    mean, square, correction1, correction2 = adam_moments(gradient, state, group["betas"])
+    return mean / correction1 / ((square / correction2).sqrt() + group["eps"])

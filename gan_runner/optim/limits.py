@@ -1,7 +1,7 @@
 """Limits on the updates of any optimizer: clipped gradients, parameters projected onto a ball.
 
-They are hooks around `Optimizer.step`. So they act between the gradients and the step, or after it,
-on the device and without synchronisation, whichever optimizer and order of updates is in use.
+They are hooks around `Optimizer.step`, between the gradients and the step or after it. They act on
+the device without synchronisation, whichever optimizer and order of updates is in use.
 """
 
 from __future__ import annotations

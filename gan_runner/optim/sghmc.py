@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from gan_runner.optim.shared import LearningRate, NonNegative, with_gradients
+from gan_runner.optim.shared import LearningRate, NonNegative, adam_moments, with_gradients
 
 _BETAS, _EPS = (0.5, 0.999), 1e-8  # of Adam in the warm-up; the authors' code sets beta1 alone
 
@@ -51,6 +51,7 @@ class SGHMC(Optimizer):
         defaults = {
             "lr": lr, "friction": friction, "temperature": temperature, "warm_up": warm_up,
             "warm_up_lr": warm_up_lr,
+            "capturable": True,  # torch then loads `step` to the device of its parameter
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -90,16 +91,10 @@ class SGHMC(Optimizer):
         The choice is made on the device, so that a captured graph makes it in every step.
         """
         state: dict[str, Any] = self.state[parameter]
-        if "step" not in state:
-            state["step"] = torch.zeros((), device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        (first, second), step = _BETAS, state["step"].add_(1)
-        mean = state["exp_avg"].lerp_(gradient, 1 - first)
-        square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        root = (square / (1 - second**step)).sqrt() + _EPS
-        is_warm_up = step <= group["warm_up"]
-        move = group["warm_up_lr"] * (mean / (1 - first**step)) / root
+        mean, square, correction1, correction2 = adam_moments(gradient, state, _BETAS)
+        root = (square / correction2).sqrt() + _EPS
+        move = group["warm_up_lr"] * (mean / correction1) / root
+        is_warm_up = state["step"] <= group["warm_up"]
         parameter.sub_(torch.where(is_warm_up, move, torch.zeros_like(move)))
         momentum: Tensor = state["momentum"]
         momentum.copy_(torch.where(is_warm_up, torch.zeros_like(momentum), momentum))

@@ -98,9 +98,8 @@ class PairedTest:
 def label_of(settings: Mapping[str, Any], among: Iterable[str] = ()) -> str:
     """Return options by name and other settings as key=value, with at most four digits.
 
-    Keys have the last of their dotted parts, as many as tell them apart from each other, from the
-    keys `among` which they stand, and from the run's seed. Settings that a run does not have are
-    left out.
+    Keys have the last of their dotted parts: as many as tell them from each other, from the keys
+    `among` and from the run's seed. Settings that a run does not have are left out.
     """
     names = short_names([*settings, *among, SEED])
     words = [

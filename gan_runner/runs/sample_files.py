@@ -57,7 +57,7 @@ def read_samples(path: Path) -> np.ndarray:
     Args:
         path: an .npz file or a folder of images. An .npz file has uint8 images (N, H, W, C) as
             `arr_0` or as its only array, or `samples` as gan-sample writes them. A folder has
-            images of one size; folders in it are not read.
+            images of one size; without any of its own, those of its folders (classes) are read.
 
     Raises:
         ValueError: there are no such samples in it, or they take more than `arrays.MAX_BYTES` and
@@ -103,7 +103,7 @@ def _checked(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def _folder(path: Path) -> np.ndarray:
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+    files = _images_in(path) or _images_in(*sorted(p for p in path.iterdir() if p.is_dir()))
     if not files:
         raise ValueError(f"{path}: contains no images ({', '.join(ENDINGS)})")
     images = []
@@ -118,6 +118,16 @@ def _folder(path: Path) -> np.ndarray:
             raise ValueError(f"{path}: images differ in size ({unlike})")
     channels = max(len(image) for image in images)
     return np.stack([np.broadcast_to(i, (channels, *i.shape[1:])) for i in images])
+
+
+def _images_in(*folders: Path) -> list[Path]:
+    """Return the images of folders in the order of their names."""
+    return [
+        file
+        for folder in folders
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in ENDINGS
+    ]
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

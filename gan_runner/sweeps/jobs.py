@@ -152,7 +152,7 @@ def job_dir(sweep_dir: Path, overrides: Sequence[str]) -> Path:
 
 
 def read_jobs(sweep_dir: Path) -> list[Job]:
-    """Every job of a sweep, from files alone: those planned last, in order, then older ones.
+    """Return every job of a sweep, from files alone: those planned last, in order, then older ones.
 
     Raises:
         ValueError: an older version has written one of them.

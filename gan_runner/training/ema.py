@@ -98,7 +98,7 @@ class EMA:
         tensors: those that it follows, one for each.
         decay: the rule that gives d; a number stands for `Exponential(decay=...)`.
         spectral: see `spectral_parts`, of the network that holds the average. A mean of singular
-            vectors is not a singular vector; a power iteration a step follows the averaged weights.
+            vectors is not a singular vector, so each step takes a power iteration of the average.
     """
 
     def __init__(

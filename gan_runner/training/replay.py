@@ -1,7 +1,7 @@
 """The first step with a non-finite loss, found afterwards by replaying from the last checkpoint.
 
 Training does not wait for the device to check each loss. When a point of the log shows a loss that
-is not finite, the weights of that step have been overwritten and its batch is gone. But a run is a
+is not finite, the weights of that step are overwritten, and its batch is gone. But a run is a
 function of its state: the steps since the last checkpoint are taken again, up to the step in
 question, and its inputs are written down. Then the run is put back. On a CPU the replay is exact,
 bit for bit. On a GPU it is with `deterministic=true`; otherwise sums may be rounded in another

@@ -6,8 +6,8 @@ learning rate, batches, log, metrics, checkpoints. Its tensors are views of the 
 reading them copies nothing.
 
 From the same weights, batches and noise, a replica takes the steps of a single run to the rounding
-of float32. But all replicas draw their noise from one source. So the curves of a replica are those
-of one more run from the same distribution, not the curves of a single run with that seed.
+of float32. But all replicas draw their noise from one source. So the curves of a replica are not
+those of a single run with that seed, but of one more run from the same distribution.
 """
 
 from __future__ import annotations

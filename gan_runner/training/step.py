@@ -39,8 +39,8 @@ def alternating(
 
     The generator takes `objective.n_generator` updates, one by default, each with new noise.
 
-    An objective that compares samples with data in the generator's step too gets the last of the
-    critic's batches, so that all objectives consume the data equally fast.
+    An objective that compares samples with data in the generator's step gets the last of the
+    critic's batches there: all objectives consume the data equally fast.
 
     Args:
         game: the players and their losses.

@@ -46,7 +46,7 @@ class PhaseTimer:
         self._last = (step, perf_counter(), self._measures())
 
     def steps_per_second(self, step: int) -> float:
-        """Return the speed since the last call at another step, without metrics and pictures."""
+        """Return the speed since the last call at another step, without metrics and plots."""
         now, apart = perf_counter(), self._measures()
         last_step, last_time, last_apart = self._last
         if step != last_step:

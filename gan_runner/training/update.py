@@ -6,6 +6,7 @@ An optimizer with `takes_closure` evaluates the loss itself, several times in a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any, Protocol
 
 import torch
@@ -36,6 +37,12 @@ class ClosureOptimizer(Protocol):
 def takes_closure(optimizer: Any) -> bool:
     """Return True if an optimizer's step evaluates the loss; see `ClosureOptimizer`."""
     return bool(getattr(optimizer, "takes_closure", False))
+
+
+def needs_closure(optimizer: Any) -> bool:
+    """Return True if an optimizer cannot step without a function that evaluates the loss."""
+    closure = signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is Parameter.empty
 
 
 class Closure:

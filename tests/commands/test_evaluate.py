@@ -566,3 +566,28 @@ def test_an_error_of_rounding_is_not_shown() -> None:
     assert "| 0.6911 \u00b1 0.0052 |" in card_text(logged=values, is_image=False, **facts)
     values["jsd/probe_se"]["value"] = 4.6e-18
     assert "| 0.6911 |" in card_text(logged=values, is_image=False, **facts)
+
+
+def test_a_card_of_own_code_says_what_its_commands_need() -> None:
+    def card(*allow: str) -> str:
+        text: dict[str, Any] = {"name": "x", "facts": [], "remarks": [], "logged": {}}
+        return card_text(**text, evaluations=[], is_image=True, picture=None, allow=allow)
+
+    assert "--allow" not in card() and "PYTHONPATH" not in card()
+    own = card("mygan.")
+    assert "code of `mygan`: have it on PYTHONPATH" in own
+    assert own.count(" --allow mygan.\n") == 2 and "allow=['mygan.']).sample(" in own
+
+
+def test_no_metric_that_applies_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "x.npz", samples=np.random.default_rng(0).normal(size=(200, 2)))
+    with pytest.raises(SystemExit, match="2"):
+        command.main([
+            str(tmp_path / "x.npz"), "dataset=gaussians8", "dataset.n_samples=2000",
+            "--measures", "images", "--device", "cpu",
+        ])  # fmt: skip
+    captured = capsys.readouterr()
+    assert "--measures images: no metric applies to these samples of gaussians8" in captured.err
+    assert not captured.out

@@ -36,6 +36,16 @@ def test_files_hold_the_pixels(tmp_path: Path, channels: int) -> None:
         write_pngs(x[:, :, 0, 0], tmp_path / "points")
 
 
+def test_a_folder_of_classes_is_read_class_by_class(tmp_path: Path) -> None:
+    for k, name in enumerate(("b/1.png", "a/0.png", "a/2.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4), k).save(tmp_path / name)
+    (tmp_path / "notes").mkdir()
+    assert read_samples(tmp_path)[:, 0, 0, 0].tolist() == [1, 2, 0]
+    Image.new("L", (4, 4), 9).save(tmp_path / "own.png")
+    assert read_samples(tmp_path)[:, 0, 0, 0].tolist() == [9]
+
+
 @pytest.mark.parametrize("out", ["s_%04d.png", "s_%d.npz", "s_{i}.png"])
 def test_a_pattern_is_not_a_name(out: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):

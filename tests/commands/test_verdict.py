@@ -108,6 +108,13 @@ def test_one_class() -> None:
     assert found(cards, **share) == ["one class makes 95% of samples: 3 (of data 10%)"]
     assert found({"images/class_share_3": {"real": 0.9}}, **share) == []  # so does the data
     assert found(images__class_share_3=0.4, images__class_share_3_raw=0.9) == []
+    named = {"images/class_share_3": {"real": 0.1, "accuracy": 0.97, "class": "cat\x1b[2J"}}
+    (text,) = found(named, **share)
+    assert text.startswith("one class makes 95% of samples: cat") and "\x1b" not in text
+    poor = {"images/class_share_3": {"real": 0.0, "accuracy": 0.75}}
+    assert found(poor, **share) == [
+        "numbers of classes mean little: the classifier knows 75% of held-out images"
+    ]
 
 
 def test_what_the_samples_miss() -> None:
@@ -119,7 +126,7 @@ def test_what_the_samples_miss() -> None:
     ]
     assert found({"modes/found": {"of": 25}}, modes__found=25.0) == []
     assert found(images__precision=0.88, images__recall=0.001) == [
-        "samples cover 0.1% of the data (recall), though 88% of them look real"
+        "samples cover 0.1% of the data (recall), at precision 0.88"
     ]
     assert found(images__precision=0.88, images__recall=0.3) == []
 
@@ -154,6 +161,7 @@ def test_the_end_of_a_run(
     print_result(summary, tmp_path)
     out = capsys.readouterr().out.splitlines()
     exact = "4.01" if replicas else "3.51"
+    assert (f"{'':14}means of 2 replicas, whose W1 is 3.51 to 4.51" in out) == replicas
     assert out[1] == f"  result      W1 {exact} (real 2.88)  jsd 0.30 (0.00)  diversity 0.98"
     assert any(line.startswith(f"{'':14}W1 between pixels") for line in out)
     place = out.index(

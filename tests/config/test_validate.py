@@ -170,3 +170,8 @@ def test_every_card_says_what_it_is(path) -> None:
     assert isinstance(yaml.safe_load(text), dict)
     if path.parent.name in {"objective", "dataset", "model", "optimizer"}:
         assert text.startswith("#")  # what it is, and where it is from
+
+
+def test_a_sentence_about_several_keys_is_said_once() -> None:
+    problems = [("model.a", "is refused"), ("model.b", "is no number"), ("model.c", "is refused")]
+    assert signature.joined(problems) == "model.a, model.c: is refused; model.b: is no number"

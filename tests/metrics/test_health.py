@@ -92,6 +92,12 @@ def noisy(points: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{"loss/critic": 1.0 + 0.01 * (-1) ** i * (i + 1), **p} for i, p in enumerate(points)]
 
 
+def test_growth_excuses_a_small_diversity_unless_it_is_rounding() -> None:
+    grown, rounded = ([{DIVERSITY: d} for d in ds] for ds in ((1e-4, 1e-3, 0.01), (4e-7, 5e-7)))
+    assert play(Health(), grown) == [0.0, 0.0, 0.0]
+    assert play(Health(), rounded) == [0.0, 2.0]
+
+
 def test_a_game_in_equilibrium_is_well() -> None:
     """loss/critic stays at log 4 to a thousandth, for a million steps."""
     noise = torch.randn(20_000).mul(1e-3).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import isfinite, log
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +42,15 @@ def test_critic_on_held_out_data() -> None:
 
 
 def test_the_critic_on_next_to_nothing() -> None:
+    """Three rows, where a batch of training has four: each counts once, the padding not."""
     few, many = torch.randn(3, 2), torch.randn(50, 2)
-    assert measure(CriticOnHeldOut, few, many)
+    values = measure(CriticOnHeldOut, few, many)
+    assert set(values) == {"wasserstein/critic_heldout", "critic/input_gradient_norm"}
+    gap = (few.square().sum(1) - many[:3].square().sum(1)).mean().item() / 2
+    assert values["wasserstein/critic_heldout"] == pytest.approx(gap, abs=1e-6)
+    longest = torch.maximum(few.norm(dim=1), many[:3].norm(dim=1)).mean().item()
+    assert isfinite(values["critic/input_gradient_norm"])
+    assert 0 < values["critic/input_gradient_norm"] <= longest  # the norm is convex
 
 
 def test_classifier_score_in_closed_form() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from torch import nn
 
+from gan_runner.config.instantiate import instantiate
+from gan_runner.config.validate import validate
 from gan_runner.core import DataSpec
-from gan_runner.models import dcgan, mlp
+from gan_runner.models import dcgan, heads, mlp, resnet
+
+Compose = Callable[..., DictConfig]
+COLOUR = DataSpec("images", (3, 32, 32))
 
 
 def before_tanh(network: nn.Module, z: torch.Tensor) -> torch.Tensor:
@@ -84,3 +91,105 @@ def test_mlp_players_are_he_with_a_glorot_output() -> None:
         expected = sqrt(2 / (last.in_features + last.out_features))
         assert float(last.weight.detach().std()) == pytest.approx(expected, rel=0.1)
         assert all(not m.bias.detach().any() for m in layers)
+
+
+# Variances by hand, from tflib's conv2d.py, deconv2d.py and linear.py: 4 / (fan_in + fan_out) in
+# convolutions, 2 / (fan_in + fan_out) in dense layers, shortcuts and outputs (he_init=False). A
+# stride of 2 divides fan_out by 4, of a transposed convolution fan_in.
+GATED = {  # MultiplicativeDCGANGenerator and -Discriminator: twice the channels before a gate
+    "generator.project.0": 2 / (128 + 16384),
+    "generator.stages.0": 4 / (512 * 25 / 4 + 512 * 25),
+    "generator.to_image.0": 4 / (64 * 25 / 4 + 3 * 25),
+    "critic.features.1": 4 / (3 * 25 + 128 * 25 / 4),
+    "critic.features.4": 4 / (64 * 25 + 256 * 25 / 4),
+    "critic.score.linear": 2 / (8192 + 1),
+}
+RESNET101 = {  # ResnetGenerator and ResnetDiscriminator
+    "generator.project.0": 2 / (128 + 8192),
+    "generator.blocks.0.residual.1": 4 / (512 + 256),
+    "generator.blocks.6.shortcut.0": 2 / (512 + 4 * 256),
+    "generator.blocks.6.residual.3": 4 / (256 * 9 / 4 + 128 * 9),
+    "generator.to_image": 2 / (32 + 3),
+    "critic.features.0": 2 / (3 + 32),
+    "critic.features.1.residual.1": 4 / (32 + 16),
+    "critic.features.1.residual.3": 4 / (16 * 9 + 16 * 9),
+    "critic.features.6.shortcut": 2 / (32 + 64 / 4),
+    "critic.features.6.residual.4": 4 / (16 * 9 + 32 * 9 / 4),
+    "critic.score.linear": 2 / (8192 + 1),
+}
+CIFAR = {  # gan_cifar_resnet.py; OptimizedResBlockDisc1 is the first block of the critic
+    "generator.project.0": 2 / (128 + 2048),
+    "generator.blocks.0.shortcut.0": 2 / (128 + 128),
+    "generator.blocks.0.residual.3": 4 / (128 * 9 + 128 * 9),
+    "generator.to_image.2": 2 / (128 * 9 + 3 * 9),
+    "critic.features.0.shortcut.1": 2 / (3 + 128),
+    "critic.features.0.residual.0": 4 / (3 * 9 + 128 * 9),
+    "critic.features.0.residual.2": 4 / (128 * 9 + 128 * 9),
+    "critic.features.1.shortcut.1": 2 / (128 + 128),
+    "critic.score.linear": 2 / (128 + 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "side", "variances"),
+    [
+        ("model=dcgan_gated", 64, GATED),
+        ("model=resnet101", 64, RESNET101),
+        ("experiment=wgan_gp_cifar", 32, CIFAR),
+        ("experiment=wgan_gp_cifar_labels", 32, CIFAR),
+    ],
+)
+def test_layers_have_the_variances_of_the_public_code(
+    config: Compose, command: str, side: int, variances: dict[str, float]
+) -> None:
+    torch.manual_seed(0)
+    model = validate(config(command))["model"]
+    spec = DataSpec("images", (3, side, side), n_classes=10)
+    players = nn.ModuleDict(
+        {name: instantiate(model[name], spec) for name in ("generator", "critic")}
+    )
+    for name, variance in variances.items():
+        layer = players.get_submodule(name)
+        weight = layer.weight.detach()  # type: ignore[union-attr, operator]
+        error = 4 * sqrt(0.2 / weight.numel())  # four standard errors of a uniform sample's std
+        assert float(weight.std()) == pytest.approx(sqrt(variance), rel=error), name
+        largest = float(weight.abs().max()) / sqrt(3 * variance)
+        assert 1 - 7 / weight.numel() < largest <= 1, name
+        assert layer.bias is None or not layer.bias.detach().any()  # type: ignore[operator]
+
+
+def test_the_first_gated_convolution_starts_with_068() -> None:
+    network = dcgan.Critic(
+        DataSpec("images", (3, 64, 64)), kernel=5, activation="gated", init="glorot"
+    )
+    assert float(network.features[1].weight.detach().std()) == pytest.approx(0.068, abs=0.002)
+
+
+def test_a_classifier_is_torchs_or_glorots() -> None:
+    spec = DataSpec("images", (3, 32, 32), n_classes=10)
+    torch.manual_seed(0)
+    plain = heads.classifier(128, 128, spec)
+    torch.manual_seed(0)
+    assert torch.equal(plain.weight, nn.Linear(128, 10).weight)  # type: ignore[arg-type]
+    drawn = heads.classifier(128, 128, spec, init="glorot")
+    std = float(drawn.weight.detach().std())  # type: ignore[operator]
+    assert std == pytest.approx(sqrt(2 / 138), rel=0.05)
+
+
+@pytest.mark.parametrize(("pool", "score"), [("mean", 4.0), ("sum", 256.0)])
+def test_pool_of_a_critic_by_hand(pool: resnet.Pool, score: float) -> None:
+    """Four channels of ones on a grid of 8x8, and an output of weights 1."""
+    network = resnet.Critic(COLOUR, filters=4, pool=pool)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    nn.init.ones_(network.features[3].residual[5].bias)  # the last convolution before the pool
+    nn.init.ones_(network.score.linear.weight)
+    assert network(torch.randn(2, 3, 32, 32)).tolist() == [score, score]
+
+
+def test_sngan_sums_and_the_others_average(config: Compose) -> None:
+    def pool(command: str) -> str:
+        return str(validate(config(command))["model"]["critic"]["pool"])
+
+    assert pool("experiment=sngan_cifar") == "sum"
+    assert pool("experiment=wgan_gp_cifar") == pool("model=resnet") == "mean"

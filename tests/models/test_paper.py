@@ -72,7 +72,7 @@ def test_figure_2_has_the_parameters_of_the_paper(
 @pytest.mark.parametrize(
     ("depth", "parameters"), [(4, 1_558_275), (8, 2_149_635), (12, 2_740_995), (20, 3_923_715)]
 )
-def test_table_1_has_the_parameters_of_its_code(depth: int, parameters: int) -> None:
+def test_parameters_of_generators_in_the_space_of_table_1(depth: int, parameters: int) -> None:
     space = TABLE_1 | {"depths": [depth], "norms": [True], "filters": [64]}
     assert count(random_architecture.generator(image(3, 32), seed=0, **space)) == parameters
 

@@ -60,6 +60,17 @@ def test_conjugate(name: Name) -> None:
         assert -found.fun == pytest.approx(row.conjugate(at).item(), abs=1e-3)
 
 
+def test_pearsons_conjugate_is_that_of_the_whole_line() -> None:
+    """Below t = -2 it is above -1 = sup_{u > 0} (u t - (u - 1)^2), so that F is a smaller bound."""
+    row, u = TABLE["pearson"], torch.linspace(-20, 20, 40_001, dtype=torch.float64)
+    for t in (-8.0, -3.0, -2.0, 0.0, 5.0):
+        values, found = u * t - row.generator(u), row.conjugate(torch.tensor(t)).item()
+        assert values.max().item() == pytest.approx(found, abs=1e-6)
+        positive = values[u > 0].max().item()
+        assert positive == pytest.approx(max(t, -2.0) ** 2 / 4 + max(t, -2.0), abs=1e-2)
+        assert found >= positive - 1e-6
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_penalty_stays_finite_where_the_composition_does_not(name: Name) -> None:
     v = torch.tensor([-60.0, 60.0])

@@ -123,11 +123,19 @@ def test_every_optimizer_can_be_limited(engine: Callable[..., Any], optimizer: s
     assert max(norms) <= 0.5 * (1 + 1e-5)
 
 
-def test_without_limits_nothing_is_attached(engine: Callable[..., Any]) -> None:
-    built = engine(*TOY)
+def test_without_limits_nothing_is_limited(engine: Callable[..., Any]) -> None:
+    """SGD with a rate of 1 moves by a huge gradient, to the bit, and leaves it as it was."""
+    built = engine(*TOY, "optimizer=sgd", "optimizer.lr=1")
     for optimizer in built.optimizers.values():
-        assert not optimizer._optimizer_step_pre_hooks
-        assert not optimizer._optimizer_step_post_hooks
+        (parameters,) = (group["params"] for group in optimizer.param_groups)
+        before = [p.detach().clone() for p in parameters]
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, 1e9)
+        gradients = [p.grad for p in parameters]
+        optimizer.step()
+        for parameter, start, gradient in zip(parameters, before, gradients, strict=True):
+            assert torch.equal(parameter, start - 1e9)
+            assert parameter.grad is gradient and (gradient == 1e9).all()
 
 
 def test_replicas_are_limited_each(engine: Callable[..., Any]) -> None:

@@ -228,6 +228,7 @@ def test_unrolled_gradients_are_those_of_autograd(engine: Build, objective: str)
 def test_a_replica_takes_the_steps_of_a_run(engine: Build, optimizer: str) -> None:
     """Both runs draw the same noise, so that they differ in the rounding of float32 alone."""
     command = (*TINY, "objective=ns_gan", f"optimizer={optimizer}", "optimizer.lr=1e-3")
+    command += ("model.init=he",)  # whose gradients are large enough for this
     pack = engine(*command, "trainer.replicas=2")
     assert isinstance(pack, StackedEngine)
     alone = [engine(*command, f"seed={k}") for k in range(2)]

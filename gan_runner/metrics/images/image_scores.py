@@ -96,7 +96,7 @@ class ImageScores:
         if probabilities is not None and "classifier_score" in measures:
             self.of_classes.append(ClassifierScore(splits=splits, seed=context.seed))
         if self.features.name == "classifier" and "classes" in measures:
-            self.of_classes.append(ClassBalance(context.spec.n_classes))
+            self.of_classes.append(ClassBalance(context.spec.n_classes, context.spec.class_names))
         if {"frechet", "fid"} & {*measures} and (
             singular or _enough(count, self.features, tags[0])
         ):
@@ -161,8 +161,8 @@ def _enough(count: int, features: Features, tag: str) -> bool:
         return True
     warnings.warn(
         f"{tag} is omitted: {count} images do not determine the covariance of"
-        f" {features.dimension} features; raise trainer.num_eval_samples if there is more"
-        " held-out data",
+        f" {features.dimension} features; if there is more held-out data, raise"
+        " trainer.num_eval_samples, or --count of gan-evaluate",
         stacklevel=3,
     )
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,13 +65,12 @@ class ClassBalance:
     and 0 if there is only one.
     """
 
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, names: Sequence[str] = ()) -> None:
         self.n_classes = n_classes
-        shares = range(n_classes) if n_classes <= _MOST_SHARES else ()
-        self.facts: dict[str, dict[str, Any]] = {
-            "images/class_entropy": {"better": "higher"},
-            **{f"images/class_share_{k}": {"better": "neither"} for k in shares},
-        }
+        self.facts: dict[str, dict[str, Any]] = {"images/class_entropy": {"better": "higher"}}
+        for k in range(n_classes) if n_classes <= _MOST_SHARES else ():
+            named = {"class": names[k]} if names else {}
+            self.facts[f"images/class_share_{k}"] = {"better": "neither", **named}
 
     def __call__(self, features: Tensor, probabilities: Tensor | None) -> dict[str, float]:
         """Compute entropy and shares of classes from class probabilities (N, K)."""
