@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -17,14 +17,14 @@ from typing import Any
 from gan_runner.commands.compare_groups import group_rows, group_table
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.options import OptionParser
-from gan_runner.commands.selection import add_budget, add_over
+from gan_runner.commands.selection import add_budget, add_over, check_budget
 from gan_runner.commands.terminal import terminal
 from gan_runner.config.words import suggestion
 from gan_runner.evaluation.tables import number
 from gan_runner.runs.comparison import ABSENT, ComparedRun, difference, differing, read_runs
 from gan_runner.runs.groups import SEED, grouped
 from gan_runner.runs.printable import echo
-from gan_runner.runs.tags import record_of
+from gan_runner.runs.tags import is_compared, record_of
 from gan_runner.runs.text_tables import aligned, csv_text
 
 WHICH = ("final", "best")
@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
     plain_warnings("gan-compare")
     try:
         runs = read_runs(options.runs)
-        tags = chosen(runs, options.tags)
+        over_groups = bool(options.over or options.at)
+        tags = chosen(runs, options.tags, is_shown=is_compared if over_groups else is_comparable)
         unlike = {tag: text for tag in tags if (text := difference(runs, tag))}
         if unlike and not options.unlike:
             tag, text = next(iter(unlike.items()))
@@ -61,6 +62,7 @@ def _side_by_side(
     """Return the table of runs or of groups of runs; write the files that the options name."""
     if options.over or options.at:
         groups = grouped([run.record for run in runs], options.over or SEED)
+        check_budget(groups, tags, options.at, command="gan-compare")
         rows = list(group_rows(groups, tags, options.at))
         if options.csv:
             lines = [list(rows[0]), *(list(row.values()) for row in rows)]
@@ -79,11 +81,20 @@ def _side_by_side(
     return shown
 
 
-def chosen(runs: Sequence[ComparedRun], patterns: Sequence[str]) -> list[str]:
+def is_comparable(tag: str) -> bool:
+    """Return whether a tag has one scale in all runs: losses, gradient norms and speeds do not."""
+    return record_of(tag).is_comparable
+
+
+def chosen(
+    runs: Sequence[ComparedRun],
+    patterns: Sequence[str],
+    *,
+    is_shown: Callable[[str], bool] = is_comparable,
+) -> list[str]:
     """Return the tags that match, sorted by name; * matches any text.
 
-    Without patterns, return all tags but losses, gradient norms and speeds, whose scale depends on
-    the run.
+    Without patterns, return those for which `is_shown` is true.
 
     Raises:
         ValueError: a pattern matches no tag.
@@ -94,7 +105,7 @@ def chosen(runs: Sequence[ComparedRun], patterns: Sequence[str]) -> list[str]:
             hint = suggestion(pattern, logged)
             raise ValueError(f"--tags {pattern}: not logged by any of these runs{hint}")
     if not patterns:
-        return [tag for tag in logged if record_of(tag).is_comparable]
+        return [tag for tag in logged if is_shown(tag)]
     return [tag for tag in logged if any(fnmatchcase(tag, pattern) for pattern in patterns)]
 
 
@@ -185,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tags", type=lambda text: text.split(","), default=[], metavar="TAG,TAG",
         help="tags to compare, such as jsd/probe or 'images/*' (default: all but losses, gradient"
-        " norms and speeds)",
+        " norms and speeds; with --over also but health, class shares and spreads)",
     )  # fmt: skip
     add_over(parser)
     add_budget(parser)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gan_runner.commands.selection import without_repeats
 from gan_runner.runs.groups import Group, paired_test
 from gan_runner.runs.rows import Budget
 from gan_runner.runs.tags import record_of
@@ -20,7 +21,7 @@ def group_rows(
 
     The keys are tag, group, n, mean, standard_error, best and worst. Groups after the first add
     pairs, difference (this group minus the first) and p_value of Student's paired t-test over the
-    seeds that both have; None below two pairs.
+    seeds that both have; None below two pairs. The p-value is also None for equal differences.
     """
     for tag in tags:
         first = groups[0].by_key(tag, at)
@@ -37,31 +38,53 @@ def group_rows(
 
 
 def group_table(groups: Sequence[Group], tags: Sequence[str], at: Budget | None = None) -> str:
-    """Return a table with one line per tag, and for each later group its paired test."""
+    """Return a table with one line per tag, and for each later group its paired test.
+
+    A group without two seeds in common with the first has no columns of a test.
+    """
     rows = list(group_rows(groups, tags, at))
+    tested = [place for place in range(1, len(groups)) if _is_tested(rows[place :: len(groups)])]
     head = ["", *(f"{group.label} (n = {len(group.runs)})" for group in groups)]
-    first, tested = groups[0].label, groups[1:]
-    for group in tested:
-        head += [f"{group.label} - {first}", "p"]
+    for place in tested:
+        head += [f"{groups[place].label} - {groups[0].label}", "p"]
     lines = [head]
     for k, tag in enumerate(tags):
-        own = rows[k * len(groups) : (k + 1) * len(groups)]
         cells = [str(s) if (s := group.spread(tag, at)) else NO_VALUE for group in groups]
-        for row in own[1:]:
-            known = row["p_value"] is not None
-            cells += (
-                [f"{row['difference']:+.3g}", f"{row['p_value']:.2g}"] if known else [NO_VALUE] * 2
-            )
+        for place in tested:
+            cells += _test_cells(rows[k * len(groups) + place])
         lines.append([f"{tag}{record_of(tag).arrow}", *cells])
-    pairs = sorted({row["pairs"] for row in rows if row["pairs"]})
-    notes = [
-        f"mean \u00b1 standard error over {groups[0].over}" + (f", at or before {at}" if at else "")
+    return "\n".join([*aligned(lines, gap=3), "", *_notes(groups, rows, at)])
+
+
+def _is_tested(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether any of a group's rows has pairs."""
+    return any(row["pairs"] for row in rows)
+
+
+def _test_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return difference and p-value as text; a dash for what is undefined."""
+    gap, p = row["difference"], row["p_value"]
+    return [
+        NO_VALUE if gap is None else f"{gap:+.3g}" if gap else "0",
+        NO_VALUE if p is None else f"{p:.2g}",
     ]
+
+
+def _notes(
+    groups: Sequence[Group], rows: Sequence[Mapping[str, Any]], at: Budget | None
+) -> list[str]:
+    """Return the lines below the table: meaning of the cells, number of pairs."""
+    over, single = groups[0].over, without_repeats(groups)
+    budget = f", at or before {at}" if at else ""
+    if single:
+        return [f"{single}{budget}"]
+    notes = [f"mean \u00b1 standard error over {over}, alone where all values are equal{budget}"]
+    pairs = sorted({row["pairs"] for row in rows if row["pairs"]})
     if pairs:
         count = " or ".join(map(str, pairs))
-        notes.append(
-            f"p: Student's paired t-test, two-sided, on {count} common values of {groups[0].over}"
-        )
-    elif tested:
-        notes.append(f"no p: fewer than two values of {groups[0].over} are in both groups")
-    return "\n".join([*aligned(lines, gap=3), "", *notes])
+        test = f"p: Student's paired t-test, two-sided, on {count} common values of {over}"
+        equal = any(row["pairs"] and row["p_value"] is None for row in rows)
+        notes.append(test + ("; undefined where all differences are equal" if equal else ""))
+    elif len(groups) > 1:
+        notes.append(f"no p: fewer than two values of {over} are in both groups")
+    return notes

@@ -9,13 +9,13 @@ from typing import get_args
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.options import OptionParser
-from gan_runner.commands.selection import add_over, add_tags
+from gan_runner.commands.selection import add_over, add_tags, without_repeats
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.groups import SEED, grouped, matching_tags
 from gan_runner.runs.printable import echo
-from gan_runner.runs.rows import UNITS, Band, RunRecord, read_records
+from gan_runner.runs.rows import UNITS, Band, RunRecord, read_records, without_sweep_files
 from gan_runner.sweeps.jobs import read_jobs
-from gan_runner.sweeps.means import default_tags
+from gan_runner.sweeps.means import table_tags
 
 
 @terminal("gan-plot")
@@ -24,15 +24,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     plain_warnings("gan-plot")
     try:
-        draw_file(options)
+        note = draw_file(options)
     except (ValueError, OSError) as error:
         echo(f"gan-plot: {error}", error=True)
         sys.exit(2)
-    echo(f"figure in {options.out}")
+    echo(f"figure in {options.out}" + (f"\n{note}" if note else ""))
 
 
-def draw_file(options: argparse.Namespace) -> None:
-    """Draw the figure that the options describe.
+def draw_file(options: argparse.Namespace) -> str:
+    """Draw the figure that the options describe; return a note if no group has two runs.
 
     Raises:
         ValueError: a folder, a tag, the averaged key or the file's ending is wrong.
@@ -41,15 +41,16 @@ def draw_file(options: argparse.Namespace) -> None:
     from gan_runner.plots.seed_curves import draw, save  # numpy and matplotlib take their time
 
     records: list[RunRecord] = []
-    for folder in options.folders:
+    folders = without_sweep_files(options.folders)
+    for folder in folders:
         records += read_records(folder)
-    jobs = [job for folder in options.folders for job in read_jobs(folder)]
-    tags = matching_tags(records, options.tags) or default_tags(records, jobs)
-    if not tags:
-        raise ValueError("--tags: missing; these runs log none of the default tags")
+    jobs = [job for folder in folders for job in read_jobs(folder)]
+    tags = matching_tags(records, options.tags) or table_tags(records, jobs)
     groups = grouped(records, options.over or SEED)
     figure = draw(groups, tags, unit=options.x, band=options.band, log_scale=options.log)
     save(figure, options.out)
+    note = without_repeats(groups)
+    return note if options.over or "--over" in note else ""
 
 
 def _parser() -> argparse.ArgumentParser:

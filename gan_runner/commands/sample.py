@@ -25,6 +25,8 @@ from gan_runner.data.class_names import Labels
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim, negative_log_density
 from gan_runner.optim.langevin import langevin
+from gan_runner.plots.figures import label_text
+from gan_runner.plots.latent_walks import paint_paths
 from gan_runner.plots.noise_rows import STEPS, between_pairs, in_every_class
 from gan_runner.plots.samples import image_grid, scatter
 from gan_runner.restore import CHUNK, TrainedModel, load
@@ -54,11 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"--average {options.average}: contradicts --raw; omit one of them")
         if options.count is not None and options.count < 1:
             raise ValueError(f"--count {options.count}: should be 1 or more")
-        samples, columns = _samples(options)
+        drawn = _samples(options)
         if folder:
-            write_pngs(samples, out)
+            write_pngs(drawn.samples, out)
         else:
-            _write(samples, out, columns=columns)
+            _write(drawn, out, name=options.run_dir.resolve().name)
     except MemoryError:
         problem = "does not fit into memory; choose a smaller number"
         echo(f"gan-sample: --count {options.count}: {problem}", error=True)
@@ -67,11 +69,28 @@ def main(arguments: list[str] | None = None) -> None:
         keep_traceback(error, options.allow)
         echo(f"gan-sample: {error}", error=True)
         sys.exit(2)
-    echo(f"{len(samples):,} sample{'s' * (len(samples) != 1)} in {options.out}")
+    count = len(drawn.samples)
+    echo(f"{count:,} sample{'s' * (count != 1)} in {options.out}")
 
 
-def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
-    """Return samples as the command line asks for, and the columns of a grid; None: a square."""
+class Drawn(NamedTuple):
+    """Samples, and their arrangement in a picture.
+
+    Attributes:
+        samples: (N, *shape).
+        columns: of a grid of images; None for a square.
+        classes: label or categorical code of each sample, (N,); None without.
+        is_path: the samples of each row lie between two samples.
+    """
+
+    samples: np.ndarray
+    columns: int | None = None
+    classes: np.ndarray | None = None
+    is_path: bool = False
+
+
+def _samples(options: argparse.Namespace) -> Drawn:
+    """Return samples as the command line asks for."""
     chosen: dict[str, Any] = {
         "seed": options.seed, "raw": options.raw, "average": options.average,
         "device": options.device, "allow": options.allow, "checkpoint": options.checkpoint,
@@ -83,10 +102,12 @@ def _samples(options: argparse.Namespace) -> tuple[np.ndarray, int | None]:
             advice = "omit --code, --langevin and, with --grid, --label"
             raise ValueError(f"--interpolate, --grid: {advice}")
         chosen["checkpoint"] = "last" if options.checkpoint == "auto" else options.checkpoint
-        return draw_rows(options.run_dir, count or ROWS, grid=options.grid, label=label, **chosen)
+        rows = draw_rows(options.run_dir, count or ROWS, grid=options.grid, label=label, **chosen)
+        classes = np.arange(len(rows[0])) % rows[1] if options.grid else None
+        return Drawn(*rows, classes, is_path=not options.grid)
     chain = _chain(options) if options.langevin else None
     chosen |= {"label": options.label, "code": options.code, "chain": chain}
-    return draw(options.run_dir, 100 if count is None else count, **chosen), None
+    return draw_with_classes(options.run_dir, 100 if count is None else count, **chosen)
 
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -105,7 +126,12 @@ def _chain(options: argparse.Namespace) -> Chain:
     return Chain(options.langevin, options.step_size, prior=not options.no_prior)
 
 
-def draw(
+def draw(run_dir: Path, count: int, **options: Any) -> np.ndarray:
+    """Return the samples of `draw_with_classes`."""
+    return draw_with_classes(run_dir, count, **options).samples
+
+
+def draw_with_classes(
     run_dir: Path,
     count: int,
     *,
@@ -118,10 +144,8 @@ def draw(
     chain: Chain | None = None,
     allow: Sequence[str] = (),
     checkpoint: str = "auto",
-) -> np.ndarray:
-    """Draw samples from the generator of a run's checkpoint, or from an exported one.
-
-    The k-th sample depends on the seed and k alone, not on the number of samples.
+) -> Drawn:
+    """Draw samples of a run's or an exported generator; the k-th depends on the seed and k alone.
 
     Args:
         run_dir: directory of a `gan-run`; or the file or folder of an exported generator.
@@ -138,7 +162,7 @@ def draw(
         checkpoint: "last", "best", a step, or "auto": see `chain.load_mixture`.
 
     Returns:
-        (count, C, H, W) images in [-1, 1] or (count, d) points, float32.
+        (count, C, H, W) images in [-1, 1] or (count, d) points, float32; and their classes.
 
     Raises:
         ValueError: as of `restore.load`, or `chain` or `code` does not fit the run.
@@ -149,12 +173,22 @@ def draw(
         _check_chain(players)
     latents = _with_code(players.latents(seed, label), players.objective, code)
     samples = np.empty((count, *players.spec.shape), dtype=np.float32)
+    labels: list[np.ndarray] = []
     for start, latent in zip(range(0, count, CHUNK), latents, strict=False):
         if chain is not None:
             latent = _follow(chain, players, latent, seeds=(seed, start, 1))
         chunk = generate(players.generator, latent, batch_size=CHUNK).cpu().numpy()
         samples[start : start + CHUNK] = chunk[: count - start]
-    return samples
+        labels += _classes(latent, codes=categories(players.objective.prior))
+    return Drawn(samples, classes=np.concatenate(labels)[:count] if labels else None)
+
+
+def _classes(latent: Latent, *, codes: int) -> list[np.ndarray]:
+    """Return the labels of noise, or else its categorical codes, in a list; [] without both."""
+    if latent.y is None and not codes:
+        return []
+    classes = latent.z[:, :codes].argmax(1) if latent.y is None else latent.y
+    return [classes.cpu().numpy()]
 
 
 def draw_rows(
@@ -233,16 +267,21 @@ def _follow(
     return latent._replace(z=z)
 
 
-def _write(samples: np.ndarray, path: Path, *, columns: int | None = None) -> None:
+def _write(drawn: Drawn, path: Path, *, name: str) -> None:
+    samples = drawn.samples
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in _ARRAYS:
         with path.open("wb") as file:  # numpy would append the ending to FILE.NPZ
             _ARRAYS[path.suffix.lower()](samples, file)
     elif samples.ndim == 4:
-        columns = columns or ceil(sqrt(len(samples)))
+        columns = drawn.columns or ceil(sqrt(len(samples)))
         Image.fromarray(image_grid(torch.from_numpy(samples), columns=columns)).save(path)
+    elif drawn.is_path and drawn.columns and samples.shape[1:] == (2,):
+        paths = samples.reshape(-1, drawn.columns, 2)
+        Image.fromarray(paint_paths(paths, None, name=name)).save(path)
     else:
-        Image.fromarray(scatter(None, samples, title=path.stem)).save(path)
+        title = label_text(f"{name}: samples")
+        Image.fromarray(scatter(None, samples, title=title, classes=drawn.classes)).save(path)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,25 @@ from pathlib import Path
 
 from gan_runner.commands.console import plain_warnings
 from gan_runner.commands.options import OptionParser
-from gan_runner.commands.selection import add_budget, add_over, add_tags
+from gan_runner.commands.selection import (
+    add_budget,
+    add_over,
+    add_tags,
+    check_budget,
+    without_repeats,
+)
 from gan_runner.commands.terminal import terminal
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, matching_tags, text_rows
+from gan_runner.runs.groups import SEED, csv_rows, grouped, matching_tags, text_rows
 from gan_runner.runs.latex import latex_table
 from gan_runner.runs.layout import STUDY
 from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.runs.printable import echo
-from gan_runner.runs.rows import Budget, read_records
+from gan_runner.runs.rows import read_records
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.studies.conclude import conclude
 from gan_runner.sweeps.jobs import read_jobs, read_plan
-from gan_runner.sweeps.means import default_tags, mean_lines, mean_table, seed_groups
+from gan_runner.sweeps.means import mean_lines, mean_table, seed_groups, table_tags
 from gan_runner.sweeps.search import best_trial
 from gan_runner.sweeps.table import terminal_table, write_table
 
@@ -61,9 +67,9 @@ def _print_jobs(folder: Path) -> None:
 def _print_means(folder: Path, options: argparse.Namespace) -> None:
     """Print the chosen tags, one line per group of runs; write them to the files asked for."""
     records = read_records(folder)
-    tags = matching_tags(records, options.tags) or default_tags(records, read_jobs(folder))
+    tags = matching_tags(records, options.tags) or table_tags(records, read_jobs(folder))
     groups = grouped(records, options.over or SEED)
-    _check_budget(groups, options.at)
+    check_budget(groups, tags, options.at, command="gan-table")
     rows = text_rows(groups, tags, options.at)
     if options.csv:
         atomic_write(options.csv, csv_text(csv_rows(groups, tags, options.at)).encode())
@@ -74,20 +80,8 @@ def _print_means(folder: Path, options: argparse.Namespace) -> None:
         return
     echo("\n".join(aligned(rows)))
     at = f", at or before {options.at}" if options.at else ""
-    echo(f"mean \u00b1 standard error over {groups[0].over}{at}")
-
-
-def _check_budget(groups: list[Group], at: Budget | None) -> None:
-    """Check that some run reaches the budget; name those that end before it on stderr."""
-    runs = [run for group in groups for run in group.runs]
-    short = [run for run in runs if at and not run.values(at)]
-    if at and len(short) == len(runs):
-        reached = max((run.positions(at.unit)[-1] for run in runs if run.points), default=0.0)
-        raise ValueError(f"--at {at}: every run ends before; the longest reaches {reached:g}")
-    if short:
-        names = ", ".join(run.name for run in short[:3]) + (" ..." if len(short) > 3 else "")
-        counted = f"{len(short)} of {len(runs)} runs end before {at} and are left out"
-        echo(f"gan-table: warning: {counted}: {names}", error=True)
+    mean = f"mean \u00b1 standard error over {groups[0].over}, alone where all values are equal"
+    echo((without_repeats(groups) or mean) + at)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from gan_runner.config.words import key_of
 from gan_runner.evaluation.tables import (
     Values,
     caption,
+    error_text,
     is_beside,
     name_of,
     number,
@@ -109,7 +110,7 @@ def _table(values: Values) -> str:
 
 def _row(tag: str, values: Values) -> tuple[str, str, str, str]:
     value, real, spread = values[tag], real_of(tag, values), spread_of(tag, values)
-    cell = number(value["value"]) + ("" if spread is None else f" \u00b1 {spread:.2g}")
+    cell = number(value["value"]) + error_text(value["value"], spread)
     rows, network = value.get("rows"), value.get("network")
     settings = [f"{value.get('samples', 0):,} samples" if value.get("samples") else ""]
     settings += [f"{rows:,} {value.get('reference')} rows" if rows else ""]

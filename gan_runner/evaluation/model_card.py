@@ -120,5 +120,9 @@ def _draw(model: TrainedModel, path: Path) -> bool:
     if model.spec.is_image:
         Image.fromarray(image_grid(x)).save(path)
     elif model.spec.shape == (2,):
-        Image.fromarray(scatter(None, x.detach().numpy(), title="samples")).save(path)
+        y = model.noise(_DRAWN, seed=0).y
+        classes = None if y is None else y.numpy()
+        Image.fromarray(scatter(None, x.detach().numpy(), title="samples", classes=classes)).save(
+            path
+        )
     return model.spec.is_image or model.spec.shape == (2,)

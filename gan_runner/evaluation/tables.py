@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan_runner.runs import text_tables
+from gan_runner.runs.groups import ROUNDING
 from gan_runner.runs.tags import FLOOR, RAW, STD, is_detail, record_of
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -94,6 +95,13 @@ def spread_of(tag: str, values: Values) -> float | None:
     return next((values[name]["value"] for name in names if name in values), None)
 
 
+def error_text(value: float | None, spread: float | None) -> str:
+    """Return " +- spread"; "" without one, and with one of the size of rounding errors."""
+    if spread is None or spread <= ROUNDING * abs(value or 0.0):
+        return ""
+    return f" \u00b1 {spread:.2g}"
+
+
 def _is_minor(tag: str) -> bool:
     return is_detail(tag.removesuffix(RAW)) or is_beside(tag)
 
@@ -110,8 +118,9 @@ def _which(result: Mapping[str, Any]) -> str:
 def _beside(tag: str, values: Values) -> str:
     """Return the spread of a value and the value of real data, as text."""
     spread, real = spread_of(tag, values), real_of(tag, values)
-    own = "" if spread is None else f" \u00b1 {spread:.2g}"
-    return own + ("" if real is None else f"  (real data {number(real)})")
+    return error_text(values[tag]["value"], spread) + (
+        "" if real is None else f"  (real data {number(real)})"
+    )
 
 
 def number(value: float | None) -> str:

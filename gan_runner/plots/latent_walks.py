@@ -17,7 +17,15 @@ from torch.nn.functional import one_hot
 from gan_runner.core import EvalContext, Latent, Snapshot, forward_without_buffer_updates
 from gan_runner.plots.figures import label_text
 from gan_runner.plots.noise_rows import between_pairs
-from gan_runner.plots.samples import GRID, OF_DATA, half_width, image_grid, new_figure, rendered
+from gan_runner.plots.samples import (
+    GRID,
+    OF_DATA,
+    half_width,
+    image_grid,
+    new_figure,
+    rendered,
+    square_around,
+)
 
 _PATHS, _STEPS = 24, 60  # in the plane
 _CONTINUOUS = 2.0  # range of a continuous code in plots; in training it stays within 1
@@ -90,21 +98,35 @@ class Interpolations:
         return samples_at(snapshot, z, y, batch_size=self.batch_size).unflatten(0, (rows, steps))
 
     def _paths(self, snapshot: Snapshot) -> np.ndarray:
-        from matplotlib import colormaps
-
         real = snapshot.heldout.x[:1000].cpu().numpy()
         paths = self._between(snapshot, rows=_PATHS, steps=_STEPS).cpu().numpy()
+        return paint_paths(paths, real, name=snapshot.spec.name)
+
+
+def paint_paths(paths: np.ndarray, real: np.ndarray | None, *, name: str) -> np.ndarray:
+    """Draw paths (N, steps, 2) in the plane with both ends marked, over real points (M, 2).
+
+    Args:
+        paths: samples along each path.
+        real: data; None draws the paths alone, on axes that they fill.
+        name: what the title begins with.
+    """
+    from matplotlib import colormaps
+
+    figure = new_figure(5, 5)
+    axes = figure.subplots()
+    limits = square_around(paths.reshape(-1, 2))
+    if real is not None:
         half = half_width(real)
-        figure = new_figure(5, 5)
-        axes = figure.subplots()
+        limits = ((-half, half), (-half, half))
         axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
-        for k, path in enumerate(paths):
-            colour = colormaps["winter"](k / max(1, len(paths) - 1))
-            axes.plot(path[:, 0], path[:, 1], ".-", color=colour, lw=0.8, ms=2.5, alpha=0.8)
-            axes.plot(path[[0, -1], 0], path[[0, -1], 1], "o", color=colour, ms=5, mec="black")
-        axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
-        axes.set_title(f"{label_text(snapshot.spec.name)}: samples between samples")
-        return rendered(figure)
+    for k, path in enumerate(paths):
+        colour = colormaps["winter"](k / max(1, len(paths) - 1))
+        axes.plot(path[:, 0], path[:, 1], ".-", color=colour, lw=0.8, ms=2.5, alpha=0.8)
+        axes.plot(path[[0, -1], 0], path[[0, -1], 1], "o", color=colour, ms=5, mec="black")
+    axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
+    axes.set_title(f"{label_text(name)}: samples between samples")
+    return rendered(figure)
 
 
 class LatentArithmetic:

@@ -9,7 +9,7 @@ from math import log
 import numpy as np
 
 from gan_runner.core import EvalContext, Snapshot
-from gan_runner.plots.figures import Axes, label_text
+from gan_runner.plots.figures import Axes, fit_flat, label_text
 from gan_runner.plots.samples import Samples, draw_points, new_figure, points_of, rendered
 from gan_runner.runs.tags import FLOOR, panel, record_of
 
@@ -59,8 +59,9 @@ class Curves:
             return None
         figure = new_figure(13, 5.8)
         layout = figure.add_gridspec(len(panels), 2, width_ratios=(1.4, 1))
+        axes: Axes = None  # all panels share the steps
         for row, (draw, group) in enumerate(panels):
-            axes = figure.add_subplot(layout[row, 0])
+            axes = figure.add_subplot(layout[row, 0], sharex=axes)
             draw(axes, group)
             axes.grid(alpha=0.3)
         axes.set_xlabel("step")
@@ -114,7 +115,8 @@ def _divergences(axes: Axes, curves: Mapping[str, Curve]) -> None:
 def _qualities(axes: Axes, curves: Mapping[str, Curve]) -> None:
     for k, (tag, curve) in enumerate(list(curves.items())[:2]):
         twin = axes.twinx() if k else axes
-        twin.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k])
+        twin.plot(*curve, marker=".", ms=3, lw=1.3, color=_COLOURS[k], clip_on=False, zorder=3)
+        fit_flat(twin, curve[1])
         twin.set_ylabel(label_text(tag.partition("/")[2].replace("_", " ")), color=_COLOURS[k])
         twin.tick_params(axis="y", labelcolor=_COLOURS[k])
 

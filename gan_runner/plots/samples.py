@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +21,7 @@ GRID = 10  # images per side
 _MIN_GRID = 400  # pixels of a grid's longer side; smaller grids are enlarged, to be readable
 _PADDING = 2  # pixels between images
 _POINTS = 1000
+_NAMED = 10  # classes that the legend names, as many as there are colours
 _BINS = 50  # of points with one coordinate
 _CONTOURS = 100  # points per side at which the critic is evaluated
 _COMPARED = 256  # points of a batch for a critic that compares its samples
@@ -95,14 +97,21 @@ def points_of(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scatter(
-    real: np.ndarray | None, fake: np.ndarray, *, title: str, snapshot: Snapshot | None = None
+    real: np.ndarray | None,
+    fake: np.ndarray,
+    *,
+    title: str,
+    snapshot: Snapshot | None = None,
+    classes: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw points (N, d) of the generator over real points; for d = 2, over a snapshot's critic.
 
-    Points of more than two coordinates are projected; of those with one, histograms are drawn.
+    Points of more than two coordinates are projected; of those with one, histograms are drawn. With
+    the classes (N,) of the generator's points, each class has a colour.
     """
     figure = new_figure(5, 5)
-    draw_points(figure.subplots(), real, fake, title=title, snapshot=snapshot)
+    axes = figure.subplots()
+    draw_points(axes, real, fake, title=title, snapshot=snapshot, classes=classes)
     return rendered(figure)
 
 
@@ -113,6 +122,7 @@ def draw_points(
     *,
     title: str,
     snapshot: Snapshot | None = None,
+    classes: np.ndarray | None = None,
 ) -> None:
     """Draw the plot of `scatter` on given axes."""
     if fake.shape[1] == 1:
@@ -122,18 +132,37 @@ def draw_points(
         real, fake = _projected(real, fake)
         axes.set(xlabel="principal component 1", ylabel="principal component 2")
         snapshot = None
-    half = half_width(fake if real is None else real)
+    half = 0.0 if real is None else half_width(real)
+    limits = square_around(fake) if real is None else ((-half, half), (-half, half))
     if snapshot is not None:
         axis = np.linspace(-half, half, _CONTOURS, dtype=np.float32)
         level = critic_on_grid(snapshot, axis)
         if np.isfinite(level).all():
             axes.contourf(axis, axis, level, levels=20, cmap="Greys", alpha=0.6)
-            title = f"{title}; the darker, the higher the critic's f"
+            axes.set_xlabel("the darker, the higher the critic's f")
     if real is not None:
         axes.scatter(real[:, 0], real[:, 1], s=6, c=OF_DATA, label="data", linewidths=0)
-    axes.scatter(fake[:, 0], fake[:, 1], s=6, c=OF_SAMPLES, label="generator", linewidths=0)
-    axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=title)
-    axes.legend(loc="upper right", markerscale=2)
+    for label, colour, points in _by_class(fake, classes):
+        axes.scatter(points[:, 0], points[:, 1], s=6, color=colour, label=label, linewidths=0)
+    axes.set(xlim=limits[0], ylim=limits[1], aspect="equal", title=title)
+    axes.legend(loc="best" if real is None else "upper right", markerscale=2)
+
+
+def _by_class(
+    points: np.ndarray, classes: np.ndarray | None
+) -> Iterator[tuple[str, object, np.ndarray]]:
+    """Yield label, colour and points of each class; without classes, of all points.
+
+    Only the first `_NAMED` classes have a label; colours repeat after them.
+    """
+    if classes is None:
+        yield "generator", OF_SAMPLES, points
+        return
+    from matplotlib import colormaps
+
+    for place, name in enumerate(np.unique(classes)):
+        label = f"class {name}" if place < _NAMED else f"_class {name}"  # _: not in the legend
+        yield label, colormaps["tab10"](place % _NAMED), points[classes == name]
 
 
 def _draw_counts(axes: Axes, real: np.ndarray | None, fake: np.ndarray, *, title: str) -> None:
@@ -169,6 +198,17 @@ def _projected(real: np.ndarray | None, fake: np.ndarray) -> tuple[np.ndarray | 
 def half_width(points: np.ndarray) -> float:
     """Return half of the side of the square around 0 in which points (N, 2) are drawn."""
     return 1.25 * float(np.abs(points).max())
+
+
+def square_around(points: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the limits (x, y) of a square around the finite points (N, 2), with a margin of 8%."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    if not len(finite):
+        return (-1.0, 1.0), (-1.0, 1.0)
+    low, high = finite.min(axis=0), finite.max(axis=0)
+    half = 0.58 * float((high - low).max()) or 1.0
+    x, y = ((float(center) - half, float(center) + half) for center in (low + high) / 2)
+    return x, y
 
 
 def new_figure(width: float, height: float) -> Figure:

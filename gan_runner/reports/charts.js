@@ -3,7 +3,7 @@
 const RUN_CLASSES = ["first", "second"];
 
 // The frame of a chart: axes, grid and the two scales.
-function frame(host, { x, y, height, xLabel, yLabel, percent }) {
+function frame(host, { x, y, height, xLabel, yLabel, percent, whole }) {
   const width = Math.max(220, host.clientWidth);
   const rows = ticks(y[0], y[1], Math.max(4, height / 50));
   const texts = rows.map((at) => (percent ? `${Math.round(100 * at)}%` : tickText(at, rows)));
@@ -21,7 +21,8 @@ function frame(host, { x, y, height, xLabel, yLabel, percent }) {
       svg("text", { x: box.left - 7, y: py(at) + 4, "text-anchor": "end" }, texts[i]),
     );
   });
-  for (const at of ticks(x[0], x[1], Math.max(3, width / 70))) {
+  const columns = ticks(x[0], x[1], Math.max(3, width / 70));
+  for (const at of columns.filter((value) => !whole || Number.isInteger(value))) {
     const anchor = px(at) > width - 30 ? "end" : "middle";  // the last one stays on the page
     const spot = anchor === "end" ? width - 1 : px(at);
     grid.append(svg("text", { x: spot, y: height - box.bottom + 17, "text-anchor": anchor }, short(at)));
@@ -152,15 +153,40 @@ function dot(row, { px, py }, state) {
   return svg("circle", attributes, svg("title", {}, `${row.name}: ${said.join(", ")}`));
 }
 
+const STEPS = { xLabel: "generator updates", whole: true };
+
+// The steps of all curves; a single step lies in the middle of the axis from 0.
+function stepRange(steps) {
+  const x = [Math.min(...steps), Math.max(...steps)];
+  return x[0] === x[1] ? [0, 2 * x[1] || 1] : x;
+}
+
+// The values of curves with some room; equal values do not float on an axis below 0.
+function valueRange(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (low === high && low >= 0) return [0, 2 * low || 1];
+  const room = (high - low) * 0.05 || Math.abs(low) * 0.1;
+  return [low - room, high + room];
+}
+
+// Rings of curves with few points, larger ones below; groups of one point each stand side by side.
+const MARKED = 12;
+const DODGE = 9;
+function rings(points, { px, py }, { name, place = 0, of = 1 }) {
+  if (points.length > MARKED) return [];
+  const shift = points.length === 1 ? DODGE * (place - (of - 1) / 2) : 0;
+  const r = 3.5 + 2 * Math.max(0, Math.min(of, 4) - 1 - place);
+  return points.map(([step, value]) => svg("circle", { class: `ring ${name}`, cx: px(step) + shift, cy: py(value), r }));
+}
+
 // The curves of one tag, of each run that has it, with the values under the pointer.
 function curveChart(host, tag, runs) {
   const found = runs.map((run) => run.curves[tag]);
   const all = found.filter(Boolean);
   const steps = all.flatMap((curve) => curve[0]);
   const values = all.flatMap((curve) => curve[1]);
-  const room = (Math.max(...values) - Math.min(...values)) * 0.05 || Math.abs(values[0]) * 0.1 || 1;
-  const x = [Math.min(...steps), Math.max(...steps)];
-  const y = [Math.min(...values) - room, Math.max(...values) + room];
+  const x = stepRange(steps);
+  const y = valueRange(values);
   const readout = el("output", {});
   const say = (step) => {
     const at = found.map((curve, i) => curve && `${runs[i].label} ${short(valueAt(curve, step))}`.trim());
@@ -168,12 +194,15 @@ function curveChart(host, tag, runs) {
   };
   const figure = el("figure", { class: "curve" }, el("figcaption", {}, el("code", {}, tag), readout), host);
   draw(host, () => {
-    const chart = frame(host, { x, y, height: 150 });
+    const chart = frame(host, { x, y, height: 165, ...STEPS });
     chart.root.setAttribute("aria-label", `Learning curve of ${tag}`);
     found.forEach((curve, i) => {
       if (!curve) return;
       const points = curve[0].map((step, k) => [step, curve[1][k]]);
-      chart.root.append(svg("path", { class: `line thin ${RUN_CLASSES[i]}`, d: path(points, chart) }));
+      chart.root.append(
+        svg("path", { class: `line thin ${RUN_CLASSES[i]}`, d: path(points, chart) }),
+        ...rings(points, chart, { name: RUN_CLASSES[i], place: i, of: found.length }),
+      );
     });
     chart.root.addEventListener("pointermove", (event) => {
       const left = chart.root.getBoundingClientRect().left;

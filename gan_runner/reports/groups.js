@@ -2,19 +2,17 @@
 
 const groupClass = (place) => `group-${place % 8}`;
 
-function groupLegend(host, groups) {
+function groupLegend(host, groups, hasFloor) {
   const entry = (name, i) => el("span", {}, el("i", { class: `swatch ${groupClass(i)}` }), name);
   host.append(...groups.map(entry));
+  if (hasFloor) host.append(el("span", {}, el("i", { class: "swatch dashed neither" }), "real data"));
 }
 
-// The mean curves of one tag, with the values under the pointer.
-function groupChart(host, chart, groups) {
-  const { tag, meaning, curves } = chart;
-  const steps = curves.flatMap((curve) => curve.steps);
+// The mean curves of one tag and its floor over the steps `x`, with the values under the pointer.
+function groupChart(host, chart, groups, x) {
+  const { tag, meaning, curves, floor } = chart;
   const values = curves.flatMap((curve) => [...curve.low, ...curve.high]);
-  const room = (Math.max(...values) - Math.min(...values)) * 0.05 || Math.abs(values[0]) * 0.1 || 1;
-  const x = [Math.min(...steps), Math.max(...steps)];
-  const y = [Math.min(...values) - room, Math.max(...values) + room];
+  const y = valueRange(known(floor) ? [...values, floor] : values);
   const readout = el("output", {});
   const say = (step) => {
     const at = curves.map((curve) => `${groups[curve.group]} ${short(valueAt([curve.steps, curve.mean], step))}`);
@@ -22,8 +20,12 @@ function groupChart(host, chart, groups) {
   };
   const figure = el("figure", { class: "curve" }, el("figcaption", { title: meaning }, el("code", {}, tag), readout), host);
   draw(host, () => {
-    const axes = frame(host, { x, y, height: 220 });
+    const axes = frame(host, { x, y, height: 235, ...STEPS });
     axes.root.setAttribute("aria-label", `Mean curves of ${tag}`);
+    if (known(floor)) {
+      const line = { x1: axes.px(x[0]), x2: axes.px(x[1]), y1: axes.py(floor), y2: axes.py(floor) };
+      axes.root.append(svg("line", { class: "floor", ...line }, svg("title", {}, `real data ${short(floor)}`)));
+    }
     for (const curve of curves) {
       const edge = (heights) => curve.steps.map((step, k) => [step, heights[k]]);
       const back = edge(curve.low).reverse();
@@ -32,10 +34,8 @@ function groupChart(host, chart, groups) {
         svg("path", { class: `band ${groupClass(curve.group)}`, d: band }),
         svg("path", { class: `line thin ${groupClass(curve.group)}`, d: path(edge(curve.mean), axes) }),
       );
-      if (curve.steps.length === 1) {
-        const spot = { cx: axes.px(curve.steps[0]), cy: axes.py(curve.mean[0]), r: 4 };
-        axes.root.append(svg("circle", { class: `dot ${groupClass(curve.group)}`, ...spot }));
-      }
+      const name = groupClass(curve.group);
+      axes.root.append(...rings(edge(curve.mean), axes, { name, place: curve.group, of: groups.length }));
     }
     axes.root.addEventListener("pointermove", (event) => {
       const left = axes.root.getBoundingClientRect().left;
@@ -71,8 +71,9 @@ function parameterChart(host, { key, tag, log, points }) {
 function showTogether(data) {
   const chart = () => el("div", { class: "chart" });
   if (byId("group-charts")) {
-    groupLegend(byId("groups-legend"), data.groups);
-    for (const each of data.charts) byId("group-charts").append(groupChart(chart(), each, data.groups));
+    groupLegend(byId("groups-legend"), data.groups, data.charts.some((each) => known(each.floor)));
+    const x = stepRange(data.charts.flatMap((each) => each.curves.flatMap((curve) => curve.steps)));
+    for (const each of data.charts) byId("group-charts").append(groupChart(chart(), each, data.groups, x));
   }
   if (byId("parameter-charts")) {
     for (const each of data.scatters) byId("parameter-charts").append(parameterChart(chart(), each));

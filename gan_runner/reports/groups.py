@@ -11,7 +11,7 @@ from gan_runner.plots.seed_curves import band_curve
 from gan_runner.reports.curves import in_order, is_measure, thin
 from gan_runner.runs.groups import SEED, Group, grouped, has_repeats, text_rows, varied
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
-from gan_runner.runs.tags import record_of
+from gan_runner.runs.tags import FLOOR, record_of
 from gan_runner.studies.study_files import number
 
 _TAGS = 6  # charts
@@ -41,7 +41,8 @@ def together(folder: Path, tags: Sequence[str]) -> dict[str, Any]:
     chosen = [tag for tag in tags if tag in logged]
     chosen = (chosen or [tag for tag in in_order(logged - {"step"}) if is_measure(tag)])[:_TAGS]
     groups = grouped(records) if records else []
-    means = text_rows(groups, chosen) if SEED in varied(records) and has_repeats(groups) else []
+    repeated = bool(chosen) and SEED in varied(records) and has_repeats(groups)
+    means = text_rows(groups, chosen) if repeated else []
     shown = groups[:_GROUPS]
     return {
         "means": means,
@@ -57,7 +58,7 @@ def _name(group: Group) -> str:
 
 
 def _chart(groups: Sequence[Group], tag: str) -> dict[str, Any]:
-    """Return the curves of a tag: for each group its place, steps, mean and band."""
+    """Return the curves of a tag: for each group its place, steps, mean and band; and its floor."""
     curves = []
     for place, group in enumerate(groups):
         curve = band_curve(group, tag)
@@ -69,7 +70,14 @@ def _chart(groups: Sequence[Group], tag: str) -> dict[str, Any]:
             curves.append({"group": place, "steps": steps, "mean": mean, "low": low, "high": high})
     better = {"lower": "lower is better", "higher": "higher is better"}
     meaning = ", ".join(filter(None, (record_of(tag).meaning, better.get(record_of(tag).better))))
-    return {"tag": tag, "meaning": meaning, "curves": curves}
+    return {"tag": tag, "meaning": meaning, "curves": curves, "floor": _floor(groups, tag)}
+
+
+def _floor(groups: Sequence[Group], tag: str) -> float | None:
+    """Return the mean over all runs of a tag's last value for real data; None without one."""
+    last = [run.values().get(f"{tag}{FLOOR}") for group in groups for run in group.runs]
+    floors = [value for value in last if value is not None]
+    return float(f"{sum(floors) / len(floors):.4g}") if floors else None
 
 
 def _scatters(records: Sequence[RunRecord], tag: str) -> list[dict[str, Any]]:

@@ -44,9 +44,7 @@ def content(folder: Path) -> dict[str, Any]:
     """
     lines = [_spread(line) for line in read_rows(folder / "sweep.csv")] or list(_found(folder))
     if not lines:
-        problem = f"{folder} contains neither study.json nor sweep.csv nor runs"
-        advice = "choose the directory of a sweep or a study"
-        raise ValueError(f"{problem}; {advice}; {not_a_sweep(folder)}")
+        raise ValueError(not_a_sweep(folder, what="the directory of a sweep or of a study"))
     overrides = [key for key in _keys(lines) if key not in _ABOUT_THE_RUN and not _is_value(key)]
     shared = {key: lines[0].get(key, "") for key in overrides if len(_values(lines, key)) == 1}
     columns = _columns(lines, [k for k in overrides if k not in shared], _first_tags(folder))

@@ -14,8 +14,9 @@ from typing import Any
 
 from gan_runner.runs.groups import labels
 from gan_runner.runs.history import BestTracker
+from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.read import CHOICES, read_provenance, read_summary, saved_config
-from gan_runner.runs.rows import RunRecord, read_record, run_dirs
+from gan_runner.runs.rows import RunRecord, read_record, run_dirs, without_sweep_files
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.within import Folder
 
@@ -71,10 +72,12 @@ def holds_replicas(run_dir: Path) -> bool:
 def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
     """Read runs from directories; replicas and the runs of a sweep stand for themselves.
 
+    Files of a sweep beside its runs are left out, with a warning.
+
     Raises:
         ValueError: a path is not a run directory, or a file in it cannot be read.
     """
-    paths = [part for path in paths for part in run_dirs(path) or [path]]
+    paths = [part for path in without_sweep_files(paths) for part in _run_dirs(path)]
     whole = [path.resolve() for path in paths]
     common = os.path.commonpath([path.parent for path in whole])
     names = [path.relative_to(common).as_posix() for path in whole]
@@ -85,6 +88,13 @@ def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
         replace(run, label=run.name if texts == plain else text)
         for run, text in zip(runs, texts, strict=True)
     ]
+
+
+def _run_dirs(path: Path) -> list[Path]:
+    paths = run_dirs(path)
+    if not paths:
+        raise ValueError(not_a_run(path))
+    return paths
 
 
 def _read(path: Path, name: str) -> ComparedRun:

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from gan_runner.runs.layout import CHECKPOINTS
+from gan_runner.runs.layout import WEIGHTS
+from gan_runner.runs.mistaken import is_exported
 from gan_runner.runs.parse import mismatch, parse_json
-
-WEIGHTS = "generator.safetensors"
 
 
 class Exported(NamedTuple):
@@ -35,8 +34,7 @@ class Exported(NamedTuple):
 def exported_file(path: Path) -> Path | None:
     """Return the file of an exported generator, given the file or its folder; else None."""
     if path.is_dir():
-        is_run = (path / CHECKPOINTS).is_dir()  # one may have been exported into it
-        return path / WEIGHTS if (path / WEIGHTS).is_file() and not is_run else None
+        return path / WEIGHTS if is_exported(path) else None
     return path if path.suffix == ".safetensors" else None
 
 

@@ -16,6 +16,7 @@ SEED = "seed"
 _FIRST = ("objective", "model", "dataset", "optimizer")
 _SHOWN = ("objective", "model", "dataset", SEED)  # wherever they vary
 ABSENT = "-"  # the value of a setting that a run does not have
+ROUNDING = 1e-12  # share of a value below which differences are errors of float64
 _LOST = ("diverged", "failed")  # statuses whose numbers do not enter a mean
 
 
@@ -26,7 +27,8 @@ class Spread:
     Attributes:
         n: number of values.
         mean: of the values.
-        standard_error: s / sqrt(n) with the sample standard deviation s; None for one value.
+        standard_error: s / sqrt(n) with the sample standard deviation s; None for one value, and
+            0 for values that are equal up to rounding.
         best: by the tag's direction; None without a direction.
         worst: likewise.
     """
@@ -57,8 +59,12 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Return the values of options and `key=value` of other settings, for a legend."""
-        return label_of(self.settings) or "all runs"
+        """Return the values of options and `key=value` of other settings, for a legend.
+
+        Without settings, it is the name of a single run, or "all runs".
+        """
+        alone = self.runs[0].name if len(self.runs) == 1 else "all runs"
+        return label_of(self.settings, _keys(self.runs)) or alone
 
     def by_key(self, tag: str, at: Budget | None = None) -> dict[str, float]:
         """Return {value of `over`: value of the tag}, without lost runs and non-finite values."""
@@ -81,21 +87,21 @@ class PairedTest:
     Attributes:
         n: number of pairs.
         difference: mean of second minus first.
-        p_value: two-sided, of Student's paired t-test; 1 where all differences are 0.
+        p_value: two-sided, of Student's paired t-test; None where all differences are equal.
     """
 
     n: int
     difference: float
-    p_value: float
+    p_value: float | None
 
 
-def label_of(settings: Mapping[str, Any]) -> str:
+def label_of(settings: Mapping[str, Any], among: Iterable[str] = ()) -> str:
     """Return options by name and other settings as key=value, with at most four digits.
 
-    Keys have the last of their dotted parts, as many as tell them apart. Settings that a run does
-    not have are left out.
+    Keys have the last of their dotted parts: as many as tell them from each other, from the keys
+    `among` and from the run's seed. Settings that a run does not have are left out.
     """
-    names = short_names(settings)
+    names = short_names([*settings, *among, SEED])
     words = [
         brief(str(value)) if "." not in key and key != SEED else f"{names[key]}={brief(str(value))}"
         for key, value in settings.items()
@@ -128,7 +134,8 @@ def labels(records: Sequence[RunRecord]) -> list[str]:
     A run's name stands in where its settings are unknown or do not tell the runs apart.
     """
     keys = varied(records)
-    found = [label_of({k: r.settings.get(k, ABSENT) for k in keys}) for r in records]
+    among = _keys(records)
+    found = [label_of({k: r.settings.get(k, ABSENT) for k in keys}, among) for r in records]
     known = all(set(record.settings) - {SEED} for record in records)
     clear = known and keys and len(set(found)) == len(found)
     return found if clear else [record.name for record in records]
@@ -140,8 +147,9 @@ def spread(values: Sequence[float], better: Better) -> Spread | None:
         return None
     n, mean = len(values), sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else None
-    error = None if variance is None else sqrt(variance / n)
     ends = (min(values), max(values))
+    is_equal = ends[1] - ends[0] <= ROUNDING * max(map(abs, ends))
+    error = None if variance is None else 0.0 if is_equal else sqrt(variance / n)
     best, worst = {"lower": ends, "higher": ends[::-1]}.get(better, (None, None))
     return Spread(n, mean, error, best, worst)
 
@@ -153,8 +161,9 @@ def paired_test(first: Mapping[str, float], second: Mapping[str, float]) -> Pair
         return None
     gaps = [second[key] - first[key] for key in common]
     mean = sum(gaps) / len(gaps)
-    if len(set(gaps)) == 1:  # the t statistic is 0/0 or infinite
-        return PairedTest(len(gaps), mean, 1.0 if gaps[0] == 0 else 0.0)
+    size = max(abs(group[key]) for group in (first, second) for key in common)
+    if max(gaps) - min(gaps) <= ROUNDING * size:  # the t statistic is 0/0 or infinite
+        return PairedTest(len(gaps), mean if abs(mean) > ROUNDING * size else 0.0, None)
     from scipy.stats import ttest_rel
 
     test = ttest_rel([second[key] for key in common], [first[key] for key in common])
@@ -167,7 +176,7 @@ def varied(records: Sequence[RunRecord]) -> list[str]:
     A setting that follows from the options before it, such as the optimizer of an objective's card,
     is left out; the objective, the model, the dataset and the seed never are.
     """
-    keys = dict.fromkeys(key for record in records for key in record.settings)
+    keys = _keys(records)
     order = {key: place for place, key in enumerate((*_FIRST, *keys))}
     chosen: list[str] = []
     for key in sorted(keys, key=lambda key: ("." in key, key == SEED, order.get(key, 0))):
@@ -175,6 +184,11 @@ def varied(records: Sequence[RunRecord]) -> list[str]:
         if key in _SHOWN or _parts(records, [*before, key]) > _parts(records, before):
             chosen.append(key)
     return [key for key in chosen if _parts(records, [key]) > 1]
+
+
+def _keys(records: Sequence[RunRecord]) -> dict[str, None]:
+    """Return the settings of all runs, in the order of their first occurrence."""
+    return dict.fromkeys(key for record in records for key in record.settings)
 
 
 def _parts(records: Sequence[RunRecord], keys: Sequence[str]) -> int:
@@ -189,7 +203,7 @@ def grouped(records: Sequence[RunRecord], over: str = SEED) -> list[Group]:
         ValueError: no run has that setting.
     """
     if not any(over in record.settings for record in records):
-        known = ", ".join(dict.fromkeys(k for r in records for k in r.settings))
+        known = ", ".join(_keys(records))
         raise ValueError(f"--over {over}: not a setting of these runs; choose one of: {known}")
     keys = [key for key in varied(records) if key != over]
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
@@ -268,13 +282,14 @@ def _cells(group: Group, tags: Sequence[str], at: Budget | None) -> list[str]:
 
 
 def plus_minus(mean: float, error: float | None) -> str:
-    """Return "mean +- error": two significant digits of the error, as many decimals of the mean."""
-    if error is None or not isfinite(error):
+    """Return "mean +- error": two significant digits of the error, as many decimals of the mean.
+
+    The mean is alone without an error, and with one of the size of rounding errors.
+    """
+    if error is None or not isfinite(error) or error <= ROUNDING * abs(mean):
         return f"{mean:.4g}"
-    if error == 0:
-        return f"{mean:.4g} \u00b1 0"
     decimals = 1 - int(log10(error) // 1)
-    if not -3 <= decimals <= 6:
+    if not -3 <= decimals <= 8:
         return f"{mean:.4g} \u00b1 {error:.2g}"
     rounded = round(error, decimals), round(mean, decimals)
     return f"{rounded[1]:.{max(0, decimals)}f} \u00b1 {rounded[0]:.{max(0, decimals)}f}"

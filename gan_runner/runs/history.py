@@ -22,8 +22,7 @@ class BestTracker:
     Attributes:
         final: the last value of each tag; None where it is not finite.
         final_steps: the step of each final value.
-        best: {"value": v, "step": n} of each tag that had a finite value and has a direction of
-            improvement.
+        best: {"value": v, "step": n} of each tag that had a finite value and measures quality.
     """
 
     def __init__(self, provenance: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -50,7 +49,7 @@ class BestTracker:
         """
         record = record_of(tag, self.provenance.get(tag))
         estimate = record.kind == "estimate"
-        if record.better == "neither":
+        if not record.is_quality:
             return False
         best = self.best.get(tag, {}).get("value")
         if estimate and value > self._peaks.get(tag, -inf):

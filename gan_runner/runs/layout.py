@@ -16,6 +16,7 @@ DATA = "data.json"  # rows, hash and classes of the training set
 POINTS = "metrics.jsonl"  # points of the curves
 PROVENANCE = "provenance.json"  # of each metric
 CHECKPOINTS = "checkpoints"
+WEIGHTS = "generator.safetensors"  # in a folder of gan-export
 JOB, PLAN = "job.json", "sweep.json"  # of a sweep: the status of a job, the jobs asked for
 STUDY = "study.json"
 _WRITTEN = (

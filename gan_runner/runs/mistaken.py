@@ -8,16 +8,18 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from gan_runner.runs.layout import CONFIG, JOB, PLAN
+from gan_runner.runs.layout import CHECKPOINTS, CONFIG, JOB, PLAN, WEIGHTS
 from gan_runner.runs.printable import quoted
 
 _DEPTH = 3  # folders below a path that are searched; the default run directory has two above it
 _LOOKED_AT = 2000  # folders; a home folder has many
 
 
-def not_a_run(path: Path) -> str:
-    """Return why a path is not a run directory, and the run that was probably meant."""
-    head = f"{path} is not a run directory"
+def not_a_run(path: Path, *, what: str = "a run directory") -> str:
+    """Return why a path is not `what`, and the run that was probably meant."""
+    head = f"{path} is not {what}"
+    if export := _exported(path):
+        return f"{head}: {export}"
     if (above := _run_above(path)) is not None:
         kind = "folder" if path.is_dir() else "file"
         return f"{head}: it is a {kind} of the run {quoted(above)}; name the run"
@@ -31,9 +33,11 @@ def not_a_run(path: Path) -> str:
     return f"{head}: it contains {_counted(runs)}"
 
 
-def not_a_sweep(path: Path) -> str:
-    """Return why a path is not the directory of a sweep, and what was probably meant."""
-    head = f"{path} is not the directory of a sweep"
+def not_a_sweep(path: Path, *, what: str = "the directory of a sweep") -> str:
+    """Return why a path is not `what`, and the sweep that was probably meant."""
+    head = f"{path} is not {what}"
+    if export := _exported(path):
+        return f"{head}: {export}"
     run = path if (path / CONFIG).is_file() else _run_above(path)
     if run is not None:
         outer = run.resolve().parent
@@ -58,6 +62,21 @@ def not_a_sweep(path: Path) -> str:
 def is_sweep(path: Path) -> bool:
     """Return whether a folder is the directory of a sweep: it has a plan, or jobs."""
     return (path / PLAN).is_file() or next(path.glob(f"*/{JOB}"), None) is not None
+
+
+def is_exported(folder: Path) -> bool:
+    """Return whether gan-export wrote a folder; a run may contain the file of an export, too."""
+    return (folder / WEIGHTS).is_file() and not (folder / CHECKPOINTS).is_dir()
+
+
+def _exported(path: Path) -> str:
+    """Return what a folder of gan-export, or a file in it, is; "" for other paths."""
+    folder = path if path.is_dir() else path.parent
+    if not os.path.lexists(path) or not is_exported(folder):
+        return ""
+    whose = "it is" if folder == path else "it belongs to"
+    advice = "gan-sample and gan-evaluate read it; name the run"
+    return f"{whose} a generator that gan-export wrote, without the run's metrics; {advice}"
 
 
 def _run_above(path: Path) -> Path | None:

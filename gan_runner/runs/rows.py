@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gan_runner.runs.layout import COMMAND, CONFIG, POINTS
-from gan_runner.runs.mistaken import not_a_run
+from gan_runner.runs.mistaken import is_exported, is_sweep, not_a_run
 from gan_runner.runs.read import (
     CHOICES,
     read_json,
@@ -51,6 +51,13 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.unit}={self.amount:g}"
+
+    def words(self, amount: float) -> str:
+        """Return another position in this unit as words: `step 30`, `1.9 s of training`."""
+        if self.unit == "seconds":
+            return f"{amount:.3g} s of training"
+        count = f"{amount:,.0f}"
+        return f"step {count}" if self.unit == "step" else f"{count} critic updates"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +97,17 @@ class RunRecord:
         """Return the last value of each tag, at or before a budget; {} if the run ends earlier."""
         if at is None:
             return _last(self.points)
-        positions = self.positions(at.unit)
-        if not positions or positions[-1] < at.amount * (1 - 1e-9):
+        if self.ends_before(at):
             return {}
+        positions = self.positions(at.unit)
         limit = at.amount * (1 + 1e-9)
         points = zip(self.points, positions, strict=True)
         return _last([point for point, position in points if position <= limit])
+
+    def ends_before(self, at: Budget) -> bool:
+        """Return whether the last point lies before a budget, or there is no point."""
+        positions = self.positions(at.unit)
+        return not positions or positions[-1] < at.amount * (1 - 1e-9)
 
     def curve(self, tag: str, unit: Unit = "step") -> tuple[list[float], list[float]]:
         """Return positions and finite values of a tag."""
@@ -145,20 +157,32 @@ def read_records(folder: Path) -> list[RunRecord]:
     """
     paths = run_dirs(folder)
     if not paths:
-        advice = "choose the directory of a run or of a sweep"
-        raise ValueError(f"{folder} contains no run; {advice}; {not_a_run(folder)}")
+        raise ValueError(not_a_run(folder, what="a run or a folder of runs"))
     return [read_record(path, folder) for path in paths]
 
 
 def run_dirs(folder: Path) -> list[Path]:
     """Return the run directories in a folder, which may be one itself; replicas replace theirs.
 
-    Links out of the folder are left out, with a warning.
+    Links out of the folder are left out, with a warning, and so are folders of gan-export.
     """
     here = (folder / CONFIG).is_file()
     found = [folder] if here else [path.parent for path in _inside(folder, f"*/{CONFIG}")]
-    found.sort(key=_place)
-    return [part for path in found for part in replica_dirs(path)]
+    runs = sorted((path for path in found if not is_exported(path)), key=_place)
+    return [part for path in runs for part in replica_dirs(path)]
+
+
+def without_sweep_files(paths: Sequence[Path]) -> list[Path]:
+    """Return paths without the files of a sweep that `SWEEP/*` names, if others are runs.
+
+    A warning names those that are left out.
+    """
+    left_out = [p for p in paths if p.exists() and is_sweep(p.parent) and not run_dirs(p)]
+    if not left_out or len(left_out) == len(paths):
+        return [*paths]
+    names = ", ".join(path.name for path in left_out)
+    warnings.warn(f"{names}: not a run; left out ({left_out[0].parent} is a sweep)", stacklevel=2)
+    return [path for path in paths if path not in left_out]
 
 
 def _inside(folder: Path, pattern: str) -> list[Path]:

@@ -67,6 +67,11 @@ class Tag:
         return self.kind in ("loss", "gradient")
 
     @property
+    def is_quality(self) -> bool:
+        """Return whether the tag has a best value; health and speed have a direction alone."""
+        return self.better != "neither" and self.kind not in ("health", "speed")
+
+    @property
     def is_comparable(self) -> bool:
         """Return whether runs of other objectives and machines have the same scale."""
         return self.kind not in ("loss", "gradient", "speed")
@@ -206,6 +211,13 @@ def _record(tag: str) -> Tag:
     group = tag.partition("/")[0]
     orders = [record.order for record in TAGS if record.pattern.startswith(f"{group}/")]
     return Tag(tag, "other", "lower", "", orders[0] if orders else _OTHERS)
+
+
+def is_compared(tag: str) -> bool:
+    """Return whether groups of runs are compared by a tag: not by health, shares or spreads."""
+    record = record_of(tag)
+    is_share = record.kind == "share" and record.better == "neither"
+    return record.is_comparable and record.kind not in ("health", "spread") and not is_share
 
 
 def is_detail(tag: str) -> bool:

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
-from scipy.stats import binom, binomtest
-
 Pair = tuple[float, float]
 """The scores of an architecture under the first and the second objective."""
 
@@ -86,6 +84,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     discordant = only_first + only_second
     if not discordant:
         return 1.0
+    from scipy.stats import binom, binomtest  # takes a second, which gan-table would wait for
+
     observed = float(binom.pmf(only_first, discordant, 0.5))
     if only_first == only_second:
         return 1 - observed / 2
@@ -119,6 +119,8 @@ def newcombe(counts: Outcome, *, level: float = 0.95) -> tuple[float, float]:
 
 def wilson(successes: int, trials: int, level: float) -> tuple[float, float]:
     """Wilson's score interval of a proportion."""
+    from scipy.stats import binomtest
+
     interval = binomtest(successes, trials).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 

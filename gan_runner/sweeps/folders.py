@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.config.words import key_of, value_of
-from gan_runner.runs.groups import brief
-from gan_runner.sweeps.jobs import Plan, job_dir, job_name, read_plan, slug
+from gan_runner.sweeps.jobs import Plan, job_dir, job_name, read_plan
+from gan_runner.sweeps.naming import readable, slug
 
 
 def folder_name(sweep_dir: Path, overrides: Sequence[str]) -> str:
@@ -25,15 +24,7 @@ def folder_name(sweep_dir: Path, overrides: Sequence[str]) -> str:
 
 
 def words_of(overrides: Sequence[str], plan: Plan) -> str:
-    """Return the values of options, and other keys with their values, as far as they vary."""
+    """Return the overrides that vary in a plan, as `naming.readable` words; "" without any."""
     jobs = [{key_of(o): value_of(o) for o in job} for job in plan.jobs]
     varied = {k for job in jobs for k in job if len({other.get(k) for other in jobs}) > 1}
-    varied |= plan.searched
-    own = {key_of(o): value_of(o) for o in overrides if key_of(o) in varied}
-    order = sorted(own, key=lambda key: ("." in key, key == "seed", key))
-    return "_".join(_word(key, brief(own[key])) for key in order if key not in MACHINE_KEYS)
-
-
-def _word(key: str, value: str) -> str:
-    is_option = "." not in key and key != "seed"
-    return value if is_option else f"{key.rpartition('.')[2]}-{value}"
+    return readable(overrides, varied | plan.searched)

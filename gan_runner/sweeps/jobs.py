@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from gan_runner.runs.lock import RUN_LOCK
 from gan_runner.runs.old_tags import with_present_tags
 from gan_runner.runs.read import read_note, read_summary, try_json
 from gan_runner.runs.within import Folder, within
+from gan_runner.sweeps.naming import readable, slug
 
 LOCK, OUTPUT = "job.lock", "output.txt"
 
@@ -35,7 +34,6 @@ UNFINISHED = ("waiting", "running", "killed", "interrupted", "failed")
 RESUMABLE = ("killed", "interrupted")
 """Statuses that continue from the last checkpoint; a failed job does so once."""
 
-_READABLE = 80  # characters
 _PLAN_SHAPE = {"jobs": [[str]], "sources": str, "command": [str]}
 
 
@@ -123,8 +121,7 @@ def job_name(overrides: Sequence[str]) -> str:
     """
     what = [override for override in overrides if key_of(override) not in MACHINE_KEYS]
     what.sort(key=lambda override: ("." in key_of(override), override))  # groups come first
-    words = [f"{key_of(override).rpartition('.')[2]}-{value_of(override)}" for override in what]
-    return slug("_".join(words) or "job", what)
+    return slug(readable(what) or "job", what)
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
@@ -139,12 +136,6 @@ def sweep_name(arguments: Sequence[str]) -> str:
     words = [value_of(argument) for argument in what if key_of(argument) == "experiment"]
     words += [key_of(a).rpartition(".")[2] for a in what if "," in a or "(" in a]
     return slug("_".join(words) or "sweep", what)
-
-
-def slug(words: str, content: Sequence[str]) -> str:
-    """Return words that every file system and shell takes, and a hash of the content."""
-    readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", words)[:_READABLE].strip("_.")
-    return f"{readable}_{sha256(json.dumps(content).encode()).hexdigest()[:8]}"
 
 
 def display_path(path: str) -> Path:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from gan_runner.config.words import key_of
 from gan_runner.runs.files import atomic_write
-from gan_runner.runs.groups import SEED, Group, csv_rows, grouped, has_repeats, text_rows, varied
+from gan_runner.runs.groups import (
+    SEED,
+    Group,
+    csv_rows,
+    grouped,
+    has_repeats,
+    matching_tags,
+    text_rows,
+    varied,
+)
 from gan_runner.runs.rows import RunRecord, read_record, run_dirs
 from gan_runner.runs.text_tables import aligned, csv_text, markdown
 from gan_runner.sweeps.jobs import Job
@@ -48,22 +57,38 @@ def default_tags(records: Sequence[RunRecord], jobs: Sequence[Job]) -> list[str]
     return [tag for tag in key_tags(jobs) if tag in logged]
 
 
+def table_tags(records: Sequence[RunRecord], jobs: Sequence[Job]) -> list[str]:
+    """Return the tags of `default_tags`.
+
+    Raises:
+        ValueError: none of them is logged.
+    """
+    tags = default_tags(records, jobs)
+    if not tags:
+        logged = matching_tags(records, ["*"]) if any(run.points for run in records) else []
+        advice = f"choose from: {', '.join(logged)}" if logged else "nothing is logged yet"
+        raise ValueError(f"--tags: missing; these runs log none of the default tags; {advice}")
+    return tags
+
+
 def mean_table(folder: Path, jobs: Sequence[Job], groups: Sequence[Group]) -> str:
-    """Return the aligned table of means over seeds, and write seeds.csv; "" without groups.
+    """Return the aligned table of means over seeds, and write seeds.csv.
+
+    The text is empty, and nothing is written, without groups and without tags.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if not groups:
-        return ""
     tags = default_tags([run for group in groups for run in group.runs], jobs)
+    if not tags:
+        return ""
     atomic_write(folder / CSV, csv_text(csv_rows(groups, tags)).encode(), shared=True)
     return "\n".join([*aligned(text_rows(groups, tags)), NOTE])
 
 
 def mean_lines(jobs: Sequence[Job], groups: Sequence[Group]) -> list[str]:
-    """Return the Markdown lines of the means over seeds; [] without groups."""
-    if not groups:
-        return []
+    """Return the Markdown lines of the means over seeds; [] without groups and without tags."""
     tags = default_tags([run for group in groups for run in group.runs], jobs)
+    if not tags:
+        return []
     return [f"{NOTE[0].upper()}{NOTE[1:]}:\n", *markdown(text_rows(groups, tags))]

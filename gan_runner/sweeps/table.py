@@ -145,7 +145,7 @@ def _shown(jobs: Sequence[Job]) -> list[list[str]]:
     health = ["health"] if {row["health"] for row in rows} - {"", "ok"} else []
     keys = [*varied_keys, "status", *health, "steps", "seconds", *values]
     keys += ["error"] if any(row["error"] for row in rows) else []
-    body = [[_cell(row.get(key)) for key in keys] for row in rows]
+    body = [[row["job"] if key == "job" else _cell(row.get(key)) for key in keys] for row in rows]
     return [[_title(key) for key in keys], *body]
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from sweep_files import write_sweep
 
 from gan_runner.commands.compare import main
 from gan_runner.runs.comparison import difference, differing, read_runs
+from gan_runner.runs.mistaken import not_a_sweep
 from gan_runner.training.loop import fit
 
 CARD = {"reference": "held-out", "rows": 64, "seed": 1797}
@@ -107,9 +109,11 @@ def test_final_and_best_are_those_of_the_summary(engine, tmp_path: Path) -> None
     assert run.values.final == summary["final"] and run.values.best == summary["best"]
     assert set(run.provenance) == set(summary["final"])  # every number has a provenance
     assert run.provenance_of("loss/critic")["batch"] == 16
-    assert run.values.best["speed/steps_per_second"]["value"] == max(
-        json.loads(line)["speed/steps_per_second"]
+    assert not {"health/state", "speed/steps_per_second"} & run.values.best.keys()
+    assert run.values.best["coverage/diversity"]["value"] == max(
+        point["coverage/diversity"]
         for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+        if "coverage/diversity" in (point := json.loads(line))
     )
 
 
@@ -203,6 +207,42 @@ def test_what_is_no_run_is_refused(
     run = make("run")
     spoil(run)
     assert message in refused(capsys, run)
+
+
+def test_an_exported_generator_is_named(make: Make, capsys: pytest.CaptureFixture) -> None:
+    export = make("generator")
+    (export / "metrics.jsonl").unlink()
+    (export / "generator.safetensors").touch()
+    (export / "provenance.json").write_text('{"evaluations": [], "generator": {}}')
+    what = "a generator that gan-export wrote, without the run's metrics"
+    message = refused(capsys, make("first"), export)
+    assert f"{export} is not a run directory: it is {what}" in message
+    assert f"it belongs to {what}" in refused(capsys, export / "generator.safetensors")
+    assert not_a_sweep(export).endswith(
+        f"it is {what}; gan-sample and gan-evaluate read it; name the run"
+    )
+    assert [run.name for run in read_runs([export.parent])] == ["first"]
+    (export / "provenance.json").write_text("{}")
+    (export / "checkpoints").mkdir()  # of a run, into which its generator was exported
+    assert [run.name for run in read_runs([export.parent])] == ["first", "generator"]
+
+
+def test_the_files_of_a_sweep_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = write_sweep(tmp_path / "s")
+    (folder / "multirun.yaml").touch()
+    (folder / "sweep.csv").touch()
+    main([str(folder), "--final"])
+    whole = capsys.readouterr().out
+    main([*map(str, sorted(folder.iterdir(), reverse=True)), "--final"])
+    both = capsys.readouterr()
+    assert sorted(both.out.split()) == sorted(whole.split())
+    left_out = "sweep.json, sweep.csv, multirun.yaml: not a run; left out"
+    assert both.err == f"gan-compare: warning: {left_out} ({folder} is a sweep)\n"
+    run = next(folder.glob("*/config.yaml")).parent
+    assert "nowhere is not a run directory" in refused(capsys, run, folder / "nowhere")
+    assert "it is a file" in refused(capsys, folder / "multirun.yaml")
+    (tmp_path / "empty").mkdir()
+    assert "it has no config.yaml" in refused(capsys, run, tmp_path / "empty")
 
 
 def test_a_tag_that_no_run_has(make: Make, capsys: pytest.CaptureFixture) -> None:

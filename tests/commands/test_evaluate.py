@@ -31,7 +31,7 @@ from gan_runner.evaluation.card_text import card_text, command_of, groups_of
 from gan_runner.evaluation.evaluate import evaluate, kept_results
 from gan_runner.evaluation.protocols import PROTOCOLS
 from gan_runner.evaluation.request import Request
-from gan_runner.evaluation.tables import markdown_row
+from gan_runner.evaluation.tables import markdown_row, terminal_text
 from gan_runner.metrics.images import classifier
 from gan_runner.metrics.images.features import Features
 from gan_runner.runs.checkpoint import load_state
@@ -553,6 +553,19 @@ def test_help_answers_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "fid50k_train" in done.stdout and done.stdout.rstrip().endswith("False")
+
+
+def test_an_error_of_rounding_is_not_shown() -> None:
+    """All probes say log 2 to the last digits; the spread of the mean is that of rounding."""
+    values = {"jsd/probe": {"value": 0.6911}, "jsd/probe_se": {"value": 4.6e-18}}
+    result = {"values": values, "path": "x.npz", "kind": "samples"}
+    assert terminal_text(result).splitlines()[1].split() == ["jsd/probe", "0.6911"]
+    values["jsd/probe_se"]["value"] = 0.0052
+    assert terminal_text(result).splitlines()[1].split()[1:] == ["0.6911", "\u00b1", "0.0052"]
+    facts = {"name": "a", "facts": [], "remarks": [], "evaluations": [], "picture": None}
+    assert "| 0.6911 \u00b1 0.0052 |" in card_text(logged=values, is_image=False, **facts)
+    values["jsd/probe_se"]["value"] = 4.6e-18
+    assert "| 0.6911 |" in card_text(logged=values, is_image=False, **facts)
 
 
 def test_a_card_of_own_code_says_what_its_commands_need() -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import DictConfig
 from PIL import Image
 
 from gan_runner.builder import build
-from gan_runner.commands.sample import draw, draw_rows, main
+from gan_runner.commands.sample import _classes, draw, draw_rows, draw_with_classes, main
+from gan_runner.core import Latent
 from gan_runner.runs.sample_files import as_pixels, read_samples, write_npz, write_pngs
 from gan_runner.training.loop import fit
 
@@ -116,3 +118,34 @@ def test_a_grid_has_a_column_for_each_code(
     assert columns == 10 and len(rows) == 20
     first = draw(run, 1, seed=4, code=3, device="cpu")
     np.testing.assert_allclose(rows[3], first[0], atol=1e-5)
+
+
+def test_points_are_drawn_by_class_and_as_paths(
+    config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    """Labels, or InfoGAN's codes; pictures of samples, of a grid, and of rows between samples."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "p.npz", x=rng.standard_normal((200, 2)), y=np.arange(200) % 3)
+    own = ("dataset=points", f"dataset.path={tmp_path / 'p.npz'}", "objective=cgan")
+    run = trained(config, tmp_path / "run", *own)
+    drawn = draw_with_classes(run, 8, device="cpu")
+    np.testing.assert_array_equal(drawn.classes, [0, 1, 2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(drawn.samples, draw(run, 8, device="cpu"))
+    only = draw_with_classes(run, 2, label=2, device="cpu")
+    np.testing.assert_array_equal(only.classes, [2, 2])
+    pictures = {}
+    for name, words in {"a": [], "b": ["--grid"], "c": ["--interpolate"]}.items():
+        main(
+            [str(run), *words, "--count", "9", "--device", "cpu", "--out", f"{tmp_path}/{name}.png"]
+        )
+        pictures[name] = np.asarray(Image.open(tmp_path / f"{name}.png")).reshape(-1, 3)
+    greens = {
+        name: (np.abs(p - (44, 160, 44)).max(axis=1) < 3).sum() for name, p in pictures.items()
+    }
+    assert greens["a"] > 10 and greens["b"] > 10 and greens["c"] == 0  # class 2 of 0, 1, 2
+
+
+def test_codes_of_noise_are_classes() -> None:
+    z = torch.tensor([[0.0, 1, 0, 5], [0, 0, 1, 9], [1, 0, 0, 9]])
+    assert _classes(Latent(z), codes=0) == []
+    np.testing.assert_array_equal(_classes(Latent(z), codes=3)[0], [1, 2, 0])

@@ -21,16 +21,18 @@ from gan_runner.models.ensemble import Critic as Ensemble
 from gan_runner.models.mlp import Critic
 from gan_runner.models.norms import normalise_weights
 from gan_runner.plots.critic_surface import CriticSurface
+from gan_runner.plots.figures import fit_flat
 from gan_runner.plots.gradient_flow import GradientNorms, gradient_norms
 from gan_runner.plots.latent_walks import (
     Interpolations,
     LatentArithmetic,
     Traversals,
     lattice,
+    paint_paths,
 )
 from gan_runner.plots.learning_curves import Curves, curves_of, matching
 from gan_runner.plots.noise_rows import slerp
-from gan_runner.plots.samples import critic_on_grid, draw_points
+from gan_runner.plots.samples import critic_on_grid, draw_points, points_of, square_around
 from gan_runner.plots.weight_histograms import WeightHistograms
 from gan_runner.runs.checkpoint import checkpoint_path, checkpoints, fingerprint, load_checkpoint
 from gan_runner.training.loop import fit
@@ -364,6 +366,63 @@ def test_curves_by_hand() -> None:
     assert Curves(context)(snapshot) is None  # there is no history yet
     assert Curves(context)(replace(snapshot, history=history)).shape == (580, 1300, 3)
     assert Curves(context, divergences=[])(replace(snapshot, history=history)) is None
+
+
+def test_the_title_of_samples_in_the_plane_is_short() -> None:
+    """The explanation of the critic's level lines did not fit beside the step."""
+    context = context_of(torch.randn(50, 2))
+    snapshot = snapshot_of(context, torch.randn(50, 2), critic=First())
+    axes = Figure().subplots()
+    draw_points(axes, *points_of(snapshot), title="samples at step 5,000", snapshot=snapshot)
+    assert axes.get_title() == "samples at step 5,000"
+    assert axes.get_xlabel() == "the darker, the higher the critic's f"
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [([0.0, 0.0], (0, 1)), ([3.0, float("nan"), 3.0], (0, 6)), ([-2.0, -2.0], None),
+     ([0.0, 1.0], None), ([float("nan")], None)],
+)  # fmt: skip
+def test_an_axis_of_equal_values_begins_at_zero(
+    values: list[float], limits: tuple[float, float] | None
+) -> None:
+    axes, other = Figure().subplots(1, 2)
+    for each in (axes, other):
+        each.plot(values)
+    fit_flat(axes, values)
+    assert axes.get_ylim() == (limits or other.get_ylim())
+
+
+def test_samples_alone_fill_their_axes() -> None:
+    points = np.array([[0.0, 1.0], [7.0, 3.0], [4.0, 2.0], [np.nan, 99.0]], dtype=np.float32)
+    axes = Figure().subplots()
+    draw_points(axes, None, points, title="")
+    assert axes.get_xlim() == pytest.approx((3.5 - 4.06, 3.5 + 4.06))  # 0.58 of a width of 7
+    assert axes.get_ylim() == pytest.approx((2 - 4.06, 2 + 4.06))
+    assert square_around(points[:1]) == ((-1.0, 1.0), (0.0, 2.0))
+    assert square_around(points[3:]) == ((-1.0, 1.0), (-1.0, 1.0))
+
+
+def test_each_class_of_samples_has_a_colour() -> None:
+    axes = Figure().subplots()
+    points = np.arange(24.0).reshape(12, 2)
+    draw_points(axes, None, points, title="", classes=np.array([7, 3, 3] * 4))
+    three, seven = axes.collections
+    assert [c.get_label() for c in (three, seven)] == ["class 3", "class 7"]
+    np.testing.assert_array_equal(three.get_offsets(), np.delete(points, [0, 3, 6, 9], axis=0))
+    assert not np.array_equal(three.get_facecolors()[0], seven.get_facecolors()[0])
+    axes = Figure().subplots()
+    draw_points(axes, None, points, title="", classes=np.arange(12))
+    assert len(axes.collections) == 12 and len(axes.get_legend().get_texts()) == 10
+
+
+def test_paths_are_drawn_without_data() -> None:
+    """From (0, 0) to (1, 1), a straight line through the middle of the picture."""
+    path = np.linspace(0, 1, 10)[None, :, None].repeat(2, axis=2)
+    picture = paint_paths(path, None, name="toy").astype(int)
+    blue = (picture[..., 2] > picture[..., 0] + 100) & (picture[..., 2] > picture[..., 1] + 100)
+    rows, columns = np.nonzero(blue)
+    assert np.corrcoef(rows, columns)[0, 1] < -0.999 and columns.max() - columns.min() > 300
 
 
 RHYTHM = (

@@ -510,5 +510,43 @@ def test_the_runs_of_a_sweep_are_drawn_together(seeds: Path, opened: Callable[..
     assert shown.run(count % "#group-charts figure:first-child path.band") == 5
     assert shown.run(count % "#parameter-charts circle") == 3
     assert "wgan_gp (n = 3)" in shown.find("#groups-legend").text
+    assert shown.find("#groups-legend").text.endswith("real data")
+    assert shown.run(count % "#group-charts figure:first-child line.floor") == 1
+    assert shown.run(count % "#group-charts line.floor") == 1  # jsd/probe has none
+    assert shown.find("#group-charts .label").text == "generator updates"
     assert "wgan_gp (n = 3) 3.25" in shown.find("#group-charts output").text
     assert shown.run("return document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.slow
+def test_single_points_of_equal_values_stand_side_by_side(
+    tmp_path: Path, opened: Callable[..., Page]
+) -> None:
+    folder = write_sweep(tmp_path)
+    for path in folder.glob("*/metrics.jsonl"):
+        *points, last = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = [{k: v for k, v in point.items() if k != "jsd/probe"} for point in points]
+        path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, last]))
+    report_main([str(folder)])
+    shown = opened(folder / "report.html")
+    rings = "[...document.querySelectorAll('#group-charts figure:nth-child(2) circle.ring')]"
+    shown.wait(f"return {rings}.length > 0")
+    places = shown.run(f"return {rings}.map((c) => [c.getAttribute('cx'), c.getAttribute('cy')])")
+    (first, level), (second, same) = ([float(x) for x in place] for place in places)
+    assert second - first == pytest.approx(9) and level == same
+    marks = "[...document.querySelectorAll('#group-charts svg')].map((s) => s.textContent)"
+    steps = [re.findall(r"10|20|30", text) for text in shown.run(f"return {marks}")]
+    assert steps[0] and steps[0][-3:] == steps[1][-3:]  # the same axis
+
+
+@pytest.mark.slow
+def test_heads_stand_above_their_numbers(study: Path, opened: Callable[..., Page]) -> None:
+    shown = opened(study)
+    script = (
+        "return [...document.querySelectorAll('table.result')].flatMap((t) =>"
+        " [...t.tHead.rows[0].cells].map((c, k) => [c, t.tBodies[0].rows[0].cells[k]]"
+        ".map((e) => getComputedStyle(e).textAlign)))"
+    )
+    sides = shown.run(script)
+    assert sides and all(head == cell for head, cell in sides)
+    assert ["right", "right"] in sides and ["left", "left"] in sides

@@ -31,10 +31,19 @@ def test_curves_means_and_bands(tmp_path: Path) -> None:
         assert curve["mean"] == pytest.approx([center + 2, center + 1, center], rel=1e-3)
         assert curve["high"][-1] == pytest.approx(center + error, rel=1e-3)
         assert curve["low"][-1] == pytest.approx(center - error, rel=1e-3)
+    assert chart["floor"] == 1.0  # wasserstein/exact_floor of all runs
+    assert together(tmp_path, ["jsd/probe"])["charts"][0]["floor"] is None
     assert page["means"][0][:3] == ["objective", "n", EXACT]
     values = list(VALUES["wgan_gp"].values())
     assert page["means"][1][2] == plus_minus(mean(values), stdev(values) / 3**0.5)
     assert page["scatters"] == []
+
+
+def test_without_a_metric_there_is_no_table(tmp_path: Path) -> None:
+    for path in write_sweep(tmp_path).glob("*/metrics.jsonl"):
+        path.write_text('{"step": 10, "loss/critic": 1.0}\n')
+    page = together(tmp_path, [EXACT])
+    assert page["means"] == [] and page["charts"] == []
 
 
 def test_values_against_a_parameter(tmp_path: Path) -> None:

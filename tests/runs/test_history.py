@@ -28,6 +28,16 @@ def test_final_and_best_by_hand() -> None:
     }
 
 
+def test_only_quality_has_a_best_value() -> None:
+    """State of health and speed have a direction, but the best step is not that of a better one."""
+    tracker = BestTracker({"speed/of_mine": {"better": "higher"}})
+    point = {"health/state": 0.0, "speed/steps_per_second": 9.0, "speed/of_mine": 1.0,
+             "speed/critic_step_seconds": 0.1, "loss/critic": 1.0, "jsd/probe": 0.5}  # fmt: skip
+    tracker.note({"step": 5, **point})
+    assert tracker.best == {"jsd/probe": {"value": 0.5, "step": 5}}
+    assert tracker.final == point
+
+
 @pytest.mark.parametrize(
     ("tag", "values", "step"),
     [

@@ -13,6 +13,7 @@ from sweep_files import SPEED, VALUES, write_run, write_sweep
 
 import gan_runner
 from gan_runner.runs.groups import (
+    PairedTest,
     grouped,
     label_of,
     labels,
@@ -55,7 +56,9 @@ def test_read_gives_a_row_per_point(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="contains no run; choose the directory of a run"):
+    with pytest.raises(
+        ValueError, match=r"is not a run or a folder of runs \(it has no config.yaml\)$"
+    ):
         gan_runner.read(tmp_path)
 
 
@@ -131,15 +134,38 @@ def test_the_paired_test_is_scipys() -> None:
     assert own.p_value == pytest.approx(expected.pvalue)
     assert own.difference == pytest.approx(mean(second[k] - first[k] for k in first))
     assert paired_test({"0": 1.0, "1": 2.0}, {"1": 2.0, "2": 0.0}) is None  # one pair
-    assert paired_test({"0": 1.0, "1": 2.0}, {"0": 1.0, "1": 2.0}).p_value == 1.0
-    assert paired_test({"0": 1.0, "1": 2.0}, {"0": 2.0, "1": 3.0}).p_value == 0.0
+
+
+def test_equal_differences_have_no_p_value() -> None:
+    """The t statistic is 0/0 or infinite, also where the differences vary by rounding alone."""
+    first = {"0": 0.1, "1": 0.2, "2": 0.4}
+    assert paired_test(first, dict(first)) == PairedTest(3, 0.0, None)
+    shifted = paired_test(first, {key: value + 0.7 for key, value in first.items()})
+    assert len({(value + 0.7) - value for value in first.values()}) > 1  # by rounding
+    assert shifted is not None and shifted.p_value is None
+    assert shifted.difference == pytest.approx(0.7)
+    rounded = paired_test({"0": 0.3, "1": 0.4}, {"0": 0.1 + 0.2, "1": 0.4})
+    assert rounded == PairedTest(2, 0.0, None)
+
+
+def test_equal_values_have_no_spurious_error() -> None:
+    values = [0.1 + 0.2, 0.3, 0.3]  # the first is 0.30000000000000004
+    assert spread(values, "lower").standard_error == 0.0 and str(spread(values, "lower")) == "0.3"
+    assert str(spread([2.0, 2.0], "lower")) == "2" and str(spread([0.0, 0.0], "lower")) == "0"
+    assert str(spread([0.0, 1e-9], "lower")) == "5e-10 \u00b1 5e-10"  # small, but not rounding
+    assert plus_minus(0.6911, 4.6e-18) == "0.6911"
 
 
 def test_numbers_as_shown() -> None:
     assert plus_minus(30.912, 2.345) == "30.9 \u00b1 2.3"
     assert plus_minus(1234.5, 98.7) == "1234 \u00b1 99"
+    assert plus_minus(0.69299981, 1.7e-6) == "0.6929998 \u00b1 0.0000017"
     assert plus_minus(0.53, 0.0146) == "0.530 \u00b1 0.015"
-    assert plus_minus(2.5, None) == "2.5" and plus_minus(2.5, 0.0) == "2.5 \u00b1 0"
+    assert plus_minus(2.5, None) == "2.5" and plus_minus(2.5, 0.0) == "2.5"
+    assert label_of({"model.seed": "null", "objective": "gan"}) == "model.seed=null gan"
+    rates = ["optimizer.critic.lr", "optimizer.generator.lr"]  # one of them varies
+    assert label_of({rates[0]: "0.1"}, rates) == "critic.lr=0.1"
+    assert label_of({rates[0]: "0.1"}) == "lr=0.1"
     assert label_of({"objective": "gan", "seed": 1, "optimizer.lr": "0.0077801555769014185"}) == (
         "gan seed=1 lr=0.00778"
     )

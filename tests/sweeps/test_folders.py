@@ -30,6 +30,29 @@ def test_a_folder_is_named_by_what_varies(tmp_path: Path) -> None:
     assert folder_name(tmp_path / "new", GRID[0]) == job_name(GRID[0])  # nothing is planned
 
 
+def test_a_single_job_is_named_by_whole_words(tmp_path: Path) -> None:
+    """Nothing varies; the learning rate is 0.0001 and not 0, and what does not fit is left out."""
+    job = ["dataset=gaussians8", "model=mlp", "objective=wgan_gp", "optimizer.lr=0.0001", "seed=0",
+           "trainer.steps=20", "device=cpu"]  # fmt: skip
+    write_plan(tmp_path, Plan(jobs=[job], command=job))
+    name = f"gaussians8_mlp_wgan_gp_seed-0_lr-0.0001_steps-20_{hash_of(job)}"
+    assert folder_name(tmp_path, job) == name
+    bare = ["dataset=gaussians8", "metrics=none"]
+    write_plan(tmp_path, Plan(jobs=[bare], command=bare))
+    assert folder_name(tmp_path, bare) == f"gaussians8_metrics-none_{hash_of(bare)}"
+    long = [*job[:4], f"model.widths=[{','.join(['128'] * 20)}]", "trainer.evaluate_every=250"]
+    write_plan(tmp_path, Plan(jobs=[long], command=long))
+    name = f"gaussians8_mlp_wgan_gp_lr-0.0001_evaluate_every-250_{hash_of(long)}"
+    assert folder_name(tmp_path, long) == name
+    assert job_name(long) == name and job_dir(tmp_path, long).name == name
+
+
+def test_another_seed_keeps_its_key(tmp_path: Path) -> None:
+    jobs = [["objective=gan", f"model.seed={s}"] for s in ("null", 0)]
+    write_plan(tmp_path, Plan(jobs=jobs))
+    assert folder_name(tmp_path, jobs[0]) == f"model.seed-null_{hash_of(jobs[0])}"
+
+
 def test_a_search_is_named_by_its_ranges(tmp_path: Path) -> None:
     write_plan(tmp_path, Plan(command=["seed=0", "optimizer.lr=tag(log,interval(1e-5,1e-2))"]))
     drawn = ["seed=0", "optimizer.lr=0.0077801555769014185"]

@@ -15,7 +15,7 @@ from gan_runner.sweeps.multirun import sweep_arguments
 
 def test_a_job_is_named_by_what_it_computes() -> None:
     name = job_name(["objective=gan", "seed=0", "trainer.steps=500"])
-    assert name.startswith("objective-gan_seed-0_steps-500_")
+    assert name.startswith("gan_seed-0_steps-500_")
     assert name == job_name(["trainer.steps=500", "seed=0", "objective=gan", "device=cuda:1"])
     others = [["objective=gan", "seed=1", "trainer.steps=500"], ["objective=gan", "seed=0"]]
     assert len({name, *map(job_name, others)}) == 3
