@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import isfinite, log10, sqrt
+from math import fsum, isfinite, log10, sqrt
 from typing import Any
 
 from gan_runner.runs.rows import Budget, RunRecord
+from gan_runner.runs.short_names import short_names
 from gan_runner.runs.tags import Better, record_of
 
 SEED = "seed"
@@ -104,16 +104,6 @@ def label_of(settings: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return for each dotted key its shortest end that is not the end of another one."""
-    parts = {key: tuple(key.split(".")) for key in keys}
-    ends = Counter(own[-k:] for own in parts.values() for k in range(1, len(own) + 1))
-    return {
-        key: ".".join(next((own[-k:] for k in range(1, len(own)) if ends[own[-k:]] == 1), own))
-        for key, own in parts.items()
-    }
-
-
 def brief(text: str) -> str:
     """Return a number of many digits with four of them; any other text unchanged."""
     try:
@@ -138,21 +128,41 @@ def spread(values: Sequence[float], better: Better) -> Spread | None:
     """Return mean, standard error of the mean, best and worst of values; None without any."""
     if not values:
         return None
-    n, mean = len(values), sum(values) / len(values)
-    variance = sum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else None
-    error = None if variance is None else sqrt(variance / n)
+    n, mean = len(values), _mean(values)
+    error = _standard_error(values, mean) if n > 1 else None
     ends = (min(values), max(values))
     best, worst = {"lower": ends, "higher": ends[::-1]}.get(better, (None, None))
     return Spread(n, mean, error, best, worst)
 
 
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean, also of values whose sum is too large for a float."""
+    mean = sum(values) / len(values)
+    return mean if isfinite(mean) else fsum(value / len(values) for value in values)
+
+
+def _standard_error(values: Sequence[float], mean: float) -> float | None:
+    """Return the standard error of a mean; None where the variance is too large for a float."""
+    n = len(values)
+    try:
+        return sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    except OverflowError:
+        return None
+
+
 def paired_test(first: Mapping[str, float], second: Mapping[str, float]) -> PairedTest | None:
-    """Compare two groups by Student's paired t-test over common seeds; None below two pairs."""
+    """Compare two groups by Student's paired t-test over common seeds.
+
+    Returns:
+        None below two pairs, or where their differences are too large for a float.
+    """
     common = [key for key in first if key in second]
     if len(common) < 2:
         return None
     gaps = [second[key] - first[key] for key in common]
-    mean = sum(gaps) / len(gaps)
+    mean = _mean(gaps)
+    if not all(map(isfinite, gaps)):
+        return None
     if len(set(gaps)) == 1:  # the t statistic is 0/0 or infinite
         return PairedTest(len(gaps), mean, 1.0 if gaps[0] == 0 else 0.0)
     from scipy.stats import ttest_rel
