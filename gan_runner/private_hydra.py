@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -153,6 +154,29 @@ def _sweeps_groups(overrides: Sequence[str]) -> bool:
     """Return whether a command line lists several options of a group."""
     parsed = parse_overrides(overrides)
     return any(word.is_sweep_override() and "." not in word.key_or_group for word in parsed)
+
+
+_MOST_USES = 50  # of a file in the defaults lists of one configuration; ours have 4
+
+
+def bound_defaults() -> None:
+    """Refuse from now on defaults lists that name themselves, or double from file to file."""
+    from hydra._internal.config_repository import CachingConfigRepository
+    from hydra.errors import ConfigCompositionException
+
+    load = CachingConfigRepository.load_config
+    original = getattr(load, "__wrapped__", load)
+
+    @wraps(original)
+    def load_config(self: Any, config_path: str) -> Any:
+        self.uses = getattr(self, "uses", Counter())
+        self.uses[config_path] += 1
+        if self.uses[config_path] > _MOST_USES:
+            problem = f"its defaults list names itself, or others name it over {_MOST_USES} times"
+            raise ConfigCompositionException(f"{config_path}: {problem}; take the name out")
+        return original(self, config_path)
+
+    CachingConfigRepository.load_config = load_config  # type: ignore[method-assign]
 
 
 class LoadedFile(NamedTuple):

@@ -17,7 +17,12 @@ from gan_runner.config.errors import quoted_path
 from gan_runner.config.expansion import check_expansion
 from gan_runner.config.outside import check_contents, check_file
 from gan_runner.config.own_files import unreadable
-from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load, parse_overrides
+from gan_runner.private_hydra import (
+    bound_defaults,
+    leave_keys_to_jobs,
+    on_config_load,
+    parse_overrides,
+)
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(
@@ -54,6 +59,7 @@ def guard() -> None:
     For the entry points alone: another application of Hydra's keeps its own rules.
     """
     leave_keys_to_jobs(_check_composed)
+    bound_defaults()
     home = str(config_dir())
     on_config_load(
         lambda file: check_file(file, home), unreadable, lambda path: check_contents(path, home)

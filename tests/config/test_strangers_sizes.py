@@ -159,3 +159,29 @@ def test_doubling_is_refused_before_hydra_resolves_anything(
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "its interpolations stand for more than 1,000,000 characters" in line
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"x": "[x]"},
+        {"x": "[y]", "y": "[x]"},
+        {"x": "[y0]", **{f"y{k}": f"[y{k + 1}@a, y{k + 1}@b]" for k in range(40)}, "y40": "[]"},
+    ],
+)
+@pytest.mark.parametrize("words", [[], ["--help", "experiment"], ["--cfg", "job"], ["-m"]])
+def test_defaults_lists_that_never_end_are_refused(
+    cards: dict[str, str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    (tmp_path / "experiment").mkdir()
+    for name, defaults in cards.items():
+        text = f"# @package _global_\ndefaults: {defaults}\nseed: 1\n"
+        (tmp_path / "experiment" / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gan-run", "--config-dir", ".", "experiment=x", *words])
+    with pytest.raises(SystemExit) as end:
+        train.main()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert end.value.code == 2
+    assert "its defaults list names itself, or others name it over 50 times" in line
