@@ -170,3 +170,7 @@ def test_every_card_says_what_it_is(path) -> None:
     assert isinstance(yaml.safe_load(text), dict)
     if path.parent.name in {"objective", "dataset", "model", "optimizer"}:
         assert text.startswith("#")  # what it is, and where it is from
+
+
+def test_a_group_that_is_null_is_empty(config) -> None:
+    assert validate(config("averages=null"))["averages"] == {}
