@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
+from math import prod
 from typing import Any, NamedTuple
+
+from hydra.errors import HydraException
+
+MOST_JOBS = 10_000  # of a sweep over lists
 
 
 def parse_overrides(words: Sequence[str]) -> list[Any]:
-    """Parse overrides, with the options of the groups where Hydra is running."""
+    """Parse overrides, with the options of the groups where Hydra is running.
+
+    Raises:
+        TooManyJobs: a word lists more values than a sweep may have jobs; its parser takes a minute.
+    """
+    for word in words:
+        if word.count(",") > 2 * MOST_JOBS:
+            raise too_many_jobs(word, word.count(",") + 1)
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -20,11 +33,48 @@ def parse_overrides(words: Sequence[str]) -> list[Any]:
 
 
 def combinations(overrides: Sequence[Any]) -> list[list[str]]:
-    """Return the jobs of Hydra's basic sweeper: every combination of the values of a sweep."""
+    """Return the jobs of Hydra's basic sweeper: every combination of the values of a sweep.
+
+    Raises:
+        TooManyJobs: there are more than `MOST_JOBS`, which are not listed.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+    counts: dict[str, float] = {}
+    for override in overrides:
+        counts[override.key_or_group] = _values(override)
+        if not max(counts.values()) <= MOST_JOBS or not prod(counts.values()) <= MOST_JOBS:
+            raise too_many_jobs(override.input_line, prod(counts.values()))
     jobs: list[list[str]] = BasicSweeper.split_arguments(list(overrides), None)[0]
     return jobs
+
+
+def _values(override: Any) -> float:
+    """Return the number of values that an override lists, without listing them."""
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+
+    value = override.value() if override.is_sweep_override() else None
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    if isinstance(value, RangeSweep) and value.step:
+        return max(0.0, (float(value.stop or 0) - float(value.start or 0)) / float(value.step))
+    return 1
+
+
+class TooManyJobs(HydraException, ValueError):
+    """Error for a sweep of more than `MOST_JOBS`."""
+
+
+def too_many_jobs(word: str, count: float) -> TooManyJobs:
+    """Return the error for a sweep of too many jobs.
+
+    Args:
+        word: the override that makes them too many.
+        count: number of jobs.
+    """
+    word = f"{word[:80]}..." if len(word) > 80 else word
+    advice = f"a sweep has at most {MOST_JOBS:,}; list fewer values"
+    return TooManyJobs(f"{word}: makes {count:,.0f} jobs; {advice}")
 
 
 @contextmanager
@@ -54,11 +104,14 @@ def _config_loader() -> Any:
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
 
 
-def leave_keys_to_jobs() -> None:
+def leave_keys_to_jobs(check: Callable[[Any], None]) -> None:
     """Compose from now on a sweep's own configuration without keys that only its jobs may have.
 
     Hydra composes it with the default option of each group that is swept. A key that the default
     lacks is kept among the overrides, and each job is composed with it.
+
+    Args:
+        check: called with each configuration once it is composed, before anything is resolved.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.errors import ConfigCompositionException
@@ -91,6 +144,7 @@ def leave_keys_to_jobs() -> None:
             present = {*kept, *cfg.hydra.overrides.hydra}
             task = [*cfg.hydra.overrides.task, *(w for w in overrides if w not in present)]
             cfg.hydra.overrides.task = sorted(task, key=overrides.index)
+        check(cfg)
         return cfg
 
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
@@ -100,6 +154,29 @@ def _sweeps_groups(overrides: Sequence[str]) -> bool:
     """Return whether a command line lists several options of a group."""
     parsed = parse_overrides(overrides)
     return any(word.is_sweep_override() and "." not in word.key_or_group for word in parsed)
+
+
+_MOST_USES = 50  # of a file in the defaults lists of one configuration; ours have 4
+
+
+def bound_defaults() -> None:
+    """Refuse from now on defaults lists that name themselves, or double from file to file."""
+    from hydra._internal.config_repository import CachingConfigRepository
+    from hydra.errors import ConfigCompositionException
+
+    load = CachingConfigRepository.load_config
+    original = getattr(load, "__wrapped__", load)
+
+    @wraps(original)
+    def load_config(self: Any, config_path: str) -> Any:
+        self.uses = getattr(self, "uses", Counter())
+        self.uses[config_path] += 1
+        if self.uses[config_path] > _MOST_USES:
+            problem = f"its defaults list names itself, or others name it over {_MOST_USES} times"
+            raise ConfigCompositionException(f"{config_path}: {problem}; take the name out")
+        return original(self, config_path)
+
+    CachingConfigRepository.load_config = load_config  # type: ignore[method-assign]
 
 
 class LoadedFile(NamedTuple):
@@ -134,7 +211,7 @@ def on_config_load(
     """
     from hydra._internal.config_repository import ConfigRepository
     from hydra.core.object_type import ObjectType
-    from hydra.errors import ConfigCompositionException, HydraException
+    from hydra.errors import ConfigCompositionException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 

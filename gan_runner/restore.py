@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gan_runner.builder import build
 from gan_runner.config import signature
+from gan_runner.config.fitting import check_fits, check_networks, spec_of
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.networks import critic_of, generator_of, latent_dim_of
 from gan_runner.config.signature import ConfigTree
@@ -58,6 +59,7 @@ def rebuild_engine(
     config["allow_targets"] = list(allow)
     if steps is not None:
         config["trainer"]["steps"] = steps
+    check_networks(run_dir, config, allow=allow)
     cfg = OmegaConf.create(config)
     for key, place in (places or {}).items():
         if key not in _keys(config):
@@ -244,9 +246,10 @@ def average_weights(
 def _load(
     checked: ConfigTree, state: StateDict, name: str, *, device: torch.device
 ) -> TrainedModel:
-    n, names = state["n_classes"], tuple(read_data(Path(name)).get("classes", ()))
-    spec = DataSpec(name, tuple(state["shape"]), n, class_names=names if len(names) == n else ())
+    spec = spec_of(state, Path(name))
     objective: Objective = instantiate(checked["objective"])
+    players = {"generator": state["weights"], "critic": state["critic"]}
+    check_fits(checked["model"], objective, spec, players)
     generator = generator_of(checked["model"]["generator"], objective, spec)
     generator.load_state_dict(state["weights"])
     critic = critic_of(checked["model"]["critic"], objective, spec)
@@ -265,6 +268,7 @@ def _load_exported(file: Path, *, device: torch.device, allow: Sequence[str]) ->
     spec = DataSpec(str(file), exported.shape, n_classes=exported.n_classes)
     objective: Objective = instantiate(checked["objective"])
     try:
+        check_fits(checked["model"], objective, spec, {"generator": exported.tensors})
         generator = generator_of(checked["model"]["generator"], objective, spec)
         generator.load_state_dict(exported.tensors)
     except (RuntimeError, AttributeError) as error:

@@ -498,3 +498,17 @@ def test_a_job_outside_is_left_out(
     assert code in (0, 2)
     written = [p.read_text() for p in sweep.iterdir() if p.is_file()]
     assert not any("s3cret" in text for text in [out, *written])
+
+
+@pytest.mark.parametrize("drawn", [None, {}, {"depth": None}, {"depth": [1]}])
+@pytest.mark.parametrize("command", OF_A_SWEEP)
+def test_a_study_whose_architectures_are_not_written_down(
+    call: Any, sweep: Path, command: str, drawn: Any
+) -> None:
+    for path in sweep.glob("*/summary.json"):
+        summary = json.loads(path.read_text())
+        for network in summary["networks"].values():
+            network["architecture"] = drawn
+        path.write_text(json.dumps(summary))
+    code, out = call(*OF_A_SWEEP[command](sweep))
+    assert code == 0, out

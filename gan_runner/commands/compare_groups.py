@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gan_runner.commands.selection import without_repeats
-from gan_runner.runs.groups import Group, paired_test
+from gan_runner.runs.groups import Group
 from gan_runner.runs.rows import Budget
+from gan_runner.runs.seed_statistics import paired_test
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.text_tables import aligned
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gan_runner.config.targets import checked_prefix
 from gan_runner.evaluation.verdict import names_of_tags, verdict
-from gan_runner.runs.printable import echo, quoted
+from gan_runner.runs.printable import echo, printable_cell, quoted
 
 
 def plain_warnings(program: str) -> None:
@@ -20,7 +20,7 @@ def plain_warnings(program: str) -> None:
 
     def show(message: Warning | str, *_: Any) -> None:
         if str(message) not in shown:
-            echo(f"{program}: warning: {message}", error=True)
+            echo(f"{program}: warning: {printable_cell(message)}", error=True)
         shown.add(str(message))
 
     warnings.showwarning = show  # type: ignore[assignment]
@@ -81,7 +81,7 @@ def _explained(state: str, *, has_result: bool) -> str:
 def _other_plots(run_dir: Path) -> list[str]:
     """Return the names of the plots in a run directory, without the samples."""
     names = {path.parent.name for path in run_dir.glob("*/step_*.png")}
-    return sorted(names - {"samples"})
+    return sorted(map(printable_cell, names - {"samples"}))
 
 
 def _mode(mode: Mapping[str, Any]) -> str:

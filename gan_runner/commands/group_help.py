@@ -26,6 +26,7 @@ from gan_runner.config.key_hints import groups_listed, options_of
 from gan_runner.config.outside import check_contents
 from gan_runner.config.paths import quoted_path
 from gan_runner.config.words import suggestion
+from gan_runner.runs.printable import printable_cell
 
 _WIDTH, _INDENT = 100, 4
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -112,7 +113,7 @@ def _read(card: Path) -> str:
 def _entry(name: str, text: str) -> list[str]:
     """Return a name, and its words below it, wrapped; indented lines of them stay as they are."""
     indent = " " * _INDENT
-    lines = [f"  {name}"]
+    lines = [f"  {printable_cell(name)}"]
     for stays, part in groupby(text.splitlines(), lambda line: line.startswith(" ")):
         if stays:
             lines += [f"{indent}{line}" for line in part]

@@ -34,7 +34,7 @@ from gan_runner.config.words import key_of
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.layout import check_new, remove_if_empty
-from gan_runner.runs.printable import echo, quoted
+from gan_runner.runs.printable import echo, printable_cell, quoted
 from gan_runner.runs.read import CHOICES
 from gan_runner.training.engine import EngineLike
 from gan_runner.training.loop import fit, names_of
@@ -188,13 +188,16 @@ def _print_header(what: str, engine: EngineLike, run_dir: Path) -> None:
     run = engine.runs[0]
     seeds = [one.facts["seed"] for one in engine.runs]
     echo(f"gan-run {what} seed={seeds if run.folder else seeds[0]}")
-    echo(f"  data        {run.facts['data']}{_contents(run.data)}\n{run.summary}", end="")
+    echo(
+        f"  data        {printable_cell(run.facts['data'])}{_contents(run.data)}\n{run.summary}",
+        end="",
+    )
     echo(f"  device      {run.facts['device']}, {run.facts['precision']}\n  directory   {run_dir}")
 
 
 def _contents(data: Mapping[str, Any]) -> str:
     """Return the number of training samples and the first classes by name."""
-    names = list(data.get("classes", ()))
+    names = [printable_cell(name) for name in data.get("classes", ())]
     more = ["..."] * (len(names) > _CLASSES_SHOWN)
     classes = ", ".join(names[:_CLASSES_SHOWN] + more)
     count = data.get("rows", 0)

@@ -8,15 +8,22 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
 from gan_runner.config.command_line import named_variables, without_hydra
 from gan_runner.config.errors import explain
+from gan_runner.config.expansion import check_expansion
 from gan_runner.config.outside import check_contents, check_file
 from gan_runner.config.own_files import unreadable
 from gan_runner.config.paths import quoted_path
-from gan_runner.private_hydra import leave_keys_to_jobs, on_config_load, parse_overrides
+from gan_runner.private_hydra import (
+    bound_defaults,
+    leave_keys_to_jobs,
+    on_config_load,
+    parse_overrides,
+)
 
 # In cards: the first value that is not null.
 OmegaConf.register_new_resolver(
@@ -52,12 +59,25 @@ def guard() -> None:
 
     For the entry points alone: another application of Hydra's keeps its own rules.
     """
-    leave_keys_to_jobs()
+    leave_keys_to_jobs(_check_composed)
+    bound_defaults()
     home = str(config_dir())
     on_config_load(
         lambda file: check_file(file, home), unreadable, lambda path: check_contents(path, home)
     )
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+
+
+def _check_composed(cfg: DictConfig) -> None:
+    """Refuse a configuration, Hydra's part included, that could not be resolved in little memory.
+
+    Raises:
+        ConfigCompositionException: as in `check_expansion`.
+    """
+    try:
+        check_expansion(OmegaConf.to_container(cfg, resolve=False))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigCompositionException(str(error)) from None
 
 
 def _environment(name: str, *default: Any) -> Any:

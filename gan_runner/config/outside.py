@@ -51,6 +51,11 @@ def check_contents(path: str, home: str) -> None:
         return
 
 
+def is_small_file(path: Path) -> bool:
+    """Return True for a regular file of at most the size that is read as configuration."""
+    return path.is_file() and path.stat().st_size <= _MAX_BYTES
+
+
 def check_file(file: LoadedFile, home: str) -> None:
     """Refuse a file outside of this package that sets a key of Hydra's, or has a fault.
 

@@ -16,10 +16,13 @@ from gan_runner.config.words import suggestion
 
 _INTERPOLATION = re.compile(r"\$\{(.*)\}", re.DOTALL)
 _KEY = re.compile(r"\.*\w[\w.]*")
-_READ_BY_NAME = ("optimizer.order",)
+_READ_BY_NAME = (("optimizer", "order"),)
 _MAY_BE_NULL = ("metrics", "plots", "schedule", "limits", "averages")  # null leaves a node out
 _ELSEWHERE = ("paper_defaults", "study", "allow_targets")
 """Groups that other code reads: constants for several optimizers, and facts about a sweep."""
+
+_Path = tuple[str, ...]
+"""The keys that lead to a node; each may have dots of its own."""
 
 
 def named_keys(*trees: Any) -> set[str]:
@@ -35,15 +38,15 @@ def unread_keys(raw: ConfigTree, known: Sequence[str], named: set[str]) -> list[
         known: names of the groups and keys of a run.
         named: the keys that interpolations name; see `named_keys`.
     """
-    unread: list[str] = []
+    unread: list[_Path] = []
     for group, node in raw.items():
         if group in _ELSEWHERE:
             continue
         if isinstance(node, dict):
-            unread += [key for key in _unread(node, group, named) if not _is_shared(key, raw)]
-        elif group not in known and not _is_named(group, named):
-            unread.append(group)
-    return [(key, f"no such key{_hint(key, raw, known)}") for key in unread]
+            unread += [key for key in _unread(node, (group,), named) if not _is_shared(key, raw)]
+        elif group not in known and not _is_named((group,), named):
+            unread.append((group,))
+    return [(".".join(key), f"no such key{_hint(key, raw, known)}") for key in unread]
 
 
 def helper_groups(raw: ConfigTree, known: Sequence[str], named: set[str]) -> set[str]:
@@ -51,30 +54,29 @@ def helper_groups(raw: ConfigTree, known: Sequence[str], named: set[str]) -> set
     return {key.partition(".")[0] for key in named} & {g for g in raw if g not in known}
 
 
-def _unread(node: Any, path: str, named: set[str]) -> Iterator[str]:
+def _unread(node: Any, path: _Path, named: set[str]) -> Iterator[_Path]:
     """Yield the keys at and below a node that neither a target nor an interpolation reads."""
     if path in _READ_BY_NAME or _is_named(path, named):
         return
     if isinstance(node, dict) and "_target_" in node:
         return
-    if isinstance(node, dict) and (node or "." not in path):
+    if isinstance(node, dict) and (node or len(path) == 1):
         for key, child in node.items():
-            yield from _unread(child, f"{path}.{key}", named)
-    elif "." in path and not (node is None and path.partition(".")[0] in _MAY_BE_NULL):
+            yield from _unread(child, (*path, key), named)
+    elif len(path) > 1 and not (node is None and path[0] in _MAY_BE_NULL):
         yield path
 
 
-def _is_shared(path: str, raw: ConfigTree) -> bool:
+def _is_shared(path: _Path, raw: ConfigTree) -> bool:
     """Return whether a node beside a key has it too: a shared default that every node overrides."""
-    parent, _, leaf = path.rpartition(".")
+    *parent, leaf = path
     beside = (child for child in _node(raw, parent).values() if isinstance(child, dict))
     return any("_target_" in child and leaf in child for child in beside)
 
 
-def _is_named(path: str, named: set[str]) -> bool:
+def _is_named(path: _Path, named: set[str]) -> bool:
     """Return whether an interpolation names a key, one above it, or some key by its beginning."""
-    words = path.split(".")
-    above = (".".join(words[: k + 1]) for k in range(len(words)))
+    above = (".".join(path[: k + 1]) for k in range(len(path)))
     return any(key in named or f"{key}." in named for key in above)
 
 
@@ -104,21 +106,18 @@ def names_in(text: str, path: tuple[str, ...]) -> Iterator[str]:
             yield ".".join([*(path[: len(path) - dots] if dots else ()), name])
 
 
-def _node(raw: ConfigTree, path: str) -> Any:
-    return reduce(lambda node, word: node[word], path.split("."), raw)
+def _node(raw: ConfigTree, path: Sequence[str]) -> Any:
+    return reduce(lambda node, word: node[word], path, raw)
 
 
-def _hint(key: str, raw: ConfigTree, known: Sequence[str]) -> str:
+def _hint(path: _Path, raw: ConfigTree, known: Sequence[str]) -> str:
     """Return the nearest key beside or below, a group of that name, or the keys that there are."""
-    parent, _, leaf = key.rpartition(".")
+    leaf, parent = path[-1], ".".join(path[:-1])
     if not parent:
         return suggestion(leaf, list(known))
     if leaf in known:
         return f"; did you mean {leaf}?"
-    try:
-        node = _node(raw, parent)
-    except (KeyError, IndexError, TypeError):  # the dots are in a key of the file
-        return "; nothing reads it"
+    node = _node(raw, path[:-1])
     beside = [str(name) for name in node if name != leaf]
     below = [f"{name}.{k}" for name in beside if isinstance(node[name], dict) for k in node[name]]
     near = suggestion(leaf, [name for name in [*beside, *below] if "_target_" not in name], parent)

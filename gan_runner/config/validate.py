@@ -79,7 +79,7 @@ def validate(cfg: DictConfig, *, allow: Sequence[str] = ()) -> ConfigTree:
     problems += issues
     problems = [_of_card(problem, raw, typed_keys(words)) for problem in problems]
     _refuse(problems, raw, unread_keys(raw, _TOP, named))
-    checked = {key: _without_helpers(value) for key, value in top.items()}
+    checked = {k: {} if v is None else _without_helpers(v) for k, v in top.items()}
     # a run directory of an earlier version lacks the groups that change updates
     optional: ConfigTree = {"schedule": {}, "limits": {}, "averages": {}}
     return {**choices, **optional, **checked, "optimizer": {**order, **checked["optimizer"]}}

@@ -24,6 +24,7 @@ from gan_runner.data.image_files import Reader, UnusableFile, open_files
 from gan_runner.data.split import hold_out
 from gan_runner.runs.files import expanded
 from gan_runner.runs.images import UNREADABLE, check_pixels, decoders, open_image, reason_of
+from gan_runner.runs.printable import printable_cell
 
 _BAD_NAMED = 5  # bad files that a message lists by name; the others are counted
 _UNREADABLE = (*UNREADABLE, zipfile.BadZipFile, zlib.error)  # also those of archives
@@ -144,7 +145,7 @@ def _decode_all(
     message = ""
     if bad:
         more = f" and {len(bad) - _BAD_NAMED} more" if len(bad) > _BAD_NAMED else ""
-        listed = ", ".join(bad[:_BAD_NAMED])
+        listed = ", ".join(map(printable_cell, bad[:_BAD_NAMED]))
         message = f"dataset.path={path}: not readable as images: {listed}{more}"
         if on_bad_file == "refuse":
             raise ValueError(f"{message}; remove or convert them, or set dataset.on_bad_file=skip")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan_runner.runs import text_tables
-from gan_runner.runs.groups import ROUNDING
+from gan_runner.runs.seed_statistics import ROUNDING
 from gan_runner.runs.tags import FLOOR, RAW, STD, is_detail, record_of
 
 Values = Mapping[str, Mapping[str, Any]]

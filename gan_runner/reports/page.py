@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,20 @@ def render(folder: Path) -> str:
 
 
 def as_script(content: Any) -> str:
-    """Return JSON that is safe inside a script element: <, > and & are escaped."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    """Return JSON that is safe inside a script element: <, > and & are escaped.
+
+    Numbers that are not finite, such as the difference of two huge ones, become null.
+    """
+    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _without(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _PARTS: Shape = {
     "generator_optimizer!": dict, "critic_optimizer!": dict, "stream!": dict,
     "random!": dict, "mode!": dict, "shape!": [int], "n_classes!": int, "replicas!": int,
     "meter!": {"*": Tensor}, "health!": dict, "incident": (int, type(None)),
+    "averages": {"*": dict},
     "seconds!": {"total!": (int, float), "*": (int, float)},
 }  # fmt: skip
 """The parts of a run's checkpoint and their types."""

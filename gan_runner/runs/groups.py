@@ -1,46 +1,23 @@
-"""Groups of runs that differ in their seed alone: means, standard errors and paired tests."""
+"""Groups of runs that differ in their seed alone, and their tables."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import isfinite, log10, sqrt
+from math import isfinite
 from typing import Any
 
 from gan_runner.runs.rows import Budget, RunRecord
-from gan_runner.runs.tags import Better, record_of
+from gan_runner.runs.seed_statistics import Spread, spread
+from gan_runner.runs.short_names import short_names
+from gan_runner.runs.tags import record_of
 
 SEED = "seed"
 _FIRST = ("objective", "model", "dataset", "optimizer")
 _SHOWN = ("objective", "model", "dataset", SEED)  # wherever they vary
 ABSENT = "-"  # the value of a setting that a run does not have
-ROUNDING = 1e-12  # share of a value below which differences are errors of float64
 _LOST = ("diverged", "failed")  # statuses whose numbers do not enter a mean
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The values of one tag over the runs of a group.
-
-    Attributes:
-        n: number of values.
-        mean: of the values.
-        standard_error: s / sqrt(n) with the sample standard deviation s; None for one value, and
-            0 for values that are equal up to rounding.
-        best: by the tag's direction; None without a direction.
-        worst: likewise.
-    """
-
-    n: int
-    mean: float
-    standard_error: float | None
-    best: float | None
-    worst: float | None
-
-    def __str__(self) -> str:
-        return plus_minus(self.mean, self.standard_error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +57,6 @@ class Group:
         return spread(list(self.by_key(tag, at).values()), record_of(tag).better)
 
 
-@dataclass(frozen=True)
-class PairedTest:
-    """Comparison of two groups on the seeds that both have.
-
-    Attributes:
-        n: number of pairs.
-        difference: mean of second minus first.
-        p_value: two-sided, of Student's paired t-test; None where all differences are equal.
-    """
-
-    n: int
-    difference: float
-    p_value: float | None
-
-
 def label_of(settings: Mapping[str, Any], among: Iterable[str] = ()) -> str:
     """Return options by name and other settings as key=value, with at most four digits.
 
@@ -108,16 +70,6 @@ def label_of(settings: Mapping[str, Any], among: Iterable[str] = ()) -> str:
         if value != ABSENT
     ]
     return " ".join(words)
-
-
-def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return for each dotted key its shortest end that is not the end of another one."""
-    parts = {key: tuple(key.split(".")) for key in keys}
-    ends = Counter(own[-k:] for own in parts.values() for k in range(1, len(own) + 1))
-    return {
-        key: ".".join(next((own[-k:] for k in range(1, len(own)) if ends[own[-k:]] == 1), own))
-        for key, own in parts.items()
-    }
 
 
 def brief(text: str) -> str:
@@ -139,35 +91,6 @@ def labels(records: Sequence[RunRecord]) -> list[str]:
     known = all(set(record.settings) - {SEED} for record in records)
     clear = known and keys and len(set(found)) == len(found)
     return found if clear else [record.name for record in records]
-
-
-def spread(values: Sequence[float], better: Better) -> Spread | None:
-    """Return mean, standard error of the mean, best and worst of values; None without any."""
-    if not values:
-        return None
-    n, mean = len(values), sum(values) / len(values)
-    variance = sum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else None
-    ends = (min(values), max(values))
-    is_equal = ends[1] - ends[0] <= ROUNDING * max(map(abs, ends))
-    error = None if variance is None else 0.0 if is_equal else sqrt(variance / n)
-    best, worst = {"lower": ends, "higher": ends[::-1]}.get(better, (None, None))
-    return Spread(n, mean, error, best, worst)
-
-
-def paired_test(first: Mapping[str, float], second: Mapping[str, float]) -> PairedTest | None:
-    """Compare two groups by Student's paired t-test over common seeds; None below two pairs."""
-    common = [key for key in first if key in second]
-    if len(common) < 2:
-        return None
-    gaps = [second[key] - first[key] for key in common]
-    mean = sum(gaps) / len(gaps)
-    size = max(abs(group[key]) for group in (first, second) for key in common)
-    if max(gaps) - min(gaps) <= ROUNDING * size:  # the t statistic is 0/0 or infinite
-        return PairedTest(len(gaps), mean if abs(mean) > ROUNDING * size else 0.0, None)
-    from scipy.stats import ttest_rel
-
-    test = ttest_rel([second[key] for key in common], [first[key] for key in common])
-    return PairedTest(len(gaps), mean, float(test.pvalue))
 
 
 def varied(records: Sequence[RunRecord]) -> list[str]:
@@ -279,20 +202,6 @@ def _cells(group: Group, tags: Sequence[str], at: Budget | None) -> list[str]:
             *(ends if record_of(tag).better != "neither" else []),
         ]
     return cells
-
-
-def plus_minus(mean: float, error: float | None) -> str:
-    """Return "mean +- error": two significant digits of the error, as many decimals of the mean.
-
-    The mean is alone without an error, and with one of the size of rounding errors.
-    """
-    if error is None or not isfinite(error) or error <= ROUNDING * abs(mean):
-        return f"{mean:.4g}"
-    decimals = 1 - int(log10(error) // 1)
-    if not -3 <= decimals <= 8:
-        return f"{mean:.4g} \u00b1 {error:.2g}"
-    rounded = round(error, decimals), round(mean, decimals)
-    return f"{rounded[1]:.{max(0, decimals)}f} \u00b1 {rounded[0]:.{max(0, decimals)}f}"
 
 
 def _short(value: float | None) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 from gan_runner.runs.parse import MOST_VALUES, check_size
 
+_LIMIT = 1 << 63  # of whole numbers; larger ones cannot become floats, or be printed in no time
+
 _WORDS: Mapping[type, str] = {bytes: "binary data", set: "a set", tuple: "a tuple"}
 
 
@@ -23,14 +25,16 @@ def plain(tree: Any, *, key: str = "", keep: Collection[str] = ()) -> Any:
         keep: interpolations that may stay, such as "${seed}".
 
     Raises:
-        ValueError: another type, or an interpolation that is left: the message names the key; or
-            too many or too deep values.
+        ValueError: another type, a whole number of more than 64 bits, or an interpolation that is
+            left: the message names the key; or too many or too deep values.
     """
     check_size(tree, MOST_VALUES)
     return _copied(tree, key, keep)
 
 
 def _copied(value: Any, key: str, keep: Collection[str]) -> Any:
+    if type(value) is int and not -_LIMIT <= value < _LIMIT:
+        raise ValueError(f"{key}: is a whole number of more than 64 bits; write a smaller one")
     if value is None or type(value) in (bool, int, float):
         return value
     if type(value) is str:

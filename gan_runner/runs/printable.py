@@ -32,11 +32,15 @@ def echo(text: object, *, error: bool = False, end: str = "\n", flush: bool = Fa
 
     Args:
         text: any text; control characters in it are escaped.
-        error: print to standard error.
+        error: print to standard error. Lines of a message after its first are indented, so that no
+            newline in the name of a file begins a message of its own.
         end: as of `print`.
         flush: as of `print`.
     """
-    print(printable(text), file=sys.stderr if error else sys.stdout, end=end, flush=flush)
+    plain = printable(text)
+    if error and end:  # a traceback brings its own line ends
+        plain = plain.replace("\n", "\n  ")
+    print(plain, file=sys.stderr if error else sys.stdout, end=end, flush=flush)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -16,12 +16,10 @@ from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
 from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
 from gan_runner.runs.plain import plain
-from gan_runner.runs.printable import printable
+from gan_runner.runs.printable import printable, printable_cell
 from gan_runner.runs.within import Folder
 
 CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat=RUN_DIR`
-
-_GROUPS = ("dataset", "objective", "optimizer", "metrics", "plots", "health")
 
 Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
@@ -30,6 +28,17 @@ _MAX_BYTES = 256 << 20
 """Largest text file that is read: the log of a million points has a quarter of it."""
 
 _NUMBER, _MAYBE = (int, float), (int, float, type(None))
+_NODE, _NODES = dict, {"*": (dict, type(None))}
+_CONFIG_SHAPE: Shape = {
+    "seed": int,
+    "dataset": _NODE,
+    "model": {"generator": _NODE, "critic": _NODE},
+    "objective": _NODE,
+    "optimizer": {"generator": _NODE, "critic": _NODE},
+    "health": _NODE,
+    **dict.fromkeys(("metrics", "plots", "schedule", "limits", "averages"), _NODES),
+    "choices": {"*": (str, list, type(None))},
+}
 _HEALTH: Shape = {"state": str, "since": int, "because": str, "incident": (int, type(None))}
 _NETWORK: Shape = {"parameters": _NUMBER, "architecture": (dict, type(None))}
 _RUN: Shape = {
@@ -111,8 +120,10 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
         config = parse_yaml(text)
     except ValueError as error:
         raise ValueError(f"{path} is not YAML ({error})") from error
-    if mismatch(config, {"model!": dict, "trainer!": dict, **dict.fromkeys(_GROUPS, dict)}):
+    if mismatch(config, {"model!": dict, "trainer!": dict}):
         raise ValueError(f"{path} is not the configuration of a run")
+    if issue := mismatch(config, _CONFIG_SHAPE):
+        raise ValueError(printable_cell(f"{path}: {issue}"))
     try:
         config = plain(config, keep=("${seed}",))
     except ValueError as error:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from gan_runner.runs.layout import COMMAND, CONFIG, POINTS
 from gan_runner.runs.mistaken import is_exported, is_sweep, not_a_run
+from gan_runner.runs.printable import printable_cell
 from gan_runner.runs.read import (
     CHOICES,
     read_json,
@@ -33,6 +34,7 @@ Band = Literal["error", "std", "range"]
 
 _COMMAND_SHAPE = {"overrides": [str]}
 _NOT_SETTINGS = ("hydra", "repeat", "resume", "allow_targets")  # keys of a command line
+_MOST_OVERRIDES, _LONGEST_KEY = 1_000, 200  # of a command line that a stranger wrote
 _SPEED = "speed/steps_per_second"
 
 
@@ -208,7 +210,7 @@ def read_record(path: Path, root: Path) -> RunRecord:
         path=path,
         name=path.relative_to(root).as_posix() if path != root else path.resolve().name,
         status=summary.get("status") or (note or {}).get("status", "unfinished"),
-        settings={**_settings(typed_overrides(outer), config), "seed": config.get("seed", 0)},
+        settings={**_settings(outer, config), "seed": config.get("seed", 0)},
         n_critic=n_critic if isinstance(n_critic, int) else 1,
         points=read_points(path / POINTS),
         seconds=seconds,
@@ -228,8 +230,20 @@ def typed_overrides(run_dir: Path) -> list[str]:
     return [str(text) for text in typed]
 
 
-def _settings(typed: Sequence[str], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {key: value} of a run's options and overrides; an older run may lack the options."""
+def _settings(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {key: value} of a run's options and overrides; an older run may lack the options.
+
+    Raises:
+        ValueError: there are too many overrides, or a key is too long, for labels of runs.
+    """
+    typed = typed_overrides(path)
+    if len(typed) > _MOST_OVERRIDES:
+        raise ValueError(f"{path}: has more than {_MOST_OVERRIDES:,} overrides")
+    if long := [text for text in typed if len(text.partition("=")[0]) > _LONGEST_KEY]:
+        raise ValueError(
+            f"{path}: the override {printable_cell(long[0][:40])}... has a key of more than"
+            f" {_LONGEST_KEY} characters"
+        )
     pairs = (text.lstrip("+~").partition("=") for text in typed)
     own = {key: value.strip("'\"") for key, _, value in pairs if not key.startswith(_NOT_SETTINGS)}
     choices = config.get(CHOICES)

@@ -12,19 +12,26 @@ from typing import Any
 from gan_runner.runs.printable import printable, printable_cell
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_WIDTH = 100  # characters of a wrapped paragraph
+_WIDTH = 100  # characters of a wrapped paragraph, and most of a cell
 _FORMULA = re.compile(r"[=+\-@\t\r].", re.DOTALL)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, gap: int = 2) -> list[str]:
-    """Return one line for each row, in columns of equal width, `gap` spaces apart."""
-    rows = [[printable_cell(cell) for cell in row] for row in rows]
+    """Return one line for each row, in columns of equal width, `gap` spaces apart.
+
+    A cell of more than 100 characters is cut: each row has room for the longest one.
+    """
+    rows = [[_cut(printable_cell(cell[: _WIDTH + 1])) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     space = " " * gap
     return [
         space.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= _WIDTH else f"{cell[: _WIDTH - 3]}..."
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> list[str]:

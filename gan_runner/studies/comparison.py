@@ -5,6 +5,7 @@ Everything is computed from results.csv and study.json, so that a published stud
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -12,12 +13,13 @@ from statistics import mean
 
 from gan_runner.studies.differences import Differences, differences, intraclass_correlation
 from gan_runner.studies.paired_statistics import Outcome, outcome
-from gan_runner.studies.study_files import BASELINE, Study, StudyRun, natural, number
+from gan_runner.studies.study_files import BASELINE, Study, StudyRun, number
 
 LEAST = 1.0
 """The score of a diverged run in paired differences: the least that a classifier score can be."""
 
 _SCORE_AT = "score_at_"
+_STEP_COLUMN = re.compile(rf"{_SCORE_AT}([0-9]{{1,15}})")
 _Value = Callable[[StudyRun], float | None]
 
 
@@ -168,8 +170,8 @@ def _equal_critic_updates(study: Study) -> Comparison | None:
         steps = number(run.cells.get("steps"))
         if run.status != "completed" or steps is None:
             return _score(run)
-        step = round(steps * fewest / each[run.arm])
-        return number(run.cells.get(f"{_SCORE_AT}{step}"))
+        step = steps * fewest / each[run.arm]
+        return number(run.cells.get(f"{_SCORE_AT}{round(step)}")) if isfinite(step) else None
 
     return _compare(study, study.objectives, "score at equal critic updates", value)
 
@@ -198,8 +200,8 @@ def _column(name: str) -> _Value:
 
 def _steps(runs: Sequence[StudyRun]) -> list[int]:
     names = dict.fromkeys(column for run in runs for column in run.cells)
-    steps = [name.removeprefix(_SCORE_AT) for name in names if name.startswith(_SCORE_AT)]
-    return [int(step) for step in sorted(steps, key=natural)]
+    found = (_STEP_COLUMN.fullmatch(name) for name in names)
+    return sorted(int(match[1]) for match in found if match)
 
 
 def _progress_at(arm: str, step: int, runs: Sequence[StudyRun]) -> list[Progress]:

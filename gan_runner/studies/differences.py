@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,10 @@ class Differences:
     p_value: float
 
 
+_huge = np.errstate(over="ignore", invalid="ignore")  # scores of a stranger, at a float's limit
+
+
+@_huge
 def differences(first: Sequence[float], second: Sequence[float]) -> Differences:
     """Compare two arms pair by pair.
 
@@ -85,6 +90,7 @@ def signed_rank(gaps: Values) -> float:
     return float(wilcoxon(gaps).pvalue) if len(gaps) else 1.0
 
 
+@_huge
 def intraclass_correlation(groups: Sequence[Sequence[float]]) -> float | None:
     """Return the share of variance that lies between groups: ICC(1) of Shrout & Fleiss 1979.
 
@@ -95,7 +101,7 @@ def intraclass_correlation(groups: Sequence[Sequence[float]]) -> float | None:
         groups: scores of one architecture each, equally many.
 
     Returns:
-        None for fewer than two groups, fewer than two values in each, or constant values.
+        None for fewer than two groups, fewer than two values in each, or constant or huge values.
     """
     if len(groups) < 2 or len(groups[0]) < 2:
         return None
@@ -105,4 +111,5 @@ def intraclass_correlation(groups: Sequence[Sequence[float]]) -> float | None:
     between = size * ((means - table.mean()) ** 2).sum() / (count - 1)
     within = ((table - means[:, None]) ** 2).sum() / (count * (size - 1))
     total = between + (size - 1) * within
-    return float((between - within) / total) if total > 0 else None
+    correlation = float((between - within) / total) if total > 0 else nan
+    return correlation if isfinite(correlation) else None

@@ -111,7 +111,7 @@ def _row(job: Job) -> dict[str, Any]:
     }
     for player, letter in (("generator", "g"), ("critic", "d")):
         network = networks.get(player, {})
-        drawn = network.get("architecture", {})
+        drawn = network.get("architecture") or {}
         row |= {f"{letter}_{key}": drawn.get(key, "") for key in _DRAWN}
         row[f"{player}_parameters"] = network.get("parameters", "")
     return row | _scores_at(job.folder) | {"run_dir": job.folder.name}

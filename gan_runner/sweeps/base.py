@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_runner.config.outside import is_small_file
 from gan_runner.config.paths import MACHINE_KEYS
 from gan_runner.private_hydra import compose_job
 from gan_runner.runs.parse import parse_json
@@ -32,12 +33,17 @@ def composed(config: DictConfig) -> dict[str, Any]:
 
 
 def fingerprint(config: DictConfig) -> str:
-    """Hash the files that the configuration is composed from."""
+    """Hash the files that the configuration is composed from, and others in their folders.
+
+    A folder of the user's may have anything in it: what could not be loaded is passed over.
+    """
     digest = sha256(str(config.hydra.job.config_name).encode())
     for source in config.hydra.runtime.config_sources:
         folder = Path(source.path)
         for path in sorted(folder.rglob("*.yaml")) if source.schema == "file" else ():
-            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+            if is_small_file(path):
+                name = str(path.relative_to(folder))
+                digest.update(name.encode(errors="surrogateescape") + path.read_bytes())
     return digest.hexdigest()
 
 

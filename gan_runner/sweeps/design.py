@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_runner.config.outside import is_own_key
 from gan_runner.config.words import key_of, value_of
-from gan_runner.private_hydra import combinations, parse_overrides
+from gan_runner.private_hydra import MOST_JOBS, combinations, parse_overrides, too_many_jobs
 
 _ARM = "arm"
 
@@ -28,12 +28,15 @@ def design_jobs(config: DictConfig, typed: Sequence[str]) -> list[list[str]]:
         typed: overrides of the command line.
 
     Raises:
-        ValueError: an arm is unknown, or the typed values select no job.
+        ValueError: an arm is unknown, the typed values select no job, or there are too many jobs.
     """
     study = OmegaConf.to_container(config.study, resolve=True) if config.get("study") else {}
     assert isinstance(study, dict)
     blocks, arms = study.get("design") or (), study.get("arms") or {}
-    jobs = [job for block in blocks for job in _block(block, arms)]
+    jobs: list[list[str]] = []
+    for block in blocks:
+        jobs += _block(block, arms)
+        _check_number(len(jobs))
     for override in (override for job in jobs for override in job):
         if not is_own_key(key_of(override)):
             raise ValueError(
@@ -43,11 +46,18 @@ def design_jobs(config: DictConfig, typed: Sequence[str]) -> list[list[str]]:
         return []
     varied = {key_of(override) for job in jobs for override in job}
     choices = [override for override in typed if key_of(override) in varied]
-    chosen = [job for job in jobs if _is_selected(job, _combinations(choices))]
+    combined = _combinations(choices)
+    chosen = [job for job in jobs if _is_selected(job, combined)]
     if not chosen:
         raise ValueError(f"{' '.join(choices)}: selects no job of this study's design")
     rest = _combinations([o for o in typed if key_of(o) not in varied])
+    _check_number(len(chosen) * len(rest))
     return [[*others, *job] for job in chosen for others in rest]
+
+
+def _check_number(jobs: int) -> None:
+    if jobs > MOST_JOBS:
+        raise too_many_jobs("study.design", jobs)
 
 
 def _block(block: Mapping[str, Any], arms: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

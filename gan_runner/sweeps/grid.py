@@ -20,18 +20,17 @@ def grid_or_design(config: DictConfig, stack: ExitStack) -> list[list[str]]:
         stack: holds Hydra's sweeper to the jobs of a design, until it is closed.
 
     Raises:
-        UsageError: the typed values do not fit the design.
+        UsageError: the typed values do not fit the design, or there are too many jobs.
         hydra.errors.HydraException: an override cannot be parsed.
     """
     sweeper, typed = config.hydra.sweeper, as_typed(config.hydra.overrides.task)
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []
     try:
-        jobs = design_jobs(config, typed)
+        if jobs := design_jobs(config, typed):
+            stack.enter_context(launching(jobs))
+            return jobs
+        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        return combinations(parse_overrides([*params, *typed]))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if jobs:
-        stack.enter_context(launching(jobs))
-        return jobs
-    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    return combinations(parse_overrides([*params, *typed]))

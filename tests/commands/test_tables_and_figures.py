@@ -20,8 +20,9 @@ from gan_runner.commands.compare import main as compare
 from gan_runner.commands.plot import main as plot
 from gan_runner.commands.table import main as table
 from gan_runner.plots.seed_curves import band_curve, draw
-from gan_runner.runs.groups import grouped, plus_minus
+from gan_runner.runs.groups import grouped
 from gan_runner.runs.rows import read_records
+from gan_runner.runs.seed_statistics import plus_minus
 
 EXACT = "wasserstein/exact"
 

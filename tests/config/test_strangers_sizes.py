@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import pytest
 from hydra.errors import ConfigCompositionException
@@ -51,9 +54,19 @@ def test_files_of_this_package_and_of_others_packages_are_passed_over(tmp_path: 
     check_contents("hydra.conf/hydra/help/default.yaml", "/home")
 
 
-def test_dots_in_a_key_of_a_file_are_no_traceback() -> None:
-    raw = {"seed": 0, "hydra.searchpath": ["x"]}
-    assert [what for _, what in unread_keys(raw, ["seed"], set())]
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"hydra.searchpath": ["x"]},
+        {"schedule": {"a.b": 1}},
+        {"schedule": {"a.b": {"c.d": {"e": 1}}}},
+        {"schedule": {"": 1, ".": 2, "a.": {".b": None}}},
+    ],
+)
+def test_dots_in_a_key_of_a_file_are_no_traceback(raw: dict[str, Any]) -> None:
+    problems = dict(unread_keys(raw, ["schedule"], set()))
+    assert problems
+    assert all(what.startswith("no such key") for what in problems.values())
 
 
 def test_merges_of_a_sane_size_are_read() -> None:
@@ -94,6 +107,12 @@ WORDS = {"b0": "word", **{f"b{k}": f"${{b{k - 1}}}${{b{k - 1}}}" for k in range(
         {"own": {"b0": "x", **{f"b{k}": [f"${{..b{k - 1}}}"] * 3 for k in range(1, 40)}}},
         {"n": "1", **{f"b{k}_1": f"${{b{k - 1}_${{n}}}}" * 2 for k in range(1, 40)}, "b0_1": "x"},
         {**WORDS, "b7": "${oc.select:b6}${oc.select:b6}"},
+        {"b-0": "word", **{f"b-{k}": f"${{ b-{k - 1} }}" * 2 for k in range(1, 40)}},
+        {"a.b": {"b0": "x", **{f"b{k}": f"${{.b{k - 1}}}" * 2 for k in range(1, 40)}}},
+        {"hydra": {"b0": "x", **{f"b{k}": f"${{hydra:b{k - 1}}}" * 2 for k in range(1, 40)}}},
+        {"b0": "x", **{f"b{k}": f"${{first:b{k + 1}}}" + f"${{b{k - 1}}}" * 2 for k in range(40)}},
+        {"long": "x" * 9_999, **{f"b{k}": "${long}" for k in range(2_000)}},
+        {f"b{k}": f"${{b{k - 1}}}" for k in range(5_000, 0, -1)},
     ],
 )
 def test_interpolations_that_double_are_refused_unresolved(tree: dict[str, object]) -> None:
@@ -104,3 +123,65 @@ def test_interpolations_that_double_are_refused_unresolved(tree: dict[str, objec
 def test_circles_and_chains_of_interpolations_are_left_to_omegaconf() -> None:
     check_expansion({"a": "${b}", "b": "${a}"})
     check_expansion({"b0": "x", **{f"b{k}": f"${{b{k - 1}}}" for k in range(1, 200)}})
+
+
+@pytest.mark.parametrize("text", ["${own}", "${z}", "${:", "${oc.select:${n}}", "oc.", "${ "])
+def test_the_size_of_a_long_text_is_found_in_little_time(text: str) -> None:
+    keys = {f"k{k}": 1 for k in range(3_000)}
+    start = perf_counter()
+    with suppress(ValueError):
+        check_expansion({"own": keys, "text": text * 60_000})
+    assert perf_counter() - start < 2
+
+
+DOUBLING = "b0: xxxxxxxxxx\n" + "".join(f"b{k}: ${{b{k - 1}}}${{b{k - 1}}}\n" for k in range(1, 25))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", ["--cfg", "job", "--resolve"]),
+        ("", ["-m", "seed=1,2"]),
+        ("hydra: {sweeper: {params: {seed: '${b24}'}}}\n", ["-m"]),
+        ("study: {name: '${b24}'}\n", ["-m", "seed=1,2"]),
+    ],
+)
+def test_doubling_is_refused_before_hydra_resolves_anything(
+    more: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "x.yaml").write_text(f"# @package _global_\n{DOUBLING}{more}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gan-run", "--config-dir", ".", "experiment=x", *words])
+    with pytest.raises(SystemExit) as end:
+        train.main()
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "its interpolations stand for more than 1,000,000 characters" in line
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"x": "[x]"},
+        {"x": "[y]", "y": "[x]"},
+        {"x": "[y0]", **{f"y{k}": f"[y{k + 1}@a, y{k + 1}@b]" for k in range(40)}, "y40": "[]"},
+    ],
+)
+@pytest.mark.parametrize("words", [[], ["--help", "experiment"], ["--cfg", "job"], ["-m"]])
+def test_defaults_lists_that_never_end_are_refused(
+    cards: dict[str, str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    (tmp_path / "experiment").mkdir()
+    for name, defaults in cards.items():
+        text = f"# @package _global_\ndefaults: {defaults}\nseed: 1\n"
+        (tmp_path / "experiment" / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gan-run", "--config-dir", ".", "experiment=x", *words])
+    with pytest.raises(SystemExit) as end:
+        train.main()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert end.value.code == 2
+    assert "its defaults list names itself, or others name it over 50 times" in line

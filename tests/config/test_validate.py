@@ -203,3 +203,7 @@ def test_a_key_that_is_typed_beside_the_target_has_the_keys_of_the_target() -> N
     words = ("optimizer.generator._target_=torch.optim.NAdam", "optimizer.flavor=tensorflow")
     with pytest.raises(ValueError, match=r"^optimizer\.flavor: no such key; choose one of: lr, "):
         validate(gan_runner.compose(*words))
+
+
+def test_a_group_that_is_null_is_empty(config) -> None:
+    assert validate(config("averages=null"))["averages"] == {}

@@ -15,7 +15,7 @@ from gan_runner.commands.table import main as table
 from gan_runner.config.paths import MOVABLE_KEYS
 from gan_runner.reports.groups import together
 from gan_runner.reports.sweep import content
-from gan_runner.runs.groups import plus_minus
+from gan_runner.runs.seed_statistics import plus_minus
 
 EXACT = "wasserstein/exact"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,18 +14,10 @@ from scipy.stats import ttest_rel
 from sweep_files import SPEED, VALUES, write_run, write_sweep
 
 import gan_runner
-from gan_runner.runs.groups import (
-    PairedTest,
-    grouped,
-    label_of,
-    labels,
-    paired_test,
-    plus_minus,
-    short_names,
-    spread,
-    varied,
-)
+from gan_runner.runs.groups import grouped, label_of, labels, varied
 from gan_runner.runs.rows import Budget, read_record, read_records
+from gan_runner.runs.seed_statistics import PairedTest, paired_test, plus_minus, spread
+from gan_runner.runs.short_names import short_names
 
 EXACT = "wasserstein/exact"
 
@@ -187,3 +181,35 @@ def test_labels_are_settings_or_names(tmp_path: Path) -> None:
 def test_reading_does_not_import_torch() -> None:
     code = "import sys, gan_runner; gan_runner.read; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_short_names_by_their_definition() -> None:
+    choose = random.Random(0)
+    for _ in range(200):
+        keys = {".".join(choose.choices("ab", k=choose.randint(1, 4))) for _ in range(6)}
+        ends = [k.split(".")[-n:] for k in keys for n in range(1, len(k.split(".")) + 1)]
+        for key, name in short_names(sorted(keys)).items():
+            words, short = key.split("."), name.split(".")
+            assert words[-len(short) :] == short
+            assert name == key or ends.count(short) == 1
+            assert len(short) == 1 or ends.count(short[1:]) > 1
+
+
+def test_long_keys_and_many_overrides_of_a_stored_run_are_refused(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", "wgan_gp", 0, 1.0)
+    (folder / "job.json").unlink()
+    for typed, problem in (
+        ([f"{'a.' * 30_000}a=1"], "has a key of more than 200 characters"),
+        ([f"a{k}=1" for k in range(2_000)], "has more than 1,000 overrides"),
+    ):
+        (folder / "command.json").write_text(json.dumps({"overrides": typed}))
+        with pytest.raises(ValueError, match=problem) as error:
+            read_records(folder)
+        assert len(str(error.value)) < 300
+
+
+def test_values_whose_squares_or_sums_are_no_floats_have_no_error() -> None:
+    assert spread([1e308, -1e308], "lower").mean == 0
+    assert spread([1e308, 1e308, 1e308], "lower").mean == pytest.approx(1e308)
+    assert spread([1e308, -1e308], "lower").standard_error is None
+    assert paired_test({"0": 1e308, "1": 1e308}, {"0": -1e308, "1": -1e308}) is None

@@ -59,3 +59,10 @@ def test_a_page_for_a_terminal() -> None:
     )
     long = page_as_text(["word " * 50]).splitlines()
     assert max(map(len, long)) <= 100 and " ".join(long) == ("word " * 50).strip()
+
+
+def test_a_long_cell_is_cut_before_others_are_padded_to_its_width() -> None:
+    lines = aligned([["tag", "value"], ["x" * 300_000, "1"], *[["y", "2"]] * 1_000])
+    assert max(map(len, lines)) < 120
+    assert lines[1].startswith("xxx") and lines[1].endswith("x...  1")
+    assert aligned([["x" * 100]]) == ["x" * 100]

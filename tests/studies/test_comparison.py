@@ -10,6 +10,7 @@ from statistics import mean, median
 
 import pytest
 
+from gan_runner.reports.page import render
 from gan_runner.studies import comparison_text, table
 from gan_runner.studies.comparison import comparisons, endpoint, progress, seed_correlations
 from gan_runner.studies.study_files import Study, read
@@ -123,3 +124,27 @@ def read_with(folder: Path, **facts: object) -> Study:
     path = folder / "study.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
     return read(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("score_at_x", "3"), ("score_at_" + "9" * 400, "3"), ("score_at_٣", "3"), ("score_at_", "3"),
+        ("score_at_-1", "3"), ("score", "1e308"), ("score", "-1e308"), ("steps", "1e308"),
+        ("n_critic", "0"), ("n_critic", "1e-320"), ("seconds", "1e308"), ("frechet", "-1e308"),
+    ],
+)  # fmt: skip
+def test_odd_cells_of_results_end_neither_the_table_nor_the_page(
+    column: str, value: str, tmp_path: Path
+) -> None:
+    folder = study(tmp_path)
+    rows = [{**row, column: value} for row in csv.DictReader((folder / "results.csv").open())]
+    rows[0][column] = value.removeprefix("-") if value.startswith("-1e") else value
+    with (folder / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    found = read(folder)
+    comparisons(found), progress(found), endpoint(found)
+    assert "NaN" not in render(folder)
+    assert "Infinity" not in render(folder)
