@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from pathlib import Path
+
+from gan_runner.runs.memory import free_memory
 
 _COPIES = 4  # of the samples: themselves, their noise, features and distances
 
@@ -19,13 +20,3 @@ def check_memory(count: int, shape: Sequence[int]) -> None:
     if free is not None and needed > free:
         sizes = f"need about {needed / 2**30:,.0f} GiB and {free / 2**30:.0f} GiB are free"
         raise ValueError(f"--count {count}: the samples {sizes}; choose a smaller number")
-
-
-def free_memory() -> int | None:
-    """Return the bytes of memory that new data may take; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    sizes = {name: text.split()[0] for name, _, text in (line.partition(":") for line in lines)}
-    return int(sizes["MemAvailable"]) * 1024 if "MemAvailable" in sizes else None

@@ -15,7 +15,7 @@ Shape = Any
 The key "*" stands for all other keys, and a key with a final "!" has to be present.
 """
 
-_DEPTH = 100  # levels; a saved configuration has about ten
+MAX_DEPTH = 100  # levels; a saved configuration has about ten
 MOST_VALUES = 100_000  # of YAML, which aliases multiply
 _DIGITS = 20  # characters of an integer of 64 bits
 _PLURAL = {int: "int", float: "number", str: "str", dict: "dict", list: "list", type(None): "None"}
@@ -134,7 +134,7 @@ def check_size(content: Any, most: float) -> None:
     while waiting:
         value, depth = waiting.pop()
         count += 1
-        if depth > _DEPTH or count > most:
+        if depth > MAX_DEPTH or count + len(waiting) > most:
             raise TooLarge("nested too deeply, or has too many values")
         if isinstance(value, dict):
             waiting += [(item, depth + 1) for item in value.values()]
