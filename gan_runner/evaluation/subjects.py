@@ -206,6 +206,7 @@ def _file(path: Path, request: Request) -> Subject:
     count = request.count or len(stored)
     if count > len(stored):
         raise ValueError(f"{path}: has {len(stored):,} samples, and {count:,} are asked for")
+    check_memory(count, stored.shape[1:])
     dataset, full = _data(path, request)
     _check_shape(path, stored.shape[1:], dataset)
     content = sha256(stored[:count].tobytes()).hexdigest()[:12]

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gan_runner.runs.arrays import MAX_BYTES, read_npz
+from gan_runner.runs.arrays import limit_of, read_npz
 from gan_runner.runs.images import UNREADABLE, open_image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 PIXELS, SAMPLES = "arr_0", "samples"
-_UNPACKED = 20  # times its file that an array above `MAX_BYTES` may take
+_UNPACKED = 20  # times its file that an array above `MAX_UNPACKED` may take
 
 
 def as_pixels(samples: np.ndarray) -> np.ndarray:
@@ -60,8 +60,8 @@ def read_samples(path: Path) -> np.ndarray:
             images of one size; folders in it are not read.
 
     Raises:
-        ValueError: there are no such samples in it, or they take more than `arrays.MAX_BYTES` and
-            20 times the file.
+        ValueError: there are no such samples in it, or they take more than `arrays.MAX_UNPACKED`
+            and 20 times the file.
     """
     array = _folder(path) if path.is_dir() else _npz(path)
     own = np.empty(array.shape, array.dtype)  # strides of one channel decide a convolution's bits
@@ -70,9 +70,9 @@ def read_samples(path: Path) -> np.ndarray:
 
 
 def _npz(path: Path) -> np.ndarray:
-    limit = max(MAX_BYTES, _UNPACKED * path.stat().st_size) if path.is_file() else MAX_BYTES
     try:
-        ((name, array),) = read_npz(path, _name_of_samples, limit=limit).items()
+        arrays = read_npz(path, _name_of_samples, limit=limit_of(path, times=_UNPACKED))
+        ((name, array),) = arrays.items()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return _checked(array, f"{path}: {name}")
@@ -86,7 +86,7 @@ def _name_of_samples(names: Sequence[str]) -> list[str]:
 
 
 def _checked(array: np.ndarray, where: str) -> np.ndarray:
-    if len(array) == 0 or array.ndim not in (2, 4):
+    if array.ndim not in (2, 4) or len(array) == 0:
         expected = "(N, H, W, C) uint8, (N, C, H, W) or (N, d) float"
         raise ValueError(f"{where}: has shape {array.shape}; should be {expected}")
     if array.dtype == np.uint8 and array.ndim == 4:
