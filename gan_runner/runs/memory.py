@@ -1,8 +1,12 @@
-"""The free memory of the machine."""
+"""The free memory of the machine, and the share of it that decoded images may take."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+_COPIES = 4  # of decoded images: as decoded, as one table, and while the table is split
+_UNPACKED = 100  # times its file that an image may take, of photographs about 20
+_ALWAYS = 256 << 20  # bytes that images may take whatever their files are
 
 
 def free_memory() -> int | None:
@@ -13,3 +17,19 @@ def free_memory() -> int | None:
         return None
     sizes = {name: text.split()[0] for name, _, text in (line.partition(":") for line in lines)}
     return int(sizes["MemAvailable"]) * 1024 if "MemAvailable" in sizes else None
+
+
+def free_problem(size: int) -> str | None:
+    """Return why images that take so many bytes as uint8 are not decoded; None if they may be."""
+    needed, free = _COPIES * size, free_memory()
+    if free is None or needed <= free:
+        return None
+    sizes = f"{needed / 2**30:,.1f} GiB while they are decoded, and {free / 2**30:,.1f} are free"
+    return f"its images take {sizes}"
+
+
+def unpacked_problem(size: int, files: int) -> str | None:
+    """Return why images are not decoded from files of so many bytes; None if they may be."""
+    if size <= max(_ALWAYS, _UNPACKED * files):
+        return None
+    return f"its images take {size / 2**30:,.1f} GiB or more, {_UNPACKED} times their files"

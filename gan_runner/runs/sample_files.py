@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from gan_runner.runs.arrays import limit_of, read_npz
 from gan_runner.runs.images import UNREADABLE, open_image
+from gan_runner.runs.memory import free_problem, unpacked_problem
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 PIXELS, SAMPLES = "arr_0", "samples"
@@ -106,12 +107,16 @@ def _folder(path: Path) -> np.ndarray:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
     if not files:
         raise ValueError(f"{path}: contains no images ({', '.join(ENDINGS)})")
-    images = []
+    images, packed = [], sum(file.stat().st_size for file in files if file.is_file())
     for file in tqdm(files, f"images of {path.name}", leave=False, disable=None, delay=1):
         try:
             images.append(_pixels(open_image(file)))
         except UNREADABLE as error:
             raise ValueError(f"{file} is not readable as an image ({error})") from error
+        if len(images) == 1 and (problem := free_problem(len(files) * images[0].size)):
+            raise ValueError(f"{path}: {problem}; keep fewer in the folder")
+        if problem := unpacked_problem(len(images) * images[0].size, packed):
+            raise ValueError(f"{path}: {problem}; keep fewer in the folder")
         if images[-1].shape[1:] != images[0].shape[1:]:
             sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (images[0], images[-1])]
             unlike = f"{sizes[0]}, and {file.name} {sizes[1]}"
