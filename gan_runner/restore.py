@@ -20,6 +20,7 @@ from gan_runner.config import signature
 from gan_runner.config.fitting import check_fits, check_networks, spec_of
 from gan_runner.config.instantiate import instantiate
 from gan_runner.config.networks import critic_of, generator_of, latent_dim_of
+from gan_runner.config.paths import with_own_places
 from gan_runner.config.signature import ConfigTree
 from gan_runner.core import DataSpec, Latent, StateDict
 from gan_runner.data.class_names import Labels, labels_of
@@ -55,7 +56,7 @@ def rebuild_engine(
     Raises:
         ValueError: it is not a run directory, or `build` refuses it.
     """
-    config = saved_config(run_dir)
+    config = with_own_places(saved_config(run_dir), places or ())
     config["allow_targets"] = list(allow)
     if steps is not None:
         config["trainer"]["steps"] = steps

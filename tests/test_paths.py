@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from gan_runner.config.paths import absolute, anchored
+from gan_runner.config.paths import absolute, anchored, with_own_places
 from gan_runner.runs import files
 from gan_runner.runs.checkpoint import checkpoint_steps
 
@@ -218,3 +218,63 @@ def test_a_user_without_a_name_trains(tmp_path: Path, has_home: bool) -> None:
     said = "cannot be written" if has_home else "HOME is not set"
     assert result.stderr.count(said) == 1, result.stderr
     assert list((tmp_path / "tmp").glob("gan_runner-*/**/*.safetensors"))
+
+
+def set_dataset(run_dir: Path, **values: object) -> None:
+    file = run_dir / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["dataset"] |= values
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("gan_runner.train", ("resume=RUN", "trainer.steps=3")),
+        ("gan_runner.train", ("repeat=RUN", "hydra.run.dir=again")),
+        ("gan_runner.commands.verify", ("RUN",)),
+        ("gan_runner.commands.evaluate", ("RUN", "--count", "8", "--device", "cpu")),
+    ],
+)
+def test_a_saved_cache_is_not_written_to_unless_it_is_typed(
+    zygote: Any, home: Path, module: str, words: tuple[str, ...]
+) -> None:
+    words = tuple(word.replace("RUN", str(home / "run")) for word in words)
+    theirs, own = home / "theirs", home / "own"
+    set_dataset(home / "run", cache=str(theirs))
+    code, out = zygote.run(home, *words, module=module)
+    assert code in (0, 1), out
+    assert not theirs.exists()
+    if module == "gan_runner.train":
+        config = yaml.safe_load(next(home.glob("[ar]*/config.yaml")).read_text())
+        assert config["dataset"]["cache"] != str(theirs)
+        set_dataset(home / "run", cache=str(theirs))
+        words = (words[0], words[1].replace("3", "4").replace("again", "third"))
+        code, out = zygote.run(home, *words, f"dataset.cache={own}", module=module)
+        assert code == 0 and own.exists() and not theirs.exists(), out
+
+
+@pytest.mark.parametrize(
+    ("saved", "typed", "expected"),
+    [
+        ({"cache": "/x"}, [], {"cache": "DEFAULT"}),
+        ({"cache": {"a": 1}}, [], {"cache": "DEFAULT"}),
+        ({"cache": None}, [], {"cache": None}),
+        ({"path": "/photos", "n": 3}, [], {"path": "/photos", "n": 3}),
+        ({"root": "/x", "download": True}, [], {"root": "/x", "download": False}),
+        ({"root": "/x", "download": True}, ["dataset.root"], {"root": "/x", "download": True}),
+        ({"root": "/x", "download": True}, ["dataset.download"], {"root": "/x", "download": True}),
+        ({"root": "DEFAULT", "download": True}, [], {"root": "DEFAULT", "download": True}),
+        ({"of": [{"cache": "/x"}]}, [], {"of": [{"cache": "DEFAULT"}]}),
+        ({"of": {"root": "/x", "download": 1}}, [], {"of": {"root": "/x", "download": False}}),
+    ],
+)
+def test_a_saved_configuration_names_no_place_to_write_to(
+    monkeypatch: pytest.MonkeyPatch, saved: Any, typed: list[str], expected: Any
+) -> None:
+    for variable in ("GAN_RUNNER_CACHE", "GAN_RUNNER_DATA"):
+        monkeypatch.setenv(variable, "DEFAULT")
+    config = {"dataset": saved, "model": {"cache": "/x"}}
+    before = json.dumps(config)
+    assert with_own_places(config, typed) == {**config, "dataset": expected}
+    assert json.dumps(config) == before

@@ -15,6 +15,7 @@ from gan_runner.config.command_line import allowed_targets, task_words, with_cho
 from gan_runner.config.compose import application, compose_choices
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.config.outside import is_own_key
+from gan_runner.config.paths import with_own_places
 from gan_runner.config.words import key_of
 from gan_runner.private_hydra import command_line_flags
 from gan_runner.runs.layout import CONFIG, note_folders
@@ -40,7 +41,7 @@ def repeat(arguments: Sequence[str], job: Callable[[DictConfig], Any]) -> None:
     if {"-m", "--multirun"} & set(rest):
         raise UsageError(f"{_KEY}{run_dir}: repeats one run; leave out -m")
     try:
-        saved = saved_config(Path(run_dir))
+        saved = with_own_places(saved_config(Path(run_dir)), list(map(key_of, rest)))
         choices = _checked(saved.pop(CHOICES, None), run_dir)
     except ValueError as error:
         raise UsageError(str(error)) from error

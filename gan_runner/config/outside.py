@@ -18,9 +18,10 @@ from omegaconf import OmegaConf
 from gan_runner.config.own_files import own_faults
 from gan_runner.private_hydra import LoadedFile
 from gan_runner.runs.parse import TooLarge, parse_yaml
+from gan_runner.runs.printable import printable
 
 _TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
-_MAX_BYTES = 4 << 20
+_MAX_BYTES = 1 << 20
 _NOT_FROM_FILES = ("hydra", "allow_targets")
 
 
@@ -46,7 +47,7 @@ def check_contents(path: str, home: str) -> None:
     try:
         parse_yaml(file.read_text(encoding="utf-8", errors="replace"))
     except TooLarge as error:
-        raise ConfigCompositionException(f"{path}: {error}") from error
+        raise ConfigCompositionException(printable(f"{path}: {error}")) from error
     except ValueError:  # Hydra says what is wrong
         return
 

@@ -7,7 +7,7 @@ import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import PurePosixPath
@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from gan_runner.core import Batch, Dataset, DataSpec
 from gan_runner.data.cache import Table, cached
 from gan_runner.data.image_files import Reader, UnusableFile, open_files
+from gan_runner.data.image_memory import ImageMemory
 from gan_runner.data.split import hold_out
 from gan_runner.runs.files import expanded
 from gan_runner.runs.images import UNREADABLE, check_pixels, decoders, open_image, reason_of
@@ -141,7 +142,8 @@ def _decode_all(
     heldout: float,
 ) -> Table:
     """Decode all images into one table, the training split first."""
-    images, kept, bad = _decode(names, read, size)
+    memory = ImageMemory(path, names, read, size=size, unreadable=_UNREADABLE)
+    images, kept, bad = _decode(names, read, size, memory)
     message = ""
     if bad:
         more = f" and {len(bad) - _BAD_NAMED} more" if len(bad) > _BAD_NAMED else ""
@@ -149,7 +151,7 @@ def _decode_all(
         message = f"dataset.path={path}: not readable as images: {listed}{more}"
         if on_bad_file == "refuse":
             raise ValueError(f"{message}; remove or convert them, or set dataset.on_bad_file=skip")
-    _check_sizes(images, size)
+    _check_sizes(memory.sizes, size)
     if len(images) < 2:
         raise ValueError(
             f"dataset.path={path}: the path has {len(images)} image{'s' * (len(images) != 1)}; add"
@@ -164,23 +166,31 @@ def _decode_all(
 
 
 def _decode(
-    names: Sequence[str], read: Reader, size: int | None
+    names: Sequence[str], read: Reader, size: int | None, memory: ImageMemory
 ) -> tuple[list[Image.Image], list[str], list[str]]:
-    """Return the images, their names, and an error for each file that is not a readable image."""
+    """Return the images, their names, and an error for each file that is not a readable image.
 
-    def decode(name: str) -> Image.Image | str:
+    Images of another size than the first are left out.
+
+    Raises:
+        ValueError: the images take too much memory.
+    """
+
+    def decode(name: str) -> Image.Image | str | None:
         try:
-            image = open_image(read(name))
+            content = read(name)
+            image = open_image(content)
             if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
                 raise UnknownRange("float or 32-bit pixels, of an unknown range")
-            return _fit(ImageOps.exif_transpose(image), size)
+            image = _fit(ImageOps.exif_transpose(image), size)
         except _UNREADABLE as error:
             in_words = isinstance(error, UnusableFile | UnknownRange)
             return f"{name} ({str(error) if in_words else reason_of(error)})"
+        return image if memory.keeps(image, len(content)) else None
 
     with decoders() as pool:  # PIL releases the GIL while it decodes
         results = list(pool.map(decode, names))
-    good = [(r, n) for r, n in zip(results, names, strict=True) if not isinstance(r, str)]
+    good = [(r, n) for r, n in zip(results, names, strict=True) if isinstance(r, Image.Image)]
     bad = [r for r in results if isinstance(r, str)]
     return [image for image, _ in good], [name for _, name in good], bad
 
@@ -208,8 +218,7 @@ def _fit(image: Image.Image, size: int | None) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _check_sizes(images: list[Image.Image], size: int | None) -> None:
-    sizes = {image.size for image in images}
+def _check_sizes(sizes: Collection[tuple[int, int]], size: int | None) -> None:
     if size is None and (len(sizes) > 1 or any(w != h for w, h in sizes)):
         shown = [f"{w}x{h}" for w, h in sorted(sizes)[:3]] + ["..."] * (len(sizes) > 3)
         raise ValueError(

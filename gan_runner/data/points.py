@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -15,13 +15,16 @@ from annotated_types import Gt, Lt
 
 from gan_runner.core import Dataset, DataSpec
 from gan_runner.data.split import hold_out
-from gan_runner.runs.arrays import MAX_BYTES, read_npy, read_npz
+from gan_runner.runs.arrays import limit_of, read_npy, read_npz
 from gan_runner.runs.files import expanded
 from gan_runner.runs.text_tables import is_number
 
 _TEXT = (".csv", ".txt", ".tsv")
 _CELL = re.compile(r"at row (\d+), column")
 _NEAR = 10.0  # largest mean, and spread or its inverse, of a coordinate without a warning
+_MAX_BYTES = 1 << 30  # of the numbers of a file, at least 4 for each
+_UNPACKED = 100  # times its file that an array above `arrays.MAX_UNPACKED` may take
+_AT_ONCE = 1_000_000  # numbers that are in float64 at once
 _LISTED = 8  # coordinates that a warning gives numbers for
 
 
@@ -45,8 +48,8 @@ def points(
         heldout: share of the held-out set.
 
     Raises:
-        ValueError: the file is missing, is not such a file, has fewer than two rows, a value that
-            is not finite, or more than `arrays.MAX_BYTES`.
+        ValueError: the file is missing or not such a file, or has fewer than two rows. Values are
+            not finite, or take more than 1 GiB.
     """
     file = expanded(path)
     try:
@@ -72,11 +75,11 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError("the path does not exist; set the path of a file of numbers")
     if not file.is_file():
         raise ValueError("is not a regular file; for a folder of images, set dataset=image_folder")
-    ending = file.suffix.lower()
+    ending, limit = file.suffix.lower(), min(_MAX_BYTES, limit_of(file, times=_UNPACKED))
     if ending == ".npy":
-        return read_npy(file), None
+        return read_npy(file, limit=limit), None
     if ending == ".npz":
-        arrays = read_npz(file, _names)
+        arrays = read_npz(file, _names, limit=limit)
         return arrays.get("x", next(iter(arrays.values()))), arrays.get("y")
     if ending in _TEXT:
         return _table(file), None
@@ -93,8 +96,8 @@ def _names(names: Sequence[str]) -> list[str]:
 
 def _table(file: Path) -> np.ndarray:
     """Read a text file of numbers (N, D); a first line of names is skipped."""
-    if file.stat().st_size > MAX_BYTES // 4:  # a number of two characters takes eight bytes
-        raise ValueError(f"has more than {MAX_BYTES // 4:,} bytes of text; save it as .npy")
+    if file.stat().st_size > _MAX_BYTES // 4:  # a number of two characters takes eight bytes
+        raise ValueError(f"has more than {_MAX_BYTES // 4:,} bytes of text; save it as .npy")
     try:
         with file.open(encoding="utf-8-sig") as lines:
             skipped, delimiter = _layout(lines.readlines(1 << 16))
@@ -171,7 +174,9 @@ def _moved(
     if np.min(scale) <= 0:
         raise ValueError(f"dataset.scale={scale}: should be positive")
     with np.errstate(over="ignore", invalid="ignore"):
-        x = ((stored - np.asarray(shift)) / np.asarray(scale)).astype(np.float32)
+        x = np.empty(stored.shape, np.float32)
+        for rows in _blocks(x):
+            x[rows] = (stored[rows] - np.asarray(shift)) / np.asarray(scale)
     bad = int((~np.isfinite(x).all(axis=1)).sum())
     if bad:
         raise ValueError(
@@ -183,7 +188,7 @@ def _moved(
 
 def _warn_of_units(x: np.ndarray, path: str, stored: np.ndarray) -> None:
     """Warn of coordinates far from mean 0 and spread 1, with the words that move them there."""
-    means, spreads = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    means, spreads = _moments(x)
     varied = spreads[spreads > 0]
     if not len(varied):
         return
@@ -191,8 +196,8 @@ def _warn_of_units(x: np.ndarray, path: str, stored: np.ndarray) -> None:
         return
     advice = "subtract each coordinate's mean and divide by its standard deviation"
     if len(means) <= _LISTED:
-        own = stored.astype(np.float64)
-        pairs = {"shift": own.mean(axis=0), "scale": np.where(spreads > 0, own.std(axis=0), 1.0)}
+        shifts, scales = _moments(stored)
+        pairs = {"shift": shifts, "scale": np.where(spreads > 0, scales, 1.0)}
         texts = (f"dataset.{k}=[{','.join(f'{n:.4g}' for n in v)}]" for k, v in pairs.items())
         advice = f"add {' '.join(map(shlex.quote, texts))}; samples, W1 and plots are then in these"
         advice += " units"
@@ -202,3 +207,16 @@ def _warn_of_units(x: np.ndarray, path: str, stored: np.ndarray) -> None:
         f" near 0 and 1: {advice}",
         stacklevel=3,
     )
+
+
+def _blocks(x: np.ndarray) -> Iterator[slice]:
+    """Yield all rows, few at a time."""
+    rows = max(1, _AT_ONCE // x.shape[1])
+    return (slice(start, start + rows) for start in range(0, len(x), rows))
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and standard deviations (D,) in float64, without a copy of all points (N, D)."""
+    means: np.ndarray = x.mean(axis=0, dtype=np.float64)
+    squares = sum(((x[rows] - means) ** 2).sum(axis=0) for rows in _blocks(x))
+    return means, np.sqrt(squares / len(x))

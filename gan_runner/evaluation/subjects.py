@@ -19,6 +19,7 @@ from gan_runner.config import signature
 from gan_runner.config.compose import compose, config_dir
 from gan_runner.config.errors import explain
 from gan_runner.config.instantiate import instantiate
+from gan_runner.config.paths import with_own_places
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.validate import validate
 from gan_runner.core import Dataset, Latent, Nets, StateDict, to_unit
@@ -103,7 +104,9 @@ def subject_of(path: Path, request: Request, state: StateDict | None = None) -> 
 
 def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     """Build a run's networks and data again, with the fixed noise of its metrics."""
-    config, full = saved_config(run_dir), _composed(())
+    places = _places(request.overrides)
+    config = with_own_places(saved_config(run_dir), [key for key, _ in places])
+    full = _composed(())
     average = average_weights(state, config, request.average)
     _check_own(config, request)
     metrics = _all_metrics(config["metrics"], full["metrics"])
@@ -113,7 +116,7 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     if request.count is not None:
         config["trainer"]["num_eval_samples"] = max(8, request.count)
     cfg = OmegaConf.create(config)
-    for key, value in _places(request.overrides):
+    for key, value in places:
         OmegaConf.update(cfg, key, value)
     check_memory(request.count or 0, state["shape"])
     tables = Tables(resolve_device(request.device))
@@ -178,7 +181,7 @@ def _exported(file: Path, request: Request) -> Subject:
     if request.overrides or not config.is_file():
         dataset, full = _data(file, request)
     else:
-        node = {"dataset": saved_config(file.parent)["dataset"]}
+        node = {"dataset": with_own_places(saved_config(file.parent))["dataset"]}
         full = {**_composed(()), **node}
         dataset, full = _built(full, request), full
     prior, generator = model.objective.prior, model.generator
@@ -205,6 +208,7 @@ def _file(path: Path, request: Request) -> Subject:
     count = request.count or len(stored)
     if count > len(stored):
         raise ValueError(f"{path}: has {len(stored):,} samples, and {count:,} are asked for")
+    check_memory(count, stored.shape[1:])
     dataset, full = _data(path, request)
     _check_shape(path, stored.shape[1:], dataset)
     content = sha256(stored[:count].tobytes()).hexdigest()[:12]

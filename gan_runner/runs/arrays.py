@@ -16,8 +16,10 @@ from typing import IO
 
 import numpy as np
 
-MAX_BYTES = 1 << 30
-"""Largest array that is read from a file without a larger limit, in bytes."""
+MAX_UNPACKED = 128 << 20
+"""Largest array that is read from a file of any size, in bytes; see `limit_of`."""
+
+_NUMBER = 4  # bytes that a number counts at least: smaller types become float32
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -30,12 +32,17 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def read_npy(path: Path, *, limit: int = MAX_BYTES) -> np.ndarray:
+def limit_of(path: Path, *, times: int) -> int:
+    """Return how many bytes a file may become: `MAX_UNPACKED`, or so many times its size."""
+    return max(MAX_UNPACKED, times * path.stat().st_size if path.is_file() else 0)
+
+
+def read_npy(path: Path, *, limit: int = MAX_UNPACKED) -> np.ndarray:
     """Read the array of an .npy file; objects are never unpickled.
 
     Args:
         path: a regular file.
-        limit: largest number of bytes of the array.
+        limit: largest number of bytes of the array, at least 4 for each number.
 
     Raises:
         ValueError: it is not an array of numbers, is cut off, or is above the limit.
@@ -49,14 +56,14 @@ def read_npy(path: Path, *, limit: int = MAX_BYTES) -> np.ndarray:
 
 
 def read_npz(
-    path: Path, choose: Callable[[Sequence[str]], Sequence[str]], *, limit: int = MAX_BYTES
+    path: Path, choose: Callable[[Sequence[str]], Sequence[str]], *, limit: int = MAX_UNPACKED
 ) -> dict[str, np.ndarray]:
     """Read arrays of an .npz file, by name; objects are never unpickled.
 
     Args:
         path: a regular file.
         choose: from the names of all arrays to those that are read.
-        limit: largest number of bytes of each array.
+        limit: largest number of bytes of all arrays together, at least 4 for each number.
 
     Raises:
         ValueError: as of `read_npy` or of `choose`, or the file is encrypted, or compressed with
@@ -66,7 +73,11 @@ def read_npz(
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {name: _member(archive, members[name], limit) for name in choose([*members])}
+            arrays: dict[str, np.ndarray] = {}
+            for name in choose([*members]):
+                rest = limit - sum(max(_NUMBER, a.itemsize) * a.size for a in arrays.values())
+                arrays[name] = _member(archive, members[name], rest)
+            return arrays
     except _DAMAGED as error:
         raise ValueError(f"is not an .npz file ({type(error).__name__})") from error
 
@@ -94,9 +105,9 @@ def _read(file: IO[bytes], available: int, limit: int) -> np.ndarray:
         raise ValueError("Object arrays are never loaded; save numbers, array.astype(float)")
     if dtype.kind not in "fiub":
         raise ValueError(f"is {dtype}; should be numbers")
-    size = dtype.itemsize * prod(shape)
-    if min(shape, default=0) < 0 or size > limit:
-        raise ValueError(f"the array takes {size:,} bytes; at most {limit:,} are read")
+    size, needed = dtype.itemsize * prod(shape), max(_NUMBER, dtype.itemsize) * prod(shape)
+    if min(shape, default=0) < 0 or needed > limit:
+        raise ValueError(f"the array takes {needed:,} bytes; at most {limit:,} are read of it")
     if size > available - file.tell():
         raise ValueError(f"is cut off: its array takes {size:,} bytes")
     file.seek(0)

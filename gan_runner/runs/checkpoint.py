@@ -21,7 +21,8 @@ from torch import Tensor
 from gan_runner.core import StateDict
 from gan_runner.runs.files import atomic_write
 from gan_runner.runs.layout import CHECKPOINTS, checkpoint_path, checkpoint_steps, checkpoints
-from gan_runner.runs.parse import Shape, check_size, mismatch
+from gan_runner.runs.parse import Shape, mismatch
+from gan_runner.runs.torch_files import UnusableTensors, load_tensors
 from gan_runner.runs.within import within
 
 _FORMAT = 2
@@ -36,8 +37,6 @@ _PARTS: Shape = {
     "seconds!": {"total!": (int, float), "*": (int, float)},
 }  # fmt: skip
 """The parts of a run's checkpoint and their types."""
-
-_MOST_VALUES = 1_000_000  # of a state: an optimizer has a dozen for each tensor
 
 
 class _Hash(Protocol):
@@ -92,10 +91,12 @@ def load_checkpoint(path: Path) -> StateDict:
         CorruptCheckpoint: the file cannot be read, has another format, or fails its checksum.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        check_size(content, _MOST_VALUES)
+        with path.open("rb") as file:
+            content = load_tensors(file)
         valid = isinstance(content, dict) and content.get("format") == _FORMAT
         matches = valid and checksum(content["state"]) == content["checksum"]
+    except UnusableTensors as error:
+        raise CorruptCheckpoint(f"{path.name} cannot be read ({error})") from error
     except Exception as error:  # the reader of a stranger's pickle may raise anything
         raise CorruptCheckpoint(f"{path.name} cannot be read ({type(error).__name__})") from error
     if not valid:

@@ -37,6 +37,8 @@ from gan_runner.runs.within import check_folders, within
 
 Scalars = Mapping[str, float]
 
+_LONGEST_WAIT = 2.0  # seconds
+
 
 class HealthLike(Protocol):
     """A classifier of the health of a run, which sees only the points of its log."""
@@ -163,9 +165,9 @@ class RunLog:
         path = run_dir / POINTS
         kept = [] if keep_before is None else read_points(path)
         kept = [point for point in kept if keep_before is None or point["step"] < keep_before]
-        write_json(run_dir / PROVENANCE, self.provenance)
         for point in kept:
             self._note(point)
+        write_json(run_dir / PROVENANCE, self.provenance)
         atomic_write(path, "".join(json.dumps(point) + "\n" for point in kept).encode())
         self._lines = append_text(path)
         _wait_for_a_later_name(run_dir)
@@ -188,18 +190,18 @@ class RunLog:
         for tag, value in values.items():
             self._board.add_scalar(tag, value, step)
         point = {"step": step, **_finite(values)}
-        self._note(point)
+        if self._note(point):
+            write_json(self.run_dir / PROVENANCE, self.provenance)
         self._lines.write(json.dumps(point) + "\n")
         self._lines.flush()
 
-    def _note(self, point: dict[str, Any]) -> None:
-        """Append a point to the history, and write the provenance of its new tags."""
+    def _note(self, point: dict[str, Any]) -> bool:
+        """Append a point to the history; return whether it has new tags, with new provenance."""
         self.points.append(point)
         self._extremes.note(point)
         new = [tag for tag in point if tag != "step" and tag not in self.provenance]
-        if new:
-            self.provenance |= dict.fromkeys(new, self._training)
-            write_json(self.run_dir / PROVENANCE, self.provenance)
+        self.provenance |= dict.fromkeys(new, self._training)
+        return bool(new)
 
     def flush(self) -> None:
         """Flush all buffers to the operating system, so that a killed process loses no data."""
@@ -264,10 +266,12 @@ class RunLog:
 def _wait_for_a_later_name(run_dir: Path) -> None:
     """Sleep until the next event file's name sorts after the existing ones.
 
-    TensorBoard reads event files by name, and the name begins with the time in whole seconds.
+    TensorBoard reads event files by name, and the name begins with the time in whole seconds. Own
+    files are of the past: after two seconds, the names are someone else's.
     """
-    seconds = [path.name.split(".")[3] for path in run_dir.glob("events.out.tfevents.*")]
-    while f"{int(time.time())}" in seconds:
+    seconds = {path.name.split(".")[3] for path in run_dir.glob("events.out.tfevents.*")}
+    end = time.monotonic() + _LONGEST_WAIT
+    while f"{int(time.time())}" in seconds and time.monotonic() < end:
         time.sleep(0.02)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from math import inf, isfinite
+from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -15,9 +15,14 @@ Shape = Any
 The key "*" stands for all other keys, and a key with a final "!" has to be present.
 """
 
-_DEPTH = 100  # levels; a saved configuration has about ten
+MAX_DEPTH = 100  # levels; a saved configuration has about ten
 MOST_VALUES = 100_000  # of YAML, which aliases multiply
+_MOST_NODES = 20_000  # of YAML as it stands, which takes 60 us each
+_MOST_JSON = 1_000_000  # values of a JSON text
+_BITS = 64  # of an integer of YAML
+_LONG = 100  # characters of an integer of YAML; longer ones take quadratic time in base 60
 _DIGITS = 20  # characters of an integer of 64 bits
+_NESTED = (dict, list, tuple, set)
 _PLURAL = {int: "int", float: "number", str: "str", dict: "dict", list: "list", type(None): "None"}
 
 
@@ -29,26 +34,63 @@ def parse_json(text: str) -> Any:
     """Return JSON as plain values; numbers that are not finite become None.
 
     Raises:
-        ValueError: the text is not JSON, or is nested too deeply.
+        ValueError: the text is not JSON, is nested too deeply, or has over a million values.
     """
+    check_count(text, _MOST_JSON)
     try:
         content = _DECODER.decode(text.strip())
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    check_size(content, inf)
+        raise TooLarge("nested too deeply") from error
+    check_size(content, _MOST_JSON)
     return content
+
+
+def check_count(text: str, most: int, *, line: int = 0) -> None:
+    """Check the number of values of JSON before it is parsed; a comma in a text counts as well.
+
+    Args:
+        text: one JSON value, or one on each line.
+        most: largest number of values.
+        line: values that a line counts for.
+
+    Raises:
+        TooLarge: there are too many.
+    """
+    if text.count(",") + text.count("[") + text.count("{") + line * text.count("\n") > most:
+        raise TooLarge(f"has more than {most:,} values")
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's loader within limits of nodes and of the length of integers."""
+
+    nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, as long as there are not too many."""
+        self.nodes += 1
+        if self.nodes > _MOST_NODES:
+            raise TooLarge(f"has more than {_MOST_NODES:,} values")
+        return super().compose_node(parent, index)
+
+    def construct_integer(self, node: Any) -> int:
+        """Convert an integer; a long one is left to `_check_integers`."""
+        return 1 << _BITS if len(node.value) > _LONG else int(self.construct_yaml_int(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
 
 
 def parse_yaml(text: str) -> Any:
     """Return YAML as plain values.
 
     Raises:
-        ValueError: the text is not YAML, contains itself, or is nested too deeply.
+        ValueError: the text is not YAML, contains itself, is nested too deeply, or has too many
+            values or an integer beyond 64 bits.
     """
     try:
         if "<<" in text:
-            _check_merges(yaml.compose(text, Loader=yaml.SafeLoader))
-        content = yaml.safe_load(text)
+            _check_merges(yaml.compose(text, Loader=_Loader))
+        content = yaml.load(text, Loader=_Loader)
     except TooLarge:
         raise
     except RecursionError as error:
@@ -56,7 +98,22 @@ def parse_yaml(text: str) -> Any:
     except Exception as error:  # the constructors of !!int, !!timestamp ... may raise anything
         raise ValueError(type(error).__name__) from error
     check_size(content, MOST_VALUES)
+    if long := next(_long_integers(content), None):
+        raise TooLarge(f"{long}: is an integer of more than {_BITS} bits; use a smaller one")
     return content
+
+
+def _long_integers(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the dotted keys of integers that 64 bits cannot hold."""
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        yield key or "the file"
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from _long_integers(name, "a key")
+            yield from _long_integers(child, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple | set):
+        for number, child in enumerate(value):
+            yield from _long_integers(child, f"{key}[{number}]")
 
 
 def _check_merges(root: yaml.Node | None) -> None:
@@ -130,16 +187,17 @@ def check_size(content: Any, most: float) -> None:
     Raises:
         TooLarge: there are too many levels or values.
     """
-    waiting, count = [(content, 0)], 0
+    waiting, count = [(content, 0)], 1
     while waiting:
         value, depth = waiting.pop()
-        count += 1
-        if depth > _DEPTH or count > most:
-            raise TooLarge("nested too deeply, or has too many values")
         if isinstance(value, dict):
-            waiting += [(item, depth + 1) for item in value.values()]
-        elif isinstance(value, list | tuple | set):
-            waiting += [(item, depth + 1) for item in value]
+            value = value.values()
+        elif not isinstance(value, list | tuple | set):
+            continue
+        count += len(value)
+        if count > most or (value and depth >= MAX_DEPTH):
+            raise TooLarge("nested too deeply, or has too many values")
+        waiting += [(item, depth + 1) for item in value if isinstance(item, _NESTED)]
 
 
 def _finite(text: str) -> float | None:

@@ -14,7 +14,14 @@ from typing import Any, TypedDict, cast
 from gan_runner.runs.layout import CONFIG, DATA, JOB, PROVENANCE, SUMMARY, check_layout
 from gan_runner.runs.mistaken import not_a_run
 from gan_runner.runs.old_tags import summary_with_present_tags, with_present_tags
-from gan_runner.runs.parse import Shape, mismatch, parse_json, parse_yaml
+from gan_runner.runs.parse import (
+    Shape,
+    TooLarge,
+    check_count,
+    mismatch,
+    parse_json,
+    parse_yaml,
+)
 from gan_runner.runs.plain import plain
 from gan_runner.runs.printable import printable, printable_cell
 from gan_runner.runs.within import Folder
@@ -24,8 +31,11 @@ CHOICES = "choices"  # key of config.yaml: the option of each group, for `repeat
 Point = Mapping[str, Any]
 """{"step": n, tag: value ...}; a value that is not finite is None."""
 
-_MAX_BYTES = 256 << 20
-"""Largest text file that is read: the log of a million points has a quarter of it."""
+_MAX_BYTES = {".yaml": 1 << 20, ".json": 32 << 20, ".jsonl": 256 << 20, ".csv": 32 << 20}
+"""Largest text file that is read, by ending: a long log has a quarter of it, others much less."""
+
+_OTHER_BYTES = 256 << 20
+_MOST_POINTS = 8_000_000  # values of a log, where a line counts for 5 more: a million short lines
 
 _NUMBER, _MAYBE = (int, float), (int, float, type(None))
 _NODE, _NODES = dict, {"*": (dict, type(None))}
@@ -93,14 +103,26 @@ def read_text(path: Path) -> str | None:
     Raises:
         ValueError: the file is a link out of its folder, is too large, or is not text in UTF-8.
     """
-    if not Folder(path.parent).path(path.name).is_file():
+    if not is_readable(path):
         return None
-    if (size := path.stat().st_size) > _MAX_BYTES:  # of zeros, it would take no room in an archive
-        raise ValueError(f"{path}: has {size:,} bytes; at most {_MAX_BYTES:,} are read")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8") from error
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether there is a regular file, of no more bytes than are read of its kind.
+
+    Raises:
+        ValueError: the file is a link out of its folder, or is too large.
+    """
+    if not Folder(path.parent).path(path.name).is_file():
+        return False
+    size, most = path.stat().st_size, _MAX_BYTES.get(path.suffix, _OTHER_BYTES)
+    if size > most:  # of zeros, it would take no room in an archive
+        raise ValueError(f"{path}: has {size:,} bytes; at most {most:,} are read")
+    return True
 
 
 def saved_config(run_dir: Path) -> dict[str, Any]:
@@ -118,6 +140,8 @@ def saved_config(run_dir: Path) -> dict[str, Any]:
         raise ValueError(not_a_run(run_dir))
     try:
         config = parse_yaml(text)
+    except TooLarge as error:
+        raise ValueError(printable(f"{path}: {error}")) from error
     except ValueError as error:
         raise ValueError(f"{path} is not YAML ({error})") from error
     if mismatch(config, {"model!": dict, "trainer!": dict}):
@@ -196,7 +220,12 @@ def read_points(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: a line is not a point.
     """
-    lines = (read_text(path) or "").splitlines(keepends=True)
+    text = read_text(path) or ""
+    try:
+        check_count(text, _MOST_POINTS, line=5)
+    except TooLarge as error:
+        raise ValueError(f"{path}: {error}") from error
+    lines = text.splitlines(keepends=True)
     points = [_point(path, line) for line in lines if line.endswith("}\n")]
     provenances = _written_provenance(path.parent)
     return [with_present_tags(point, provenances) for point in points]
@@ -207,7 +236,8 @@ def _point(path: Path, line: str) -> dict[str, Any]:
     if point is None or not isinstance(point.get("step"), int):
         expected = 'expected a JSON object with an integer "step"'
         raise ValueError(f"{path}: invalid line ({expected}): {line[:40].strip()!r}")
-    if mismatch(point, {"*": _MAYBE}):
+    numbers = all(type(value) in _MAYBE for value in point.values())
+    if not numbers and mismatch(point, {"*": _MAYBE}):
         raise ValueError(f"{path}: invalid line (expected numbers): {line[:40].strip()!r}")
     return point
 
@@ -215,9 +245,8 @@ def _point(path: Path, line: str) -> dict[str, Any]:
 def try_points(path: Path) -> list[dict[str, Any]]:
     """Return all lines of a metrics.jsonl that are JSON objects; [] where it cannot be read."""
     try:
-        found = Folder(path.parent).path(path.name)
-        usable = found.is_file() and found.stat().st_size <= _MAX_BYTES
-        text = path.read_text(encoding="utf-8", errors="replace") if usable else ""
+        text = path.read_text(encoding="utf-8", errors="replace") if is_readable(path) else ""
+        check_count(text, _MOST_POINTS, line=5)
     except (OSError, ValueError):
         return []
     points = [point for line in text.splitlines() if (point := _object(line)) is not None]
@@ -236,9 +265,10 @@ def read_json(path: Path, shape: Shape = dict) -> dict[str, Any]:
         return {}
     try:
         content = parse_json(text)
+    except TooLarge as error:
+        raise ValueError(f"{path} is not JSON that can be read ({error})") from error
     except ValueError as error:
-        reason = str(error) if "nested" in str(error) else "JSONDecodeError"
-        raise ValueError(f"{path} is not JSON ({reason})") from error
+        raise ValueError(f"{path} is not JSON (JSONDecodeError)") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not a JSON object")
     if issue := mismatch(content, shape):

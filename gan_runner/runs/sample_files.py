@@ -10,12 +10,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gan_runner.runs.arrays import MAX_BYTES, read_npz
+from gan_runner.runs.arrays import limit_of, read_npz
 from gan_runner.runs.images import UNREADABLE, open_image
+from gan_runner.runs.memory import free_problem, unpacked_problem
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 PIXELS, SAMPLES = "arr_0", "samples"
-_UNPACKED = 20  # times its file that an array above `MAX_BYTES` may take
+_UNPACKED = 20  # times its file that an array above `MAX_UNPACKED` may take
 
 
 def as_pixels(samples: np.ndarray) -> np.ndarray:
@@ -60,8 +61,8 @@ def read_samples(path: Path) -> np.ndarray:
             images of one size; without any of its own, those of its folders (classes) are read.
 
     Raises:
-        ValueError: there are no such samples in it, or they take more than `arrays.MAX_BYTES` and
-            20 times the file.
+        ValueError: there are no such samples in it, or they take more than `arrays.MAX_UNPACKED`
+            and 20 times the file.
     """
     array = _folder(path) if path.is_dir() else _npz(path)
     own = np.empty(array.shape, array.dtype)  # strides of one channel decide a convolution's bits
@@ -70,9 +71,9 @@ def read_samples(path: Path) -> np.ndarray:
 
 
 def _npz(path: Path) -> np.ndarray:
-    limit = max(MAX_BYTES, _UNPACKED * path.stat().st_size) if path.is_file() else MAX_BYTES
     try:
-        ((name, array),) = read_npz(path, _name_of_samples, limit=limit).items()
+        arrays = read_npz(path, _name_of_samples, limit=limit_of(path, times=_UNPACKED))
+        ((name, array),) = arrays.items()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return _checked(array, f"{path}: {name}")
@@ -86,7 +87,7 @@ def _name_of_samples(names: Sequence[str]) -> list[str]:
 
 
 def _checked(array: np.ndarray, where: str) -> np.ndarray:
-    if len(array) == 0 or array.ndim not in (2, 4):
+    if array.ndim not in (2, 4) or len(array) == 0:
         expected = "(N, H, W, C) uint8, (N, C, H, W) or (N, d) float"
         raise ValueError(f"{where}: has shape {array.shape}; should be {expected}")
     if array.dtype == np.uint8 and array.ndim == 4:
@@ -106,12 +107,16 @@ def _folder(path: Path) -> np.ndarray:
     files = _images_in(path) or _images_in(*sorted(p for p in path.iterdir() if p.is_dir()))
     if not files:
         raise ValueError(f"{path}: contains no images ({', '.join(ENDINGS)})")
-    images = []
+    images, packed = [], sum(file.stat().st_size for file in files if file.is_file())
     for file in tqdm(files, f"images of {path.name}", leave=False, disable=None, delay=1):
         try:
             images.append(_pixels(open_image(file)))
         except UNREADABLE as error:
             raise ValueError(f"{file} is not readable as an image ({error})") from error
+        if len(images) == 1 and (problem := free_problem(len(files) * images[0].size)):
+            raise ValueError(f"{path}: {problem}; keep fewer in the folder")
+        if problem := unpacked_problem(len(images) * images[0].size, packed):
+            raise ValueError(f"{path}: {problem}; keep fewer in the folder")
         if images[-1].shape[1:] != images[0].shape[1:]:
             sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (images[0], images[-1])]
             unlike = f"{sizes[0]}, and {file.name} {sizes[1]}"

@@ -6,6 +6,7 @@ A study that is half done, or whose files lack a column, is read as far as it go
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gan_runner.runs.layout import STUDY
-from gan_runner.runs.read import read_json
-from gan_runner.runs.within import Folder
+from gan_runner.runs.parse import TooLarge, check_count
+from gan_runner.runs.read import is_readable, read_json
 from gan_runner.studies.paired_statistics import Pair
 
 BASELINE = "baseline"
@@ -32,6 +33,7 @@ _IN_FULL = {"GAN": "GAN (ns_gan, non-saturating)"}
 _SAME = {"ns_gan": "gan", "gan": "ns_gan"}  # the paper's "GAN" is the non-saturating one
 _LOST = "diverged"  # a failed run is missing: the same command tries it again
 _FACTS = {"objectives": list, "card": (dict, type(None)), "baseline": (dict, type(None))}
+_MOST_CELLS = 2_000_000  # of a CSV file; each line has a cell for every column
 _ORDER = ("ns_gan", "gan")  # the table's first column is the GAN's, whatever the order of runs
 
 
@@ -183,16 +185,24 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Read the lines of a CSV file by column; [] without a file.
 
     Raises:
-        ValueError: the file is a link out of its folder.
+        ValueError: the file is a link out of its folder, or is too large.
     """
     rows: list[dict[str, str]] = []
-    if not Folder(path.parent).path(path.name).is_file():
+    if not is_readable(path):
         return rows
-    with suppress(OSError, csv.Error), path.open(encoding="utf-8", errors="replace") as file:
+    text = ""
+    with suppress(OSError):
+        text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        check_count(text, _MOST_CELLS)
+    except TooLarge as error:
+        raise ValueError(f"{path}: {error}") from error
+    with suppress(csv.Error):
         # line by line: what comes before something unreadable is kept
-        for line in csv.DictReader(file):
-            cells = {key: (value or "").strip() for key, value in line.items() if key}
-            rows.append(cells)
+        for line in csv.DictReader(io.StringIO(text)):
+            rows.append({key: (value or "").strip() for key, value in line.items() if key})
+            if len(rows) * len(line) > _MOST_CELLS:
+                raise ValueError(f"{path}: has more than {_MOST_CELLS:,} values")
     return rows
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.metrics.fork_rng import fork_rng
+from gan_runner.runs.torch_files import load_tensors
 
 _NAME = "inception-v3-compat"  # torch-fidelity's name
 SIDE = 299  # side in pixels; images are resized bilinearly on TensorFlow's grid
@@ -25,7 +26,7 @@ _NOT_TENSORS = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError,
     AttributeError, ArithmeticError,
 )  # fmt: skip
-"""Errors of `torch.load` for files that hold something else than tensors."""
+"""Errors of `load_tensors` for files that hold something else than tensors."""
 
 
 class Inception(nn.Module):
@@ -131,7 +132,7 @@ def _published(url: str) -> dict[str, Tensor]:
 
 def _tensors(file: BinaryIO) -> dict[str, Tensor]:
     """Load {name: tensor}; a pickle that contains anything else is refused, not executed."""
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = load_tensors(file, legacy=True)  # the published file is of 2018
     if not isinstance(state, dict):
         raise TypeError("the file does not hold a dictionary")
     for name, tensor in state.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,7 +16,8 @@ from tqdm import tqdm
 from gan_runner.metrics.images.features import Features
 from gan_runner.runs.tensors import read_tensors, write_tensors
 
-_VERSION = 1  # of the cache
+_VERSION = 2  # of the cache
+_HASH = "sha256"  # key of the hash among the facts of a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +58,35 @@ class WatchedFeatures(Features):
         if not self.caching:
             return self._computed(x)
         path = self._path(x)
-        tensors, _ = read_tensors(path) or ({}, {})
-        if len(tensors.get("features", ())) == len(x):
-            probabilities = tensors.get("probabilities")
-            return tensors["features"].to(x.device), _on(probabilities, x)
+        if (found := self._read(path, x)) is not None:
+            return found
+        if path.exists():
+            warnings.warn(f"{path} is not a usable file of features; it is made anew", stacklevel=2)
         features, probabilities = self._computed(x)
         tensors = {"features": features.cpu()}
         if probabilities is not None:
             tensors["probabilities"] = probabilities.cpu()
         try:
-            write_tensors(path, tensors, self.facts)
+            write_tensors(path, tensors, {**self.facts, _HASH: _hash(tensors)})
         except OSError as error:
             warnings.warn(f"the features are not cached: {error}", stacklevel=2)
         return features, probabilities
+
+    def _read(self, path: Path, x: Tensor) -> tuple[Tensor, Tensor | None] | None:
+        """Return the features and probabilities in a file; None if it is missing or not usable.
+
+        A usable file holds the SHA-256 of its tensors, and as many rows as there are images. Types
+        and columns are those that the network gives the first image.
+        """
+        tensors, facts = read_tensors(path) or ({}, {})
+        if not tensors or facts.get(_HASH) != _hash(tensors):
+            return None
+        features, probabilities = super().__call__(x[:1])
+        expected = {"features": features, "probabilities": probabilities}
+        kinds = {n: (t.dtype, len(x), *t.shape[1:]) for n, t in expected.items() if t is not None}
+        if {n: (t.dtype, *t.shape) for n, t in tensors.items()} != kinds:
+            return None
+        return tensors["features"].to(x.device), _on(tensors.get("probabilities"), x)
 
     def _computed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         call = super().__call__
@@ -89,6 +106,15 @@ class WatchedFeatures(Features):
         digest = sha256(repr(facts).encode())
         digest.update(x.cpu().contiguous().numpy().data)
         return self.folder / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the names, types, shapes and values of tensors on the CPU."""
+    digest = sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _on(tensor: Tensor | None, like: Tensor) -> Tensor | None:
