@@ -163,6 +163,7 @@ def test_a_sweep_prints_its_table_in_ascii(zygote: Any, tmp_path: Path) -> None:
         "-m",
         "seed=0,1",
         *RUN,
+        "metrics=default",
         "hydra.sweep.dir=s",
     ]
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **env}, capture_output=True)

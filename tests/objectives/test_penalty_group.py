@@ -13,7 +13,7 @@ from gan_runner.training.engine import Engine
 
 Config = Callable[..., DictConfig]
 NAMES = sorted(path.stem for path in (config_dir() / "penalty").glob("*.yaml"))
-TOY = ("dataset=gaussians8", "model=mlp", "model.width=8")
+TOY = ("dataset=gaussians8", "model=mlp", "model.width=8", "model.init=he")  # slopes above 1
 
 
 def terms(config: Config, *overrides: str) -> dict[str, dict[str, object]]:
