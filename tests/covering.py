@@ -1,11 +1,19 @@
-"""Two lists whose pairs are tested: a covering part in the fast tier, the others in the slow one."""
+"""Cases of a law: a covering part in the fast tier, the others in the slow one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pytest
+
+
+def some(entries: Iterable[Any], *, one_in: int) -> list[Any]:
+    """Return all entries; of `one_in` of them the first is in the fast tier."""
+    return [
+        pytest.param(entry, marks=pytest.mark.slow if k % one_in else ())
+        for k, entry in enumerate(entries)
+    ]
 
 
 def covering(

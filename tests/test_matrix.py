@@ -165,7 +165,7 @@ def _descend(network: nn.Module, gradients: list[torch.Tensor], lr: float) -> No
     covering(
         ["adam", "adamw", "hessian_free", "rmsprop", "sgd", "sghmc"],  # others: test_orders
         [o for o in options("objective") if o not in {"cgan", "acgan"}],
-        one_in=2,
+        one_in=4,
     ),
 )
 def test_every_optimizer_steps_both_players(

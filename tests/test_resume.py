@@ -90,7 +90,7 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.001)
 
 
-KILLS = [pytest.param(k, marks=() if k in (0, 4, 6) else pytest.mark.slow) for k in range(20)]
+KILLS = [pytest.param(k, marks=() if k in (0, 6) else pytest.mark.slow) for k in range(20)]
 
 
 @pytest.mark.parametrize("k", KILLS)
