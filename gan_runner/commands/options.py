@@ -65,7 +65,9 @@ def _form(parser: argparse.ArgumentParser, name: str) -> str:
 def _unknown(parser: argparse.ArgumentParser, words: str) -> str:
     first, *_ = words.split() or ["''"]  # an empty word of a script
     if not first.startswith("-"):
-        return f"{words.strip() or first}: not expected here; {parser.prog} --help shows the arguments"
+        return (
+            f"{words.strip() or first}: not expected here; {parser.prog} --help shows the arguments"
+        )
     name = first.partition("=")[0]
     valid = sorted({"--help", *re.findall(r"--[\w-]+", parser.format_usage())})
     return f"{first}: no such option{suggestion(name, valid)}"

@@ -45,6 +45,7 @@ WRONG = {
     ("evaluate", "x", "--allow", "os"): r"--allow 'os': should be a package's name and a dot",
     ("table", "x", "--over"): "--over: its value is missing; write --over KEY$",
     ("table", "x", "--latex=yes"): "--latex=yes: takes no value; write --latex$",
+    ("table", "x", ""): "'': not expected here; gan-table --help shows the arguments",
     ("sample", "x", "--count", "many"): "--count many: should be a whole number",
     ("sample", "x", "--step-size", "big"): "--step-size big: should be a number",
     ("sample", "x", "--co", "3"): "--co: could be --count, --code; write it in full",
