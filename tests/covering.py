@@ -17,8 +17,8 @@ def some(entries: Iterable[Any], *, one_in: int) -> list[Any]:
 
 
 def covering(
-    first: Sequence[str],
-    second: Sequence[str],
+    first: Sequence[Any],
+    second: Sequence[Any],
     *,
     one_in: int,
     always: Collection[tuple[str, str]] = (),

@@ -127,7 +127,7 @@ LINKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("name", some(LINKS, one_in=2))
 def test_a_resumed_run_writes_through_no_link(call: Any, run: Path, name: str) -> None:
     victim = run.parent / "victim"
     path = run / name
@@ -389,7 +389,7 @@ def is_proper(code: int, out: str, program: str) -> bool:
 @pytest.mark.parametrize(
     ("name", "damage"),
     covering(
-        ["config.yaml", "summary.json", "provenance.json", "metrics.jsonl"], [*DAMAGE], one_in=3
+        ["config.yaml", "summary.json", "provenance.json", "metrics.jsonl"], [*DAMAGE], one_in=4
     ),
 )
 def test_a_malformed_file_of_a_run_is_one_line(

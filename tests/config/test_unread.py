@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from covering import some
 
 from gan_runner.config.compose import config_dir
 from gan_runner.config.validate import validate
@@ -93,7 +94,7 @@ CARDS = sorted(
 )
 
 
-@pytest.mark.parametrize("card", CARDS, ids=str)
+@pytest.mark.parametrize("card", some(CARDS, one_in=2), ids=str)
 def test_every_card_passes(config, card) -> None:
     group, _, option = str(card).partition("/")
     plus = "+" if group in ("penalty", "average", "augmentation") else ""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from covering import some
 from eval_contexts import context_of, snapshot_of
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -444,7 +445,7 @@ def trained(run_dir: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("kind", some(RUNS, one_in=2))
 def test_pictures_do_not_change_a_run(engine, tmp_path: Path, kind: str) -> None:
     """They are painted before the first step and after the last."""
     for pictures in ("full", "none"):

@@ -251,8 +251,7 @@ def test_a_replica_takes_the_steps_of_a_run(engine: Build, optimizer: str) -> No
         assert (found - expected).norm() < 2e-3 * (expected - first).norm()
 
 
-@pytest.mark.parametrize("optimizer", CARDS)
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize(("optimizer", "replicas"), covering(CARDS, [1, 2], one_in=2), ids=str)
 def test_resumed_equals_uninterrupted(engine: Build, optimizer: str, replicas: int) -> None:
     """The state after 3 + 4 steps is that of 7, bit for bit, slow weights and counters included."""
     command = (*TINY, "objective=ns_gan", f"optimizer={optimizer}", f"trainer.replicas={replicas}")
@@ -330,7 +329,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(
     ("optimizer", "objective"),
-    covering(CARDS, [o for o in OBJECTIVES if o not in NEEDS_IMAGES], one_in=4, always=REFUSED),
+    covering(CARDS, [o for o in OBJECTIVES if o not in NEEDS_IMAGES], one_in=6, always=REFUSED),
 )
 def test_every_optimizer_steps_under_every_objective(
     engine: Build, optimizer: str, objective: str

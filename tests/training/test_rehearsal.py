@@ -72,7 +72,10 @@ def test_adaptive_augmentation_waits_for_nothing(engine: Callable[..., Engine]) 
     assert logs["augmentation/p"].device == META
 
 
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, marks=pytest.mark.slow if m == "resnet101" else ()) for m in options("model")],
+)
 def test_every_model(engine: Callable[..., Engine], model: str) -> None:
     logs = iterate_on_meta(engine, "wgan_gp", model)
     assert {value.device for value in logs.values()} == {META}
