@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.resources import files
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import gan_runner
 from gan_runner.reports import study, sweep
 from gan_runner.reports.typeset import typeset
 from gan_runner.runs.layout import STUDY
+from gan_runner.runs.parse import finite_values
 from gan_runner.studies import table
 
 SCRIPTS = ("dom.js", "charts.js", "groups.js", "rows.js", "report.js")
@@ -54,16 +54,8 @@ def as_script(content: Any) -> str:
 
     Numbers that are not finite, such as the difference of two huge ones, become null.
     """
-    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(finite_values(content), separators=(",", ":"), allow_nan=False)
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _without(content: Mapping[str, Any]) -> dict[str, Any]:

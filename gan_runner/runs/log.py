@@ -6,7 +6,6 @@ import io
 import json
 import time
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -30,6 +29,7 @@ from gan_runner.private_apis import write_summary
 from gan_runner.runs.files import append_text, atomic_write
 from gan_runner.runs.history import BestTracker
 from gan_runner.runs.layout import POINTS, PROVENANCE, check_plot_name
+from gan_runner.runs.parse import finite_values
 from gan_runner.runs.read import read_points
 from gan_runner.runs.tags import record_of
 from gan_runner.runs.tensorboard_layout import charts_of
@@ -189,7 +189,7 @@ class RunLog:
         """Write one point of each curve; non-finite values are null in metrics.jsonl."""
         for tag, value in values.items():
             self._board.add_scalar(tag, value, step)
-        point = {"step": step, **_finite(values)}
+        point = {"step": step, **finite_values(values)}
         if self._note(point):
             write_json(self.run_dir / PROVENANCE, self.provenance)
         self._lines.write(json.dumps(point) + "\n")
@@ -277,13 +277,4 @@ def _wait_for_a_later_name(run_dir: Path) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically; non-finite numbers become null."""
-    atomic_write(path, (json.dumps(_finite(content), indent=2) + "\n").encode())
-
-
-def _finite(content: Any) -> Any:
-    """Replace NaN and infinities, which JSON does not have, by None."""
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not isfinite(content) else content
+    atomic_write(path, (json.dumps(finite_values(content), indent=2) + "\n").encode())

@@ -200,6 +200,15 @@ def check_size(content: Any, most: float) -> None:
         waiting += [(item, depth + 1) for item in value if isinstance(item, _NESTED)]
 
 
+def finite_values(content: Any) -> Any:
+    """Replace NaN and infinities, which JSON does not have, by None."""
+    if isinstance(content, Mapping):
+        return {key: finite_values(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite_values(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content
+
+
 def _finite(text: str) -> float | None:
     value = float(text)
     return value if isfinite(value) else None
