@@ -48,12 +48,12 @@ from gan_runner.models.summary import Summary, summarise
 from gan_runner.objectives.objective import Objective
 from gan_runner.objectives.priors import categories, code_dim
 from gan_runner.optim.sghmc import SGHMC
+from gan_runner.runs.memory import check_samples
 from gan_runner.runs.provenance import versions
 from gan_runner.training.accelerate import AutoStep, Mode, check_mode
 from gan_runner.training.device import device_name, resolve_device, set_deterministic, tune_malloc
 from gan_runner.training.engine import Engine
 from gan_runner.training.game import Game, Player
-from gan_runner.training.memory import check_samples
 from gan_runner.training.precision import resolve_precision, use_precision
 from gan_runner.training.replicas import StackedEngine
 from gan_runner.training.run_spec import RunSpec
@@ -261,7 +261,7 @@ def _fixed_noise(
     """
     cpu, size = torch.device("cpu"), latent_dim_of(generator)
     count, device, labels = context.samples, context.device, context.dataset.train.y
-    check_samples(count, size + prod(context.dataset.spec.shape))
+    check_samples(f"trainer.num_eval_samples={count}", count, size + prod(context.spec.shape))
     z, _ = objective.prior(count, size, device=cpu, generator=random)
     if labels is None or not getattr(generator, "n_classes", 0):
         return Latent(z.to(device))

@@ -90,9 +90,8 @@ def _extreme_curvatures(loss: Callable[..., Tensor], *, scores: int) -> tuple[fl
     random = torch.Generator().manual_seed(0)
     shape = (_POINTS, scores, _ROWS)
     points = _SPREAD * torch.randn(shape, generator=random, dtype=torch.float64)
-    with (
-        warnings.catch_warnings()
-    ):  # torch compiles rules for forward mode with its own TorchScript
+    with warnings.catch_warnings():
+        # torch compiles its rules for forward mode with its own TorchScript
         warnings.filterwarnings("ignore", r"`torch\.jit\.script` is", category=Warning)
         second = hessian(lambda flat: loss(*flat.unflatten(0, (scores, _ROWS)).unbind()))
         matrices = [second(point.flatten()) for point in points]

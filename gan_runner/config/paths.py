@@ -50,8 +50,9 @@ def with_own_places(config: dict[str, Any], typed: Collection[str] = ()) -> dict
         typed: keys that the command line sets.
     """
     moved = {"dataset.root", "dataset.download"}.intersection(typed)
-    own = {key: _own_places(config[key], bool(moved)) for key in config if key == "dataset"}
-    return {**config, **own}
+    if "dataset" not in config:
+        return dict(config)
+    return {**config, "dataset": _own_places(config["dataset"], bool(moved))}
 
 
 def _own_places(tree: Any, may_download: bool) -> Any:

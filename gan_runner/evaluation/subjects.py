@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from gan_runner.config.paths import with_own_places
 from gan_runner.config.signature import ConfigTree
 from gan_runner.config.validate import validate
 from gan_runner.core import Dataset, Latent, Nets, StateDict, to_unit
-from gan_runner.evaluation.memory import check_memory
 from gan_runner.evaluation.own_data import dataset_at
 from gan_runner.evaluation.request import HELD_OUT, TRAIN, Request
 from gan_runner.metrics.images.classifier import hash_of_weights
@@ -33,6 +33,7 @@ from gan_runner.runs.checkpoint import fits_config
 from gan_runner.runs.chosen_checkpoint import load_chosen
 from gan_runner.runs.exported import exported_file
 from gan_runner.runs.layout import CONFIG, POINTS
+from gan_runner.runs.memory import check_samples
 from gan_runner.runs.plain import plain
 from gan_runner.runs.read import read_points, saved_config
 from gan_runner.runs.sample_files import read_samples
@@ -118,7 +119,8 @@ def _run(run_dir: Path, request: Request, state: StateDict) -> Subject:
     cfg = OmegaConf.create(config)
     for key, value in places:
         OmegaConf.update(cfg, key, value)
-    check_memory(request.count or 0, state["shape"])
+    count = request.count or 0
+    check_samples(f"--count {count}", count, prod(state["shape"]))
     tables = Tables(resolve_device(request.device))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about training
@@ -176,7 +178,7 @@ def _exported(file: Path, request: Request) -> Subject:
     chosen: Any = {name: getattr(request, name) for name in ("raw", "average", "checkpoint")}
     model = load(file, device=request.device, allow=request.allow, **chosen)
     count, seed = request.count or _OF_EXPORTED, request.seed or 0
-    check_memory(count, model.spec.shape)
+    check_samples(f"--count {count}", count, prod(model.spec.shape))
     config = file.with_name(CONFIG)
     if request.overrides or not config.is_file():
         dataset, full = _data(file, request)
@@ -208,7 +210,7 @@ def _file(path: Path, request: Request) -> Subject:
     count = request.count or len(stored)
     if count > len(stored):
         raise ValueError(f"{path}: has {len(stored):,} samples, and {count:,} are asked for")
-    check_memory(count, stored.shape[1:])
+    check_samples(f"--count {count}", count, prod(stored.shape[1:]))
     dataset, full = _data(path, request)
     _check_shape(path, stored.shape[1:], dataset)
     content = sha256(stored[:count].tobytes()).hexdigest()[:12]

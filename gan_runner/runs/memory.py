@@ -1,10 +1,11 @@
-"""The free memory of the machine, and the share of it that decoded images may take."""
+"""The free memory of the machine, and what decoded images and generated samples may take of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _COPIES = 4  # of decoded images: as decoded, as one table, and while the table is split
+_COPIES_OF_SAMPLES = 4  # themselves, their noise, features and distances
 _UNPACKED = 100  # times its file that an image may take, of photographs about 20
 _ALWAYS = 256 << 20  # bytes that images may take whatever their files are
 
@@ -33,3 +34,20 @@ def unpacked_problem(size: int, files: int) -> str | None:
     if size <= max(_ALWAYS, _UNPACKED * files):
         return None
     return f"its images take {size / 2**30:,.1f} GiB or more, {_UNPACKED} times their files"
+
+
+def check_samples(setting: str, count: int, numbers: int) -> None:
+    """Check, before anything is allocated, that samples fit into the free memory of the machine.
+
+    Args:
+        setting: what asks for them, with its value, for the message.
+        count: number of samples.
+        numbers: in each sample, as float32.
+
+    Raises:
+        ValueError: they do not.
+    """
+    needed, free = _COPIES_OF_SAMPLES * count * numbers * 4, free_memory()
+    if free is not None and needed > free:
+        sizes = f"need about {needed / 2**30:,.0f} GiB and {free / 2**30:,.0f} GiB are free"
+        raise ValueError(f"{setting}: the samples {sizes}; choose a smaller number")

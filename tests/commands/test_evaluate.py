@@ -424,7 +424,7 @@ def test_inception_without_weights_is_one_line(
         raise URLError("no network")
 
     monkeypatch.setattr(published, "load_state_dict_from_url", unreachable)
-    monkeypatch.setattr("gan_runner.evaluation.subjects.check_memory", lambda *_: None)
+    monkeypatch.setattr("gan_runner.evaluation.subjects.check_samples", lambda *_: None)
     status, _, errors = said(command, run_dir, "--network", "inception", "--measures", "frechet")
     assert status == 2 and "cannot be downloaded" in errors and "--weights FILE" in errors
 
