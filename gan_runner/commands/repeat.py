@@ -11,7 +11,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gan_runner.commands.exits import leave
-from gan_runner.config.command_line import allowed_targets, task_words, with_choices
+from gan_runner.config.command_line import (
+    allowed_targets,
+    task_words,
+    typed_keys,
+    with_choices,
+)
 from gan_runner.config.compose import application, compose_choices
 from gan_runner.config.errors import USAGE_ERROR, UsageError
 from gan_runner.config.outside import is_own_key
@@ -41,7 +46,7 @@ def repeat(arguments: Sequence[str], job: Callable[[DictConfig], Any]) -> None:
     if {"-m", "--multirun"} & set(rest):
         raise UsageError(f"{_KEY}{run_dir}: repeats one run; leave out -m")
     try:
-        saved = with_own_places(saved_config(Path(run_dir)), list(map(key_of, rest)))
+        saved = with_own_places(saved_config(Path(run_dir)), typed_keys(rest))
         choices = _checked(saved.pop(CHOICES, None), run_dir)
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -98,5 +103,5 @@ def _checked(choices: Any, run_dir: str) -> dict[str, str | list[str]]:
 
 def _without(words: Sequence[str], rest: Sequence[str]) -> list[str]:
     """Leave out the groups that the command line chooses itself."""
-    typed = set(map(key_of, rest))
+    typed = typed_keys(rest)
     return [word for word in words if key_of(word) not in typed]

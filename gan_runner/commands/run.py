@@ -23,6 +23,7 @@ from gan_runner.config.command_line import (
     group_choices,
     places_of,
     task_words,
+    typed_keys,
     with_choices,
 )
 from gan_runner.config.compose import merged_cards
@@ -30,7 +31,6 @@ from gan_runner.config.errors import FAILURE, Interrupted, UsageError, first_lin
 from gan_runner.config.paths import MOVABLE_KEYS, anchored
 from gan_runner.config.user_code import in_user_code
 from gan_runner.config.validate import hyperparameters
-from gan_runner.config.words import key_of
 from gan_runner.core import StateDict
 from gan_runner.restore import rebuild_engine, resume_states
 from gan_runner.runs.layout import check_new, remove_if_empty
@@ -110,7 +110,7 @@ def _check_single(cfg: DictConfig) -> None:
 def _warn_of_checkpoints(engine: EngineLike) -> None:
     """Warn of an interval of checkpoints that is typed and longer than the run."""
     settings = engine.runs[0].settings
-    typed = set(map(key_of, task_words()))
+    typed = typed_keys(task_words())
     if "trainer.checkpoint_every" in typed and settings.checkpoint_every > settings.steps > 0:
         warnings.warn(
             f"trainer.checkpoint_every={settings.checkpoint_every} is more than trainer.steps="
